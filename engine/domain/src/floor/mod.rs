@@ -1,0 +1,4 @@
+//! The floor: who gets what.
+
+pub mod event;
+pub mod place;

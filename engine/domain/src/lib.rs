@@ -1,0 +1,16 @@
+//! The rules: everything Usher decides, as plain state machines and pure functions.
+//!
+//! Nothing in this crate can do I/O: no clock, no random numbers, no sockets, no storage. `now`, ids
+//! and seeds are arguments; what has to be done comes back as effects.
+
+pub mod enquiry;
+pub mod floor;
+pub mod ids;
+pub mod message;
+pub mod presence;
+pub mod record;
+pub mod rule;
+pub mod settings;
+pub mod time;
+pub mod trace;
+pub mod visitor;
