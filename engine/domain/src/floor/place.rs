@@ -2,6 +2,8 @@
 //!
 //! Offers are not kept: after a restart walks offer afresh, with full pick-up time.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::event::TransferTo;
@@ -9,6 +11,7 @@ use crate::ids::{BotId, ChannelId, GroupId, RuleId, StaffId, VisitorId};
 use crate::presence::Presence;
 use crate::rule::{Drawn, Leaf};
 use crate::time::Timestamp;
+use crate::trace::BindingKind;
 
 /// Where a live enquiry stands.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -116,12 +119,29 @@ pub struct WalkKept {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<RuleId>,
     pub leaf: Leaf,
-    /// Index into the leaf's stops; `None`: a binding is tried before the rule.
+    /// Stops of the leaf already done with.
+    #[serde(default)]
+    pub done: u8,
+    /// Named persons still to be tried before the leaf, the present one first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub directs: Vec<Direct>,
+    /// Not asked: the owner who has gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stop: Option<u8>,
-    /// Named person tried before the rule.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub direct: Option<StaffId>,
+    pub skip: Option<StaffId>,
+}
+
+/// One named person to try before the rule.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Direct {
+    pub staff: StaffId,
+    pub binding: BindingKind,
+    /// How long to wait for someone who cannot take it now; zero = not at all.
+    #[serde(with = "crate::time::millis")]
+    pub wait: Duration,
+    /// Wait only while the person is connected.
+    pub connected_only: bool,
+    /// If it comes to nothing because the person is Offline, the enquiry is missed.
+    pub or_missed: bool,
 }
 
 /// Why an enquiry is walked.

@@ -1,0 +1,175 @@
+//! People who come, go, or are taken off the floor, and what becomes of what they hold.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::event::{FloorEvent, OfferEnd, PresenceWhy};
+use super::place::{Purpose, Stage};
+use super::{Floor, Line};
+use crate::ids::{EnquiryId, StaffId};
+use crate::presence::Presence;
+use crate::rule::Destination;
+use crate::settings::Settings;
+use crate::time::Timestamp;
+
+/// Most unrelieved enquiries looked at for one person who frees up.
+const RELIEF_LOOK_MAX: usize = 16;
+
+impl Floor {
+    pub(super) fn set_presence(&mut self, staff: StaffId, presence: Presence, why: PresenceWhy) {
+        let now = self.turn.now;
+        let Some(seat) = self.seats.get_mut(&staff) else { return };
+        if why == PresenceWhy::SetByHand {
+            seat.kept.unanswered = 0;
+        }
+        if seat.kept.presence == presence {
+            return;
+        }
+        seat.kept.presence = presence;
+        seat.presence_since = now;
+        if why != PresenceWhy::NoAnswer {
+            seat.kept.unanswered = 0;
+        }
+        let owned: Vec<EnquiryId> = seat.owned.iter().copied().collect();
+        self.turn.marked.extend(owned);
+        self.turn.seats_marked.insert(staff);
+        self.happened(FloorEvent::PresenceChanged { staff, presence, why });
+        if presence == Presence::Active {
+            self.turn.freed.insert(staff);
+        } else {
+            self.recheck(staff);
+            self.touch_lines_of(staff);
+        }
+    }
+
+    /// Whoever waits for this person may have to go on.
+    fn touch_lines_of(&mut self, staff: StaffId) {
+        let lines = self.serves.get(&staff).cloned().unwrap_or_default();
+        for line in lines {
+            // A queue holds whether anybody is Active or not.
+            if matches!(line, Line::At(Destination::Group(_)) | Line::For(_)) {
+                let waiting: Vec<EnquiryId> =
+                    self.lines.ranks(line).map(|rank| rank.enquiry).collect();
+                self.turn.touched.extend(waiting);
+            }
+        }
+    }
+
+    pub(super) fn set_reloading(&mut self, staff: StaffId, on: bool) {
+        let Some(seat) = self.seats.get_mut(&staff) else { return };
+        seat.reloading = on;
+        if !on {
+            self.turn.freed.insert(staff);
+        }
+    }
+
+    /// Notes when the owner of an enquiry will have been gone, or silent, for too long.
+    pub(super) fn note_relief(&mut self, enquiry: EnquiryId) {
+        let Some(entry) = self.entries.get(&enquiry) else { return };
+        let at = self.relief_due(entry);
+        if let Some(entry) = self.entries.get_mut(&enquiry) {
+            entry.relief_at = at;
+        }
+    }
+
+    fn relief_due(&self, entry: &super::Entry) -> Option<Timestamp> {
+        let owner = entry.place.stage.owner()?;
+        let waits = entry.place.visitor_waits?;
+        if entry.is_busy() || entry.relief_failed || entry.place.hold_until.is_some() {
+            return None;
+        }
+        let seat = self.seats.get(&owner)?;
+        let gone = matches!(seat.kept.presence, Presence::Offline | Presence::Idle);
+        let (since, patience) = if gone {
+            (waits.max(seat.presence_since), self.settings.owner_gone)
+        } else {
+            (waits, self.settings.no_reply)
+        };
+        (patience > Duration::ZERO).then(|| since + patience)
+    }
+
+    pub(super) fn relieve_if_due(&mut self, enquiry: EnquiryId) {
+        let Some(entry) = self.entries.get(&enquiry) else { return };
+        let due = self.relief_due(entry).is_some_and(|at| at <= self.turn.now);
+        let (true, Some(owner)) = (due, entry.place.stage.owner()) else { return };
+        self.happened(FloorEvent::OwnerGone { enquiry, owner, suspended: false });
+        self.start_walk(enquiry, Purpose::OwnerGone, Vec::new(), Some(owner));
+    }
+
+    /// Somebody is free: an enquiry whose owner has gone and whom nobody relieved is tried again.
+    pub(super) fn relieve_with(&mut self, staff: StaffId) -> bool {
+        let Some(seat) = self.seats.get(&staff) else { return false };
+        if self.seat_verdict(staff, seat).is_some() {
+            return false;
+        }
+        let found = self.unrelieved.iter().take(RELIEF_LOOK_MAX).copied().find(|enquiry| {
+            self.entries.get(enquiry).is_some_and(|entry| {
+                entry.place.stage.owner() != Some(staff)
+                    && !entry.is_busy()
+                    && !entry.cools(staff, self.turn.now)
+                    && self.may_take_up(entry, staff)
+            })
+        });
+        let Some(enquiry) = found else { return false };
+        self.unrelieved.remove(&enquiry);
+        let Some(entry) = self.entries.get_mut(&enquiry) else { return false };
+        entry.relief_failed = false;
+        let owner = entry.place.stage.owner();
+        self.start_walk(enquiry, Purpose::OwnerGone, Vec::new(), owner);
+        true
+    }
+
+    pub(super) fn replace_settings(&mut self, settings: Arc<Settings>) {
+        self.settings = settings;
+        self.seat_people();
+        let everybody: Vec<StaffId> = self.seats.keys().copied().collect();
+        for staff in &everybody {
+            self.recheck(*staff);
+        }
+        self.orphan_the_suspended();
+        let waiting: Vec<EnquiryId> =
+            self.lines.all().flat_map(|(_, ranks)| ranks.iter().map(|rank| rank.enquiry)).collect();
+        self.turn.touched.extend(waiting);
+        self.turn
+            .marked
+            .extend(everybody.iter().flat_map(|staff| self.seats[staff].owned.iter().copied()));
+        self.turn.freed.extend(everybody);
+    }
+
+    /// What suspended or deleted people hold is walked at once.
+    pub(super) fn orphan_the_suspended(&mut self) {
+        let gone: Vec<StaffId> = self
+            .seats
+            .keys()
+            .copied()
+            .filter(|staff| self.settings.staff.get(staff).is_none_or(|person| !person.enabled))
+            .collect();
+        for staff in gone {
+            self.set_presence(staff, Presence::Offline, PresenceWhy::Suspended);
+            let owned: Vec<EnquiryId> = self
+                .seats
+                .get(&staff)
+                .map(|seat| seat.owned.iter().copied().collect())
+                .unwrap_or_default();
+            for enquiry in owned {
+                self.orphan(enquiry, staff);
+            }
+            if !self.settings.staff.contains_key(&staff) {
+                self.seats.remove(&staff);
+            }
+        }
+    }
+
+    fn orphan(&mut self, enquiry: EnquiryId, owner: StaffId) {
+        self.withdraw_all(enquiry, OfferEnd::Moved);
+        self.drop_errand(enquiry);
+        self.unrelieved.remove(&enquiry);
+        self.release(enquiry, owner);
+        let Some(entry) = self.entry_mut(enquiry) else { return };
+        entry.place.stage = Stage::Open;
+        entry.place.epoch += 1;
+        entry.place.hold_until = None;
+        self.happened(FloorEvent::OwnerGone { enquiry, owner, suspended: true });
+        self.start_walk(enquiry, Purpose::Orphaned, Vec::new(), Some(owner));
+    }
+}

@@ -1,0 +1,170 @@
+//! One live enquiry as the floor sees it: its place, where its walk stands, its offers.
+
+use std::cmp::Reverse;
+
+use super::event::OfferSort;
+use super::line::{Line, Rank};
+use super::place::{Direct, Errand, Place, Stage};
+use crate::ids::{EnquiryId, StaffId};
+use crate::rule::Destination;
+use crate::time::Timestamp;
+
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) place: Place,
+    pub(super) at: At,
+    pub(super) offers: Vec<Offer>,
+    /// Who declined it, and until when they are left alone.
+    pub(super) cooling: Vec<(StaffId, Timestamp)>,
+    /// Who held an offer when somebody else was first.
+    pub(super) rivals: Vec<StaffId>,
+    /// Missed, and offered to these since the visitor last wrote.
+    pub(super) missed_asked: Vec<StaffId>,
+    /// When the owner will have been gone too long.
+    pub(super) relief_at: Option<Timestamp>,
+    /// Relief was tried and nobody took it; again when somebody frees up.
+    pub(super) relief_failed: bool,
+    /// The deadline the floor has noted for it.
+    pub(super) due: Option<Timestamp>,
+    pub(super) changed: bool,
+}
+
+/// Where a walk (or a transfer) stands at this moment.
+#[derive(Clone, Debug)]
+pub(super) enum At {
+    /// Nothing under way.
+    Nowhere,
+    /// One named person, on offer or waited for.
+    Direct { direct: Direct, ticket: u64, priority: u8, until: Timestamp },
+    /// A group or a queue.
+    Stop(Box<AtStop>),
+    /// A bot holds it.
+    Bot,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct AtStop {
+    pub(super) destination: Destination,
+    pub(super) ticket: u64,
+    pub(super) priority: u8,
+    pub(super) arrived: Timestamp,
+    /// No new offers from here on.
+    pub(super) until: Timestamp,
+    /// Who declined it or let it lapse, in this order.
+    pub(super) asked: Vec<StaffId>,
+    /// Offers made, so that a walk is bounded whatever people do.
+    pub(super) made: u16,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Offer {
+    pub(super) staff: StaffId,
+    pub(super) since: Timestamp,
+    pub(super) until: Timestamp,
+    pub(super) sort: OfferSort,
+}
+
+impl Offer {
+    pub(super) const fn reserves(&self) -> bool {
+        !matches!(self.sort, OfferSort::Simultaneous { .. })
+    }
+}
+
+impl Entry {
+    pub(super) fn new(place: Place) -> Self {
+        Self {
+            place,
+            at: At::Nowhere,
+            offers: Vec::new(),
+            cooling: Vec::new(),
+            rivals: Vec::new(),
+            missed_asked: Vec::new(),
+            relief_at: None,
+            relief_failed: false,
+            due: None,
+            changed: true,
+        }
+    }
+
+    pub(super) fn offer_to(&self, staff: StaffId) -> Option<&Offer> {
+        self.offers.iter().find(|offer| offer.staff == staff)
+    }
+
+    pub(super) fn cools(&self, staff: StaffId, now: Timestamp) -> bool {
+        self.cooling.iter().any(|&(who, until)| who == staff && now < until)
+    }
+
+    /// The line it stands in, and its rank there.
+    pub(super) fn standing(&self, enquiry: EnquiryId) -> Option<(Line, Rank)> {
+        match &self.at {
+            At::Nowhere | At::Bot => None,
+            At::Direct { direct, ticket, priority, .. } => {
+                let rank = Rank { priority: Reverse(*priority), ticket: *ticket, enquiry };
+                Some((Line::For(direct.staff), rank))
+            }
+            At::Stop(stop) => {
+                let rank = Rank { priority: Reverse(stop.priority), ticket: stop.ticket, enquiry };
+                Some((Line::At(stop.destination), rank))
+            }
+        }
+    }
+
+    /// Whether somebody who frees up can be offered it.
+    pub(super) fn awaits_offer(&self) -> bool {
+        match &self.at {
+            At::Nowhere | At::Bot => false,
+            At::Direct { .. } => self.offers.is_empty(),
+            At::Stop(_) => self.offers.iter().all(|offer| !offer.reserves()),
+        }
+    }
+
+    /// When the floor has to look at it again; `None` says why in [`Entry::no_deadline_because`].
+    pub(super) fn next_deadline(&self) -> Option<Timestamp> {
+        let offers = self.offers.iter().map(|offer| offer.until).min();
+        // A stop's own end matters only while nothing is on offer: an offer made rings to its end.
+        let step = match &self.at {
+            At::Direct { until, .. } if self.offers.is_empty() => Some(*until),
+            At::Stop(stop) if self.offers.is_empty() => Some(stop.until),
+            At::Direct { .. } | At::Stop(_) | At::Nowhere | At::Bot => None,
+        };
+        let again = match self.place.stage {
+            Stage::Missed { again_at, .. } => again_at,
+            Stage::Open
+            | Stage::Ongoing { .. }
+            | Stage::WithBot { .. }
+            | Stage::FollowedUp { .. } => None,
+        };
+        let cooled = match self.at {
+            At::Nowhere | At::Bot => None,
+            At::Direct { .. } | At::Stop(_) => self.cooling.iter().map(|&(_, until)| until).min(),
+        };
+        [offers, step, again, cooled, self.place.hold_until, self.relief_at]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Why the floor notes no deadline for it (R8); `None` when it has one.
+    pub(super) fn no_deadline_because(&self) -> Option<&'static str> {
+        if self.next_deadline().is_some() {
+            return None;
+        }
+        Some(match (self.place.stage, &self.at) {
+            (Stage::WithBot { .. }, _) => {
+                "a bot serves it; its answer is awaited with a limit of its own"
+            }
+            (Stage::Ongoing { .. } | Stage::FollowedUp { .. }, _) => {
+                "its owner serves it; the idle clock runs"
+            }
+            (Stage::Missed { .. }, _) => {
+                "missed; waits for the visitor or somebody who takes it up"
+            }
+            (Stage::Open, _) => return None,
+        })
+    }
+
+    /// Whether anything is under way besides its state.
+    pub(super) fn is_busy(&self) -> bool {
+        !matches!(self.place.errand, Errand::None)
+    }
+}

@@ -1,0 +1,210 @@
+//! Offers: made, declined, lapsed, withdrawn when they no longer stand.
+
+use std::time::Duration;
+
+use super::entry::Offer;
+use super::event::{FloorEvent, OfferEnd, OfferSort, PresenceWhy};
+use super::{At, Floor, Refusal};
+use crate::ids::{EnquiryId, StaffId};
+use crate::presence::Presence;
+use crate::rule::Destination;
+use crate::time::Timestamp;
+use crate::trace::{Step, Verdict};
+
+/// How long somebody who declined an enquiry is not offered it again.
+const LEFT_ALONE: Duration = Duration::from_mins(1);
+
+impl Floor {
+    pub(super) fn make_offer(
+        &mut self,
+        enquiry: EnquiryId,
+        to: Vec<StaffId>,
+        sort: OfferSort,
+        until: Timestamp,
+    ) {
+        let now = self.turn.now;
+        for staff in &to {
+            self.turn.steps.push(Step::Considered { staff: *staff, verdict: Verdict::Offered });
+        }
+        self.decided(enquiry);
+        let Some(entry) = self.entries.get_mut(&enquiry) else { return };
+        self.turn.marked.insert(enquiry);
+        if let At::Stop(stop) = &mut entry.at {
+            stop.made = stop.made.saturating_add(u16::try_from(to.len()).unwrap_or(u16::MAX));
+        }
+        for staff in &to {
+            let offer = Offer { staff: *staff, since: now, until, sort };
+            entry.offers.push(offer);
+            let Some(seat) = self.seats.get_mut(staff) else { continue };
+            seat.offers.insert(enquiry);
+            seat.reserved += u16::from(offer.reserves());
+            seat.kept.last_offered = Some(now);
+            self.turn.seats_marked.insert(*staff);
+        }
+        self.happened(FloorEvent::Offered { enquiry, to: to.clone(), sort, until });
+        for staff in to {
+            self.recheck(staff);
+        }
+    }
+
+    /// Takes one offer back; the enquiry is looked at again.
+    pub(super) fn end_offer(&mut self, enquiry: EnquiryId, staff: StaffId, end: OfferEnd) {
+        let Some(entry) = self.entries.get_mut(&enquiry) else { return };
+        let Some(index) = entry.offers.iter().position(|offer| offer.staff == staff) else {
+            return;
+        };
+        let offer = entry.offers.remove(index);
+        if end == OfferEnd::AlreadyTaken {
+            entry.rivals.push(staff);
+        }
+        if let Some(seat) = self.seats.get_mut(&staff) {
+            seat.offers.remove(&enquiry);
+            seat.reserved = seat.reserved.saturating_sub(u16::from(offer.reserves()));
+        }
+        self.turn.marked.insert(enquiry);
+        self.turn.touched.insert(enquiry);
+        self.turn.freed.insert(staff);
+        self.happened(FloorEvent::OfferEnded { enquiry, staff, end });
+    }
+
+    pub(super) fn withdraw_all(&mut self, enquiry: EnquiryId, end: OfferEnd) {
+        let Some(entry) = self.entries.get(&enquiry) else { return };
+        let holders: Vec<StaffId> = entry.offers.iter().map(|offer| offer.staff).collect();
+        for staff in holders {
+            self.end_offer(enquiry, staff, end);
+        }
+    }
+
+    pub(super) fn decline(&mut self, enquiry: EnquiryId, staff: StaffId) -> Result<(), Refusal> {
+        let until = self.turn.now + LEFT_ALONE;
+        let entry = self.entries.get_mut(&enquiry).ok_or(Refusal::NotFound)?;
+        if entry.offer_to(staff).is_none() {
+            return Err(if entry.rivals.contains(&staff) {
+                Refusal::AlreadyTaken
+            } else {
+                Refusal::NotOffered
+            });
+        }
+        entry.cooling.retain(|&(who, _)| who != staff);
+        entry.cooling.push((staff, until));
+        self.answered(staff);
+        self.asked(enquiry, staff);
+        self.end_offer(enquiry, staff, OfferEnd::Declined);
+        self.after_answer(enquiry);
+        Ok(())
+    }
+
+    pub(super) fn let_offers_lapse(&mut self, enquiry: EnquiryId) {
+        let now = self.turn.now;
+        let Some(entry) = self.entries.get(&enquiry) else { return };
+        let lapsed: Vec<Offer> =
+            entry.offers.iter().copied().filter(|offer| offer.until <= now).collect();
+        for offer in &lapsed {
+            self.asked(enquiry, offer.staff);
+            self.end_offer(enquiry, offer.staff, OfferEnd::Lapsed);
+            if offer.sort != OfferSort::Missed {
+                self.unanswered(offer.staff);
+            }
+        }
+        if !lapsed.is_empty() {
+            self.after_answer(enquiry);
+        }
+    }
+
+    /// Somebody had their chance at this stop.
+    fn asked(&mut self, enquiry: EnquiryId, staff: StaffId) {
+        let Some(entry) = self.entries.get_mut(&enquiry) else { return };
+        if let At::Stop(stop) = &mut entry.at
+            && !stop.asked.contains(&staff)
+        {
+            stop.asked.push(staff);
+        }
+    }
+
+    /// After a decline or a lapse: a direct offer is over; anything else is looked at in `step`.
+    fn after_answer(&mut self, enquiry: EnquiryId) {
+        let Some(entry) = self.entries.get(&enquiry) else { return };
+        if matches!(entry.at, At::Direct { .. }) && entry.offers.is_empty() {
+            self.move_on(enquiry, None);
+        }
+    }
+
+    fn unanswered(&mut self, staff: StaffId) {
+        let limit = self.settings.no_answer_limit;
+        let Some(seat) = self.seats.get_mut(&staff) else { return };
+        seat.kept.unanswered = seat.kept.unanswered.saturating_add(1);
+        self.turn.seats_marked.insert(staff);
+        if limit > 0 && seat.kept.unanswered >= limit && seat.is_active() {
+            self.set_presence(staff, Presence::Idle, PresenceWhy::NoAnswer);
+        }
+    }
+
+    pub(super) fn answered(&mut self, staff: StaffId) {
+        if let Some(seat) = self.seats.get_mut(&staff)
+            && seat.kept.unanswered > 0
+        {
+            seat.kept.unanswered = 0;
+            self.turn.seats_marked.insert(staff);
+        }
+    }
+
+    /// Withdraws the offers of a person that no longer stand.
+    pub(super) fn recheck(&mut self, staff: StaffId) {
+        let Some(seat) = self.seats.get(&staff) else { return };
+        let held: Vec<EnquiryId> = seat.offers.iter().copied().collect();
+        for enquiry in held {
+            if let Some(end) = self.why_not_standing(enquiry, staff) {
+                self.end_offer(enquiry, staff, end);
+            }
+        }
+    }
+
+    fn why_not_standing(&self, enquiry: EnquiryId, staff: StaffId) -> Option<OfferEnd> {
+        let entry = self.entries.get(&enquiry)?;
+        let offer = entry.offer_to(staff)?;
+        let seat = self.seats.get(&staff)?;
+        let enabled = self.settings.staff.get(&staff).is_some_and(|person| person.enabled);
+        if !enabled || !seat.is_active() || !self.is_still_meant(entry, offer) {
+            return Some(OfferEnd::NotStanding);
+        }
+        // Its own reservation never ends an offer; a simultaneous one needs a free slot.
+        let room = if offer.reserves() {
+            seat.used() <= self.capacity(staff)
+        } else {
+            seat.used() < self.capacity(staff)
+        };
+        (!room).then_some(OfferEnd::Full)
+    }
+
+    /// Membership, language and country still fit.
+    fn is_still_meant(&self, entry: &super::Entry, offer: &Offer) -> bool {
+        let destination = match offer.sort {
+            OfferSort::Direct { .. } => return true,
+            OfferSort::Missed => return self.may_take_up(entry, offer.staff),
+            OfferSort::OneByOne { at } | OfferSort::Simultaneous { at } => at,
+            OfferSort::Transfer { group } => Destination::Group(group),
+        };
+        let accepted = self.settings.group_of(destination).is_some_and(|group| {
+            group.accepts(entry.place.language.as_deref(), entry.place.country.as_deref())
+        });
+        accepted && self.is_member(offer.staff, destination)
+    }
+
+    /// The visitor's language or country became known: what no longer fits is withdrawn.
+    pub(super) fn known(
+        &mut self,
+        enquiry: EnquiryId,
+        language: Option<Box<str>>,
+        country: Option<Box<str>>,
+    ) -> Result<(), Refusal> {
+        let entry = self.entry_mut(enquiry).ok_or(Refusal::NotFound)?;
+        entry.place.language = language.or_else(|| entry.place.language.take());
+        entry.place.country = country.or_else(|| entry.place.country.take());
+        let holders: Vec<StaffId> = entry.offers.iter().map(|offer| offer.staff).collect();
+        for staff in holders {
+            self.recheck(staff);
+        }
+        self.turn.touched.insert(enquiry);
+        Ok(())
+    }
+}

@@ -1,0 +1,148 @@
+//! Transfers: to one person or one group, and nobody else is tried.
+
+use std::time::Duration;
+
+use super::event::{FloorEvent, OfferEnd, TransferEnd, TransferTo};
+use super::place::{Direct, Errand, Stage};
+use super::{At, Floor, Refusal};
+use crate::ids::{EnquiryId, StaffId};
+use crate::rule::{Destination, Leaf, Stop};
+use crate::trace::{BindingKind, PassedOver};
+
+impl Floor {
+    pub(super) fn transfer(
+        &mut self,
+        enquiry: EnquiryId,
+        by: StaffId,
+        to: TransferTo,
+        blind: bool,
+    ) -> Result<(), Refusal> {
+        let entry = self.entries.get(&enquiry).ok_or(Refusal::NotFound)?;
+        if matches!(entry.place.errand, Errand::Transfer { .. }) {
+            return Err(Refusal::TransferPending);
+        }
+        let owner = entry.place.stage.owner();
+        self.can_be_reached(to, owner)?;
+        // Nobody serves it yet: there is nothing to come back to.
+        let blind = blind || owner.is_none();
+        self.drop_errand(enquiry);
+        self.take_off_shelf(enquiry);
+        self.unrelieved.remove(&enquiry);
+        let entry = self.entry_mut(enquiry).ok_or(Refusal::NotFound)?;
+        entry.place.errand = Errand::Transfer { by, to, blind };
+        entry.place.hold_until = None;
+        entry.relief_failed = false;
+        if blind {
+            entry.place.stage = Stage::Open;
+            entry.place.epoch += u32::from(owner.is_some());
+        }
+        if let (true, Some(owner)) = (blind, owner) {
+            self.release(enquiry, owner);
+        }
+        self.happened(FloorEvent::TransferOffered { enquiry, by, to, blind });
+        self.seek_target(enquiry, to);
+        Ok(())
+    }
+
+    fn can_be_reached(&self, to: TransferTo, owner: Option<StaffId>) -> Result<(), Refusal> {
+        let active = |staff: &StaffId| {
+            let enabled = self.settings.staff.get(staff).is_some_and(|person| person.enabled);
+            enabled && self.seats.get(staff).is_some_and(super::Seat::is_active)
+        };
+        match to {
+            TransferTo::Staff { staff } => {
+                if Some(staff) == owner || !active(&staff) {
+                    return Err(Refusal::NobodyAvailable);
+                }
+                let used = self.seats.get(&staff).map_or(0, super::Seat::used);
+                if used >= self.capacity(staff) { Err(Refusal::AtCapacity) } else { Ok(()) }
+            }
+            TransferTo::Group { group } => {
+                let group = self.settings.groups.get(&group).ok_or(Refusal::NotFound)?;
+                let anybody =
+                    group.members.iter().any(|staff| Some(*staff) != owner && active(staff));
+                if anybody { Ok(()) } else { Err(Refusal::NobodyAvailable) }
+            }
+        }
+    }
+
+    fn seek_target(&mut self, enquiry: EnquiryId, to: TransferTo) {
+        match to {
+            TransferTo::Staff { staff } => {
+                let ticket = self.next_ticket();
+                let direct = Direct {
+                    staff,
+                    binding: BindingKind::Transfer,
+                    wait: Duration::from_mins(1),
+                    connected_only: true,
+                    or_missed: false,
+                };
+                let until = self.turn.now + direct.wait;
+                let priority = Leaf::PRIORITY_DEFAULT + 1;
+                if let Some(entry) = self.entries.get_mut(&enquiry) {
+                    entry.at = At::Direct { direct, ticket, priority, until };
+                }
+                self.enter_line(enquiry);
+            }
+            TransferTo::Group { group } => {
+                let stop = Stop { to: Destination::Group(group), pick_up: None };
+                if let Some(why) = self.arrive_team(enquiry, stop) {
+                    self.transfer_came_to_nothing(enquiry, Some(why));
+                }
+            }
+        }
+    }
+
+    pub(super) fn resume_transfer(&mut self, enquiry: EnquiryId) {
+        if let Some(Errand::Transfer { to, .. }) =
+            self.entries.get(&enquiry).map(|entry| &entry.place.errand)
+        {
+            let to = *to;
+            self.seek_target(enquiry, to);
+        }
+    }
+
+    pub(super) fn cancel_transfer(
+        &mut self,
+        enquiry: EnquiryId,
+        by: StaffId,
+    ) -> Result<(), Refusal> {
+        let entry = self.entries.get(&enquiry).ok_or(Refusal::NotFound)?;
+        let Errand::Transfer { by: sender, blind: false, .. } = entry.place.errand else {
+            return Err(Refusal::NotFound);
+        };
+        if sender != by && entry.place.stage.owner() != Some(by) {
+            return Err(Refusal::NotOwner);
+        }
+        self.drop_errand(enquiry);
+        self.happened(FloorEvent::TransferEnded { enquiry, end: TransferEnd::Cancelled });
+        Ok(())
+    }
+
+    /// Loopback: everything stays. Blind: missed, without Away.
+    pub(super) fn transfer_came_to_nothing(&mut self, enquiry: EnquiryId, why: Option<PassedOver>) {
+        let now = self.turn.now;
+        self.withdraw_all(enquiry, OfferEnd::Moved);
+        let declined = why == Some(PassedOver::EverybodyAsked)
+            || self
+                .entries
+                .get(&enquiry)
+                .is_some_and(|entry| entry.cooling.iter().any(|&(_, until)| now < until));
+        let Some(entry) = self.entry_mut(enquiry) else { return };
+        let Errand::Transfer { blind, .. } = std::mem::take(&mut entry.place.errand) else {
+            return;
+        };
+        entry.at = At::Nowhere;
+        if blind {
+            entry.place.stage = Stage::Missed { since: now, again_at: None };
+            entry.missed_asked.clear();
+        }
+        self.turn.steps.clear();
+        let end = if declined { TransferEnd::Declined } else { TransferEnd::Lapsed };
+        self.happened(FloorEvent::TransferEnded { enquiry, end });
+        if blind {
+            self.happened(FloorEvent::Missed { enquiry, away: false });
+            self.put_on_shelf(enquiry);
+        }
+    }
+}

@@ -1,0 +1,541 @@
+//! Walks: taking an enquiry through named persons and the destinations of its rule, in order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::entry::{AtStop, Entry};
+use super::event::FloorEvent;
+use super::place::{Direct, Errand, Place, Purpose, Stage, WalkKept};
+use super::{At, Floor, Refusal, Route};
+use crate::ids::{EnquiryId, GroupId, StaffId};
+use crate::rule::{self, Bound, Destination, Drawn, Leaf, Reached, Stop};
+use crate::settings::{StickyMiss, StickyMode};
+use crate::time::Timestamp;
+use crate::trace::{BindingKind, PassedOver, Step, Verdict};
+
+/// How long a direct offer rings.
+pub(super) const DIRECT_RING: Duration = Duration::from_mins(1);
+/// Least time between the end of one walk of a missed enquiry and the start of the next.
+const AGAIN_AFTER: Duration = Duration::from_mins(10);
+
+impl Floor {
+    pub(super) fn route(&mut self, route: &Route) {
+        if self.entries.contains_key(&route.enquiry) {
+            return;
+        }
+        self.arrival += 1;
+        let place = Place {
+            channel: route.channel,
+            visitor: route.visitor.id,
+            language: self.language_of(route),
+            country: route.country.clone(),
+            arrival: self.arrival,
+            opened_at: self.turn.now,
+            stage: Stage::Open,
+            epoch: 0,
+            hold_until: None,
+            visitor_waits: Some(self.turn.now),
+            window_until: route.window_until,
+            errand: Errand::None,
+            drawn: None,
+            groups: Vec::new(),
+        };
+        self.entries.insert(route.enquiry, Entry::new(place));
+        let directs = self.directs(route);
+        self.start_walk(route.enquiry, Purpose::Opening, directs, None);
+    }
+
+    fn language_of(&self, route: &Route) -> Option<Box<str>> {
+        let of_channel =
+            || self.settings.channels.get(&route.channel)?.language.as_deref().map(Box::from);
+        route.visitor.language.clone().or_else(of_channel)
+    }
+
+    /// Who is tried before the rule: the last owner, who wrote first, who served before.
+    fn directs(&mut self, route: &Route) -> Vec<Direct> {
+        let settings = Arc::clone(&self.settings);
+        let Some(channel) = settings.channels.get(&route.channel) else { return Vec::new() };
+        let plain = |staff, binding| Direct {
+            staff,
+            binding,
+            wait: Duration::ZERO,
+            connected_only: false,
+            or_missed: false,
+        };
+        let memory = route.visitor.channels.get(&route.channel);
+        let mut directs: Vec<Direct> = Vec::new();
+        if let (true, Some(owner)) = (route.delayed, memory.and_then(|memory| memory.last_owner)) {
+            directs.push(plain(owner, BindingKind::LastOwner));
+        }
+        let now = self.turn.now;
+        if let Some(bound) = rule::engagement_binding(&route.visitor, route.channel, &settings, now)
+        {
+            self.add_bound(&mut directs, bound, plain(bound.staff, BindingKind::Engagement));
+        }
+        let leaf = || {
+            let found = settings.rules.get(&channel.rule);
+            found.map_or_else(no_leaf, |rule| {
+                rule::leaf_in_force(rule, route.channel, now, None, &self.counters).0
+            })
+        };
+        if let Some(bound) =
+            rule::sticky_binding(&route.visitor, route.channel, &settings, now, leaf)
+        {
+            let direct = plain(bound.staff, BindingKind::Sticky);
+            let direct = match channel.sticky.mode {
+                StickyMode::Loose { hold } => Direct { wait: hold, ..direct },
+                StickyMode::Strict { wait, offline } => Direct {
+                    wait,
+                    connected_only: true,
+                    or_missed: offline == StickyMiss::Missed,
+                    ..direct
+                },
+            };
+            self.add_bound(&mut directs, bound, direct);
+        }
+        directs.dedup_by_key(|direct| direct.staff);
+        directs
+    }
+
+    /// A binding that does not hold is only shown.
+    fn add_bound(&mut self, directs: &mut Vec<Direct>, bound: Bound, direct: Direct) {
+        match bound.passed_over {
+            None => directs.push(direct),
+            Some(verdict) => {
+                let (binding, staff) = (direct.binding, direct.staff);
+                self.turn.steps.push(Step::Binding { binding, staff, verdict });
+            }
+        }
+    }
+
+    pub(super) fn start_walk(
+        &mut self,
+        enquiry: EnquiryId,
+        purpose: Purpose,
+        directs: Vec<Direct>,
+        skip: Option<StaffId>,
+    ) {
+        let leaf = no_leaf();
+        let Some(entry) = self.entry_mut(enquiry) else { return };
+        entry.rivals.clear();
+        entry.place.errand =
+            Errand::Walk(Box::new(WalkKept { purpose, rule: None, leaf, done: 0, directs, skip }));
+        self.take_off_shelf(enquiry);
+        self.arrive(enquiry);
+    }
+
+    /// Goes where the walk's record says it stands; on to the next where nobody can take it.
+    pub(super) fn arrive(&mut self, enquiry: EnquiryId) {
+        loop {
+            let Some(Errand::Walk(walk)) =
+                self.entries.get(&enquiry).map(|entry| &entry.place.errand)
+            else {
+                return;
+            };
+            let arrived = if let Some(direct) = walk.directs.first().copied() {
+                self.arrive_direct(enquiry, direct)
+            } else if walk.rule.is_none() {
+                self.reach_rule(enquiry);
+                false
+            } else if let Some(stop) = walk.leaf.stops.get(usize::from(walk.done)).copied() {
+                self.arrive_stop(enquiry, stop)
+            } else if self.overflow(enquiry) {
+                false
+            } else {
+                self.end_walk(enquiry);
+                true
+            };
+            if arrived {
+                self.decided(enquiry);
+                return;
+            }
+        }
+    }
+
+    fn reach_rule(&mut self, enquiry: EnquiryId) {
+        let settings = Arc::clone(&self.settings);
+        let Some(entry) = self.entries.get(&enquiry) else { return };
+        let (channel, kept) = (entry.place.channel, entry.place.drawn);
+        let found =
+            settings.channels.get(&channel).and_then(|channel| settings.rules.get(&channel.rule));
+        let reached = found.map(|rule| {
+            (rule.id, rule::reach(rule, channel, self.turn.now, kept, &mut self.counters))
+        });
+        let Some(entry) = self.entry_mut(enquiry) else { return };
+        let Errand::Walk(walk) = &mut entry.place.errand else { return };
+        match reached {
+            Some((rule, reached)) => {
+                walk.rule = Some(rule);
+                self.take_leaf(enquiry, reached);
+            }
+            // A channel without a rule is refused by the settings; an enquiry must end all the same.
+            None => walk.rule = Some(crate::ids::RuleId::from_number(0)),
+        }
+    }
+
+    fn take_leaf(&mut self, enquiry: EnquiryId, reached: Reached) {
+        let Reached { leaf, drawn, steps } = reached;
+        self.turn.steps.extend(steps);
+        self.turn.steps.push(Step::Leaf { stops: leaf.stops.clone(), priority: leaf.priority });
+        let groups = self.groups_of(&leaf);
+        let Some(entry) = self.entry_mut(enquiry) else { return };
+        entry.place.drawn = drawn.or(entry.place.drawn);
+        entry.place.groups = groups;
+        if let Errand::Walk(walk) = &mut entry.place.errand {
+            walk.leaf = leaf;
+            walk.done = 0;
+        }
+    }
+
+    pub(super) fn groups_of(&self, leaf: &Leaf) -> Vec<GroupId> {
+        let mut groups: Vec<GroupId> = leaf
+            .stops
+            .iter()
+            .filter_map(|stop| self.settings.group_of(stop.to))
+            .map(|group| group.id)
+            .collect();
+        groups.sort_unstable();
+        groups.dedup();
+        groups
+    }
+
+    /// The drawn bucket could not take it: gives it to the bucket's overflow, once.
+    fn overflow(&mut self, enquiry: EnquiryId) -> bool {
+        let settings = Arc::clone(&self.settings);
+        let Some(entry) = self.entries.get(&enquiry) else { return false };
+        let channel = entry.place.channel;
+        let Some(drawn) = entry.place.drawn.filter(|drawn: &Drawn| !drawn.overflowed) else {
+            return false;
+        };
+        let found =
+            settings.channels.get(&channel).and_then(|channel| settings.rules.get(&channel.rule));
+        let Some(rule) = found else { return false };
+        let Some(reached) = rule::overflow(rule, channel, drawn, self.turn.now, &mut self.counters)
+        else {
+            return false;
+        };
+        self.take_leaf(enquiry, reached);
+        true
+    }
+
+    /// True when the enquiry stays with this person, on offer or waited for.
+    fn arrive_direct(&mut self, enquiry: EnquiryId, direct: Direct) -> bool {
+        let ticket = self.next_ticket();
+        let now = self.turn.now;
+        let Some(entry) = self.entries.get_mut(&enquiry) else { return true };
+        let priority = priority_of(&entry.place, Leaf::PRIORITY_DEFAULT);
+        entry.at = At::Direct { direct, ticket, priority, until: now + direct.wait };
+        let verdict = self.verdict(enquiry, direct.staff);
+        let waits = verdict.is_some() && !direct.wait.is_zero() && self.may_wait_for(direct);
+        let shown = match verdict {
+            None => Verdict::Offered,
+            Some(_) if waits => Verdict::WaitedFor,
+            Some(verdict) => verdict,
+        };
+        self.turn.steps.push(Step::Binding {
+            binding: direct.binding,
+            staff: direct.staff,
+            verdict: shown,
+        });
+        if verdict.is_none() || waits {
+            self.enter_line(enquiry);
+            return true;
+        }
+        self.forget_position(enquiry);
+        self.direct_is_over(enquiry, direct);
+        false
+    }
+
+    /// Whether waiting for this person makes sense at this moment.
+    pub(super) fn may_wait_for(&self, direct: Direct) -> bool {
+        let enabled = self.settings.staff.get(&direct.staff).is_some_and(|staff| staff.enabled);
+        let connected = self
+            .seats
+            .get(&direct.staff)
+            .is_some_and(|seat| seat.kept.presence != crate::presence::Presence::Offline);
+        enabled && (connected || !direct.connected_only)
+    }
+
+    /// Crosses the person off the walk's list.
+    fn direct_is_over(&mut self, enquiry: EnquiryId, direct: Direct) {
+        let waitable = self.may_wait_for(direct);
+        let Some(entry) = self.entry_mut(enquiry) else { return };
+        let Errand::Walk(walk) = &mut entry.place.errand else { return };
+        if !walk.directs.is_empty() {
+            walk.directs.remove(0);
+        }
+        if direct.or_missed && !waitable {
+            // Strict stickiness, set to be missed rather than given to the rule: an empty leaf.
+            walk.directs.clear();
+            walk.rule = Some(crate::ids::RuleId::from_number(0));
+        }
+    }
+
+    /// True when the enquiry stays at this destination.
+    fn arrive_stop(&mut self, enquiry: EnquiryId, stop: Stop) -> bool {
+        self.turn.steps.push(Step::Arrived { at: stop.to });
+        let passed = match stop.to {
+            Destination::Bot(bot) => match self.hand_to_bot(enquiry, bot) {
+                None => return true,
+                Some(why) => Some(why),
+            },
+            Destination::Group(_) | Destination::Queue(_) => self.arrive_team(enquiry, stop),
+        };
+        let Some(why) = passed else { return true };
+        self.turn.steps.push(Step::PassedOver { at: stop.to, why });
+        self.stop_is_over(enquiry);
+        false
+    }
+
+    pub(super) fn arrive_team(&mut self, enquiry: EnquiryId, stop: Stop) -> Option<PassedOver> {
+        let settings = Arc::clone(&self.settings);
+        let Some(group) = settings.group_of(stop.to) else { return Some(PassedOver::Gone) };
+        let now = self.turn.now;
+        let until = match stop.to {
+            Destination::Queue(queue) => {
+                let queue = settings.queues.get(&queue)?;
+                if self.lines.length(super::Line::At(stop.to)) >= usize::from(queue.length_max) {
+                    return Some(PassedOver::QueueFull);
+                }
+                now + queue.wait_max
+            }
+            Destination::Group(_) | Destination::Bot(_) => {
+                now + stop.pick_up.unwrap_or(group.pick_up)
+            }
+        };
+        let ticket = self.next_ticket();
+        let entry = self.entries.get_mut(&enquiry)?;
+        let base = match &entry.place.errand {
+            Errand::Walk(walk) => walk.leaf.priority,
+            Errand::Transfer { .. } | Errand::None => Leaf::PRIORITY_DEFAULT,
+        };
+        let priority = priority_of(&entry.place, base);
+        let destination = stop.to;
+        entry.at = At::Stop(Box::new(AtStop {
+            destination,
+            ticket,
+            priority,
+            arrived: now,
+            until,
+            asked: Vec::new(),
+            made: 0,
+        }));
+        if let Some(why) = self.why_leave(enquiry) {
+            self.explain_members(enquiry);
+            self.forget_position(enquiry);
+            return Some(why);
+        }
+        self.explain_members(enquiry);
+        self.enter_line(enquiry);
+        None
+    }
+
+    pub(super) fn stop_is_over(&mut self, enquiry: EnquiryId) {
+        let Some(entry) = self.entry_mut(enquiry) else { return };
+        if let Errand::Walk(walk) = &mut entry.place.errand {
+            walk.done = walk.done.saturating_add(1);
+        }
+    }
+
+    /// Looks at where an enquiry stands: ready for an offer, to stay, or to go on.
+    pub(super) fn step(&mut self, enquiry: EnquiryId) {
+        let Some(entry) = self.entries.get(&enquiry) else { return };
+        match &entry.at {
+            At::Nowhere | At::Bot => {}
+            At::Direct { direct, until, .. } => {
+                let (direct, until) = (*direct, *until);
+                if !entry.offers.is_empty() {
+                    return;
+                }
+                if self.verdict(enquiry, direct.staff).is_none() {
+                    self.make_ready(enquiry);
+                } else if until <= self.turn.now || !self.may_wait_for(direct) {
+                    self.move_on(enquiry, None);
+                }
+            }
+            At::Stop(_) => match self.why_leave(enquiry) {
+                Some(why) => self.move_on(enquiry, Some(why)),
+                None => self.make_ready(enquiry),
+            },
+        }
+    }
+
+    fn make_ready(&mut self, enquiry: EnquiryId) {
+        let Some(entry) = self.entries.get(&enquiry) else { return };
+        if let (true, Some((_, rank))) = (entry.awaits_offer(), entry.standing(enquiry)) {
+            self.turn.ready.insert((rank, enquiry));
+        }
+    }
+
+    /// Leaves the present person or stop and goes on with the errand.
+    pub(super) fn move_on(&mut self, enquiry: EnquiryId, why: Option<PassedOver>) {
+        self.withdraw_all(enquiry, super::event::OfferEnd::Moved);
+        let Some(entry) = self.entries.get(&enquiry) else { return };
+        let at = entry.at.clone();
+        let transfers = matches!(entry.place.errand, Errand::Transfer { .. });
+        self.leave_line(enquiry);
+        if transfers {
+            self.transfer_came_to_nothing(enquiry, why);
+            return;
+        }
+        match at {
+            At::Direct { direct, .. } => self.direct_is_over(enquiry, direct),
+            At::Stop(stop) => {
+                let why = why.unwrap_or(PassedOver::TimeOver);
+                self.turn.steps.push(Step::PassedOver { at: stop.destination, why });
+                self.stop_is_over(enquiry);
+            }
+            At::Bot => self.stop_is_over(enquiry),
+            At::Nowhere => return,
+        }
+        self.arrive(enquiry);
+    }
+
+    /// The walk ended with nobody.
+    fn end_walk(&mut self, enquiry: EnquiryId) {
+        let now = self.turn.now;
+        let Some(entry) = self.entry_mut(enquiry) else { return };
+        let Errand::Walk(walk) = std::mem::take(&mut entry.place.errand) else { return };
+        entry.at = At::Nowhere;
+        if entry.place.stage.owner().is_some() {
+            entry.relief_failed = true;
+            self.unrelieved.insert(enquiry);
+            self.decided(enquiry);
+            self.happened(FloorEvent::NobodyTookOver { enquiry });
+            return;
+        }
+        entry.place.stage = Stage::Missed { since: now, again_at: None };
+        entry.missed_asked.clear();
+        let away = matches!(walk.purpose, Purpose::Opening | Purpose::Again);
+        self.turn.steps.push(Step::Missed);
+        self.decided(enquiry);
+        self.happened(FloorEvent::Missed { enquiry, away });
+        self.put_on_shelf(enquiry);
+    }
+
+    pub(super) fn visitor_wrote(
+        &mut self,
+        enquiry: EnquiryId,
+        opens: bool,
+        window_until: Timestamp,
+    ) -> Result<(), Refusal> {
+        let now = self.turn.now;
+        if !self.entries.contains_key(&enquiry) {
+            return Err(Refusal::NotFound);
+        }
+        self.take_off_shelf(enquiry);
+        let entry = self.entry_mut(enquiry).ok_or(Refusal::NotFound)?;
+        entry.place.window_until = entry.place.window_until.max(window_until);
+        entry.place.visitor_waits = entry.place.visitor_waits.or(Some(now));
+        entry.missed_asked.clear();
+        let Stage::Missed { since, .. } = entry.place.stage else { return Ok(()) };
+        if opens && !entry.is_busy() {
+            let again_at = since + AGAIN_AFTER;
+            entry.place.stage = Stage::Missed { since, again_at: Some(again_at) };
+            self.walk_again_if_due(enquiry);
+        }
+        self.put_on_shelf(enquiry);
+        Ok(())
+    }
+
+    pub(super) fn walk_again_if_due(&mut self, enquiry: EnquiryId) {
+        let now = self.turn.now;
+        let Some(entry) = self.entries.get(&enquiry) else { return };
+        let Stage::Missed { since, again_at: Some(at) } = entry.place.stage else { return };
+        if now < at || entry.is_busy() {
+            return;
+        }
+        self.withdraw_all(enquiry, super::event::OfferEnd::Moved);
+        if let Some(entry) = self.entry_mut(enquiry) {
+            entry.place.stage = Stage::Missed { since, again_at: None };
+        }
+        self.start_walk(enquiry, Purpose::Again, Vec::new(), None);
+    }
+
+    pub(super) fn we_wrote(&mut self, enquiry: EnquiryId) -> Result<(), Refusal> {
+        let entry = self.entries.get(&enquiry).ok_or(Refusal::NotFound)?;
+        if entry.place.visitor_waits.is_none() {
+            return Ok(());
+        }
+        let relief =
+            matches!(&entry.place.errand, Errand::Walk(walk) if walk.purpose == Purpose::OwnerGone);
+        if relief {
+            self.drop_errand(enquiry);
+        }
+        self.unrelieved.remove(&enquiry);
+        let entry = self.entry_mut(enquiry).ok_or(Refusal::NotFound)?;
+        entry.place.visitor_waits = None;
+        entry.relief_failed = false;
+        Ok(())
+    }
+
+    /// Stops whatever is under way; the state stays.
+    pub(super) fn drop_errand(&mut self, enquiry: EnquiryId) {
+        self.withdraw_all(enquiry, super::event::OfferEnd::Moved);
+        self.leave_line(enquiry);
+        if let Some(entry) = self.entry_mut(enquiry) {
+            entry.place.errand = Errand::None;
+        }
+    }
+
+    pub(super) fn enter_line(&mut self, enquiry: EnquiryId) {
+        let Some((line, rank)) =
+            self.entries.get(&enquiry).and_then(|entry| entry.standing(enquiry))
+        else {
+            return;
+        };
+        self.lines.enter(line, rank);
+        self.turn.marked.insert(enquiry);
+        self.turn.touched.insert(enquiry);
+    }
+
+    pub(super) fn leave_line(&mut self, enquiry: EnquiryId) {
+        if let Some((line, rank)) =
+            self.entries.get(&enquiry).and_then(|entry| entry.standing(enquiry))
+        {
+            self.lines.leave(line, rank);
+            self.turn.ready.remove(&(rank, enquiry));
+        }
+        self.forget_position(enquiry);
+    }
+
+    fn forget_position(&mut self, enquiry: EnquiryId) {
+        if let Some(entry) = self.entries.get_mut(&enquiry) {
+            entry.at = At::Nowhere;
+            self.turn.marked.insert(enquiry);
+        }
+    }
+
+    pub(super) fn resume_one(&mut self, enquiry: EnquiryId) {
+        let Some(entry) = self.entries.get(&enquiry) else { return };
+        self.turn.marked.insert(enquiry);
+        match (&entry.place.errand, entry.place.stage) {
+            (Errand::Walk(_), Stage::WithBot { .. }) => {
+                if let Some(entry) = self.entries.get_mut(&enquiry) {
+                    entry.at = At::Bot;
+                }
+            }
+            (Errand::Walk(_), _) => self.arrive(enquiry),
+            (Errand::Transfer { .. }, _) => self.resume_transfer(enquiry),
+            (Errand::None, Stage::Open) => {
+                self.start_walk(enquiry, Purpose::Opening, Vec::new(), None)
+            }
+            (Errand::None, Stage::Missed { .. }) => self.put_on_shelf(enquiry),
+            (
+                Errand::None,
+                Stage::Ongoing { .. } | Stage::FollowedUp { .. } | Stage::WithBot { .. },
+            ) => {}
+        }
+    }
+}
+
+/// Before the rule was asked.
+const fn no_leaf() -> Leaf {
+    Leaf { stops: Vec::new(), priority: Leaf::PRIORITY_DEFAULT }
+}
+
+/// Transfers and second walks go before first walks of the same leaf.
+pub(super) fn priority_of(place: &Place, base: u8) -> u8 {
+    let first = matches!(&place.errand, Errand::Walk(walk) if walk.purpose == Purpose::Opening);
+    base.saturating_add(u8::from(!first)).min(Leaf::PRIORITY_MAX)
+}
