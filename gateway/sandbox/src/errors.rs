@@ -1,7 +1,9 @@
 //! The three faces of a provider error: Meta's `error`, the gateway's `meta`, and a proxy's HTML.
 
-use actix_web::HttpResponse;
+use std::fmt;
+
 use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, ResponseError};
 use serde_json::{Value, json};
 
 /// A refusal with Meta's code and the text an integrator reads.
@@ -109,8 +111,30 @@ pub(crate) fn html_502() -> HttpResponse {
 }
 
 /// The control side's refusal.
-pub(crate) fn control(http: u16, text: impl Into<String>) -> HttpResponse {
-    respond(http, &json!({"error": text.into()}))
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    http: u16,
+    text: String,
+}
+
+pub(crate) fn control(http: u16, text: impl Into<String>) -> Refusal {
+    Refusal { http, text: text.into() }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl ResponseError for Refusal {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.http).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        respond(self.http, &json!({"error": self.text}))
+    }
 }
 
 pub(crate) fn respond(http: u16, body: &Value) -> HttpResponse {

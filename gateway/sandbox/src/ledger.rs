@@ -75,7 +75,8 @@ impl Stats {
     pub(crate) fn show(&self) -> Value {
         let mut sorted: Vec<u32> = self.latencies_us.iter().copied().collect();
         sorted.sort_unstable();
-        let at = |share: usize| sorted.get(sorted.len() * share / 100).map(|us| f64::from(*us) / 1000.0);
+        let at =
+            |share: usize| sorted.get(sorted.len() * share / 100).map(|us| f64::from(*us) / 1000.0);
         let slow = sorted.iter().filter(|us| **us > 1_000_000).count();
         let share = match u32::try_from(sorted.len()) {
             Ok(0) | Err(_) => 0.0,

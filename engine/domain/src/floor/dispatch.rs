@@ -27,7 +27,7 @@ impl Floor {
         for staff in freed {
             match self.best_for(staff) {
                 Some(rank) if best.is_none_or(|(other, _)| rank < other) => {
-                    best = Some((rank, rank.enquiry))
+                    best = Some((rank, rank.enquiry));
                 }
                 Some(_) => {}
                 None => {

@@ -8,7 +8,7 @@ use super::event::FloorEvent;
 use super::place::{Direct, Errand, Place, Purpose, Stage, WalkKept};
 use super::{At, Floor, Refusal, Route};
 use crate::ids::{EnquiryId, GroupId, StaffId};
-use crate::rule::{self, Bound, Destination, Drawn, Leaf, Reached, Stop};
+use crate::rule::{self, Bound, Destination, Leaf, Reached, Stop};
 use crate::settings::{StickyMiss, StickyMode};
 use crate::time::Timestamp;
 use crate::trace::{BindingKind, PassedOver, Step, Verdict};
@@ -176,10 +176,9 @@ impl Floor {
     fn take_leaf(&mut self, enquiry: EnquiryId, reached: Reached) {
         let Reached { leaf, drawn, steps } = reached;
         self.turn.steps.extend(steps);
-        self.turn.steps.push(Step::Leaf { stops: leaf.stops.clone(), priority: leaf.priority });
         let groups = self.groups_of(&leaf);
         let Some(entry) = self.entry_mut(enquiry) else { return };
-        entry.place.drawn = drawn.or(entry.place.drawn);
+        entry.place.drawn = drawn;
         entry.place.groups = groups;
         if let Errand::Walk(walk) = &mut entry.place.errand {
             walk.leaf = leaf;
@@ -203,13 +202,10 @@ impl Floor {
     fn overflow(&mut self, enquiry: EnquiryId) -> bool {
         let settings = Arc::clone(&self.settings);
         let Some(entry) = self.entries.get(&enquiry) else { return false };
-        let channel = entry.place.channel;
-        let Some(drawn) = entry.place.drawn.filter(|drawn: &Drawn| !drawn.overflowed) else {
-            return false;
-        };
-        let found =
-            settings.channels.get(&channel).and_then(|channel| settings.rules.get(&channel.rule));
-        let Some(rule) = found else { return false };
+        let Errand::Walk(walk) = &entry.place.errand else { return false };
+        let (channel, drawn) = (entry.place.channel, entry.place.drawn);
+        let found = walk.rule.and_then(|rule| settings.rules.get(&rule));
+        let (Some(rule), Some(drawn)) = (found, drawn) else { return false };
         let Some(reached) = rule::overflow(rule, channel, drawn, self.turn.now, &mut self.counters)
         else {
             return false;
@@ -518,7 +514,7 @@ impl Floor {
             (Errand::Walk(_), _) => self.arrive(enquiry),
             (Errand::Transfer { .. }, _) => self.resume_transfer(enquiry),
             (Errand::None, Stage::Open) => {
-                self.start_walk(enquiry, Purpose::Opening, Vec::new(), None)
+                self.start_walk(enquiry, Purpose::Opening, Vec::new(), None);
             }
             (Errand::None, Stage::Missed { .. }) => self.put_on_shelf(enquiry),
             (

@@ -37,12 +37,7 @@ pub(crate) fn check(part: &Part<'_>, media: &mut Vec<MediaRef>) -> Check {
     }
 }
 
-fn header(
-    message: &Part<'_>,
-    part: &Part<'_>,
-    kind: &str,
-    media: &mut Vec<MediaRef>,
-) -> Check {
+fn header(message: &Part<'_>, part: &Part<'_>, kind: &str, media: &mut Vec<MediaRef>) -> Check {
     let allowed: &[&str] = match kind {
         "list" => &["text"],
         "location_request_message" => {
@@ -108,7 +103,10 @@ fn list(action: &Part<'_>) -> Check {
         }
     }
     if total > 10 {
-        return Err(Invalid::new(100, format!("Total row count exceeds max allowed count: 10 ({total}).")));
+        return Err(Invalid::new(
+            100,
+            format!("Total row count exceeds max allowed count: 10 ({total})."),
+        ));
     }
     Ok(())
 }

@@ -86,7 +86,8 @@ impl<'a> Part<'a> {
         if allowed.contains(&text) {
             return Ok(text);
         }
-        Err(self.wrong(key, &format!("must be one of {{{}}} - got \"{text}\".", allowed.join(", "))))
+        Err(self
+            .wrong(key, &format!("must be one of {{{}}} - got \"{text}\".", allowed.join(", "))))
     }
 
     pub(crate) fn maybe_one_of(&self, key: &str, allowed: &[&str]) -> Check {

@@ -12,6 +12,9 @@ pub(crate) struct Given {
     pub(crate) name: Option<String>,
 }
 
+/// Index, sub-type and parameters of a button that was filled in.
+pub(crate) type Button = (usize, String, Vec<Given>);
+
 /// A template message, reduced to what its template must agree with.
 #[derive(Debug, Default)]
 pub(crate) struct Sent {
@@ -19,8 +22,7 @@ pub(crate) struct Sent {
     pub(crate) language: String,
     pub(crate) header: Vec<Given>,
     pub(crate) body: Vec<Given>,
-    /// Index, sub-type and parameters of each button filled in.
-    pub(crate) buttons: Vec<(usize, String, Vec<Given>)>,
+    pub(crate) buttons: Vec<Button>,
 }
 
 const FORMATS: [&str; 9] = [
@@ -114,7 +116,11 @@ fn parameter(part: &Part<'_>, media: &mut Vec<MediaRef>) -> Check<Given> {
         "location" => location(&part.part("location")?)?,
         kind => {
             let inner = part.part(kind)?;
-            inner.only(if kind == "document" { &["id", "link", "filename"] } else { &["id", "link"] })?;
+            inner.only(if kind == "document" {
+                &["id", "link", "filename"]
+            } else {
+                &["id", "link"]
+            })?;
             file(&inner, format, media)?;
         }
     }

@@ -1,3 +1,5 @@
+#![expect(clippy::needless_pass_by_value, reason = "tables of literals")]
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -38,33 +40,64 @@ fn every_type_of_the_documentation_is_taken() {
     takes("document", json!({"id": "1", "filename": "a.pdf", "caption": "c"}));
     takes("sticker", json!({"id": "1"}));
     takes("location", json!({"latitude": 37.7, "longitude": -122.4, "name": "n", "address": "a"}));
-    takes("contacts", json!([{"name": {"formatted_name": "J S", "first_name": "J"},
-        "phones": [{"phone": "+1", "type": "WORK", "wa_id": "1"}]}]));
+    takes(
+        "contacts",
+        json!([{"name": {"formatted_name": "J S", "first_name": "J"},
+        "phones": [{"phone": "+1", "type": "WORK", "wa_id": "1"}]}]),
+    );
     takes("reaction", json!({"message_id": "wamid.x", "emoji": "😀"}));
     takes("reaction", json!({"message_id": "wamid.x", "emoji": ""}));
     takes("reaction", json!({"message_id": "wamid.x", "emoji": "1️⃣"}));
-    takes("template", json!({"name": "order_update", "language": {"code": "en_US"}, "components": [
+    takes(
+        "template",
+        json!({"name": "order_update", "language": {"code": "en_US"}, "components": [
         {"type": "header", "parameters": [{"type": "image", "image": {"link": "https://x.example"}}]},
         {"type": "body", "parameters": [{"type": "text", "text": "Chef"},
             {"type": "currency", "currency": {"fallback_value": "$1", "code": "USD", "amount_1000": 1000}},
             {"type": "date_time", "date_time": {"fallback_value": "today"}}]},
         {"type": "button", "sub_type": "quick_reply", "index": "0",
-            "parameters": [{"type": "payload", "payload": "P1"}]}]}));
+            "parameters": [{"type": "payload", "payload": "P1"}]}]}),
+    );
 }
 
 #[test]
 fn every_interactive_type_is_taken() {
-    let with = |kind: &str, action: Value| json!({"type": kind, "body": {"text": "b"}, "action": action});
-    takes("interactive", with("button", json!({"buttons": [
-        {"type": "reply", "reply": {"id": "q1", "title": "Sales"}}]})));
-    takes("interactive", with("list", json!({"button": "Menu", "sections": [
-        {"rows": [{"id": "r1", "title": "Billing", "description": "d"}]}]})));
-    takes("interactive", with("cta_url", json!({"name": "cta_url",
-        "parameters": {"display_text": "Visit", "url": "https://x.example"}})));
+    let with =
+        |kind: &str, action: Value| json!({"type": kind, "body": {"text": "b"}, "action": action});
+    takes(
+        "interactive",
+        with(
+            "button",
+            json!({"buttons": [
+        {"type": "reply", "reply": {"id": "q1", "title": "Sales"}}]}),
+        ),
+    );
+    takes(
+        "interactive",
+        with(
+            "list",
+            json!({"button": "Menu", "sections": [
+        {"rows": [{"id": "r1", "title": "Billing", "description": "d"}]}]}),
+        ),
+    );
+    takes(
+        "interactive",
+        with(
+            "cta_url",
+            json!({"name": "cta_url",
+        "parameters": {"display_text": "Visit", "url": "https://x.example"}}),
+        ),
+    );
     takes("interactive", with("location_request_message", json!({"name": "send_location"})));
-    takes("interactive", with("flow", json!({"name": "flow", "parameters": {
+    takes(
+        "interactive",
+        with(
+            "flow",
+            json!({"name": "flow", "parameters": {
         "flow_message_version": "3", "flow_id": "1", "flow_cta": "Book", "flow_token": "t",
-        "flow_action": "navigate", "flow_action_payload": {"screen": "S1", "data": {}}}})));
+        "flow_action": "navigate", "flow_action_payload": {"screen": "S1", "data": {}}}}),
+        ),
+    );
 }
 
 #[test]
@@ -103,7 +136,12 @@ fn limits_hold_to_the_character() {
 
 #[test]
 fn what_is_unknown_missing_or_of_the_wrong_type_is_refused() {
-    refuses("text", json!({"body": "b", "colour": "red"}), 100, "Unexpected key \"colour\" on param text");
+    refuses(
+        "text",
+        json!({"body": "b", "colour": "red"}),
+        100,
+        "Unexpected key \"colour\" on param text",
+    );
     refuses("text", json!({"body": 7}), 100, "must be a string");
     refuses("text", json!({"body": "  "}), 100, "must not be empty");
     refuses("text", json!({}), 131_008, "text['body'] is required");
