@@ -3,6 +3,8 @@
 //! Nothing in this crate can do I/O: no clock, no random numbers, no sockets, no storage. `now`, ids
 //! and seeds are arguments; what has to be done comes back as effects.
 
+pub mod access;
+pub mod attendance;
 pub mod enquiry;
 pub mod floor;
 pub mod ids;

@@ -197,6 +197,8 @@ pub enum PresenceWhy {
     SignedIn,
     SignedOut,
     Idle,
+    /// At the keyboard again.
+    Activity,
     NoConnection,
     Connected,
     NoAnswer,

@@ -153,17 +153,8 @@ fn bound(staff: StaffId, channel: Option<ChannelId>, age: Duration) -> Binding {
 }
 
 fn visitor(bindings: &[Binding]) -> Visitor {
-    Visitor {
-        id: VisitorId::from_number(1),
-        identities: Identities::default(),
-        name: None,
-        username: None,
-        language: None,
-        blocked: false,
-        opted_out: false,
-        channels: BTreeMap::new(),
-        bindings: bindings.to_vec(),
-    }
+    let nobody = Visitor::new(VisitorId::from_number(1), Identities::default());
+    Visitor { bindings: bindings.to_vec(), ..nobody }
 }
 
 const HOUR: Duration = Duration::from_hours(1);

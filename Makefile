@@ -1,0 +1,59 @@
+# `make check` is what CI runs; `make test` is its longest part.
+
+CARGO ?= cargo
+DENY_VERSION = 0.20.2
+# Root installs directly, everybody else by sudo.
+SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+.PHONY: build run fmt lint docs tools test deny deny-tool check
+
+build:
+	$(CARGO) build --release
+
+run:
+	$(CARGO) run --release
+
+fmt:
+	$(CARGO) fmt --all --check
+
+lint:
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+docs:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+
+# What the tests call besides cargo: strace (which system calls precede which), sqlite3 (a second
+# opinion on the files).
+tools:
+	@missing=""; \
+	for tool in strace sqlite3; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	if [ -n "$$missing" ]; then \
+		echo "installing$$missing"; \
+		$(SUDO) apt-get update -q && $(SUDO) apt-get install -q -y --no-install-recommends $$missing; \
+	fi
+
+test: tools
+	$(CARGO) test --workspace
+
+deny-tool:
+	@$(CARGO) deny --version 2>/dev/null | grep -qF ' $(DENY_VERSION)' \
+		|| $(CARGO) install --locked cargo-deny@$(DENY_VERSION)
+
+# The list of known vulnerabilities is a download of its own and not part of this.
+deny: deny-tool
+	$(CARGO) fetch --locked
+	$(CARGO) deny --offline check licenses bans sources
+
+STEPS = fmt lint docs test deny
+# Where to write how long each step took.
+TIMINGS ?= /dev/null
+
+# One after the other, the quick ones first, and none after one that failed.
+check:
+	@for step in $(STEPS); do \
+		begun=$$(date +%s); \
+		outcome=0; \
+		$(MAKE) --no-print-directory $$step || outcome=$$?; \
+		printf '%-6s %d\n' $$step $$(($$(date +%s) - begun)) >> $(TIMINGS); \
+		[ $$outcome = 0 ] || exit $$outcome; \
+	done
