@@ -9,6 +9,7 @@ pub mod enquiry;
 pub mod floor;
 pub mod ids;
 pub mod message;
+pub mod outbox;
 pub mod presence;
 pub mod record;
 pub mod rule;

@@ -175,8 +175,8 @@ pub enum Delivery {
     /// The outcome of the send is not known; never repeated by itself.
     Unknown,
     Accepted,
-    Failed,
     Sent,
+    Failed,
     Delivered,
     Read,
     Played,

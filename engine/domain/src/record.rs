@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::attendance::AttendanceKept;
 use crate::enquiry::EnquiryKept;
 use crate::floor::event::FloorEvent;
 use crate::floor::place::{Place, SeatKept};
@@ -58,6 +59,10 @@ pub enum After {
     Seat {
         staff: StaffId,
         seat: SeatKept,
+    },
+    Attendance {
+        staff: StaffId,
+        kept: AttendanceKept,
     },
     /// Percentage counters, per channel, rule and layer.
     Draws {
@@ -189,6 +194,10 @@ pub enum Event {
     },
 
     Floor(FloorEvent),
+    /// The floor's state moved without an event worth telling.
+    FloorKept {},
+    /// What a restart needs to know of a person's presence has changed.
+    AttendanceKept { staff: StaffId },
     /// The idle clock moved without a message (handling, hold, settings).
     ClockSet {
         enquiry: EnquiryId,

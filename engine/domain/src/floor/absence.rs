@@ -96,6 +96,19 @@ impl Floor {
         self.start_walk(enquiry, Purpose::OwnerGone, Vec::new(), Some(owner));
     }
 
+    /// Somebody signs out and hands over: what they own is walked like that of an owner who has gone.
+    pub(super) fn hand_over(&mut self, staff: StaffId) {
+        let owned: Vec<EnquiryId> =
+            self.seats.get(&staff).map(|seat| seat.owned.iter().copied().collect()).unwrap_or_default();
+        for enquiry in owned {
+            let busy = self.entries.get(&enquiry).is_none_or(super::Entry::is_busy);
+            if !busy {
+                self.happened(FloorEvent::OwnerGone { enquiry, owner: staff, suspended: false });
+                self.start_walk(enquiry, Purpose::OwnerGone, Vec::new(), Some(staff));
+            }
+        }
+    }
+
     /// Somebody is free: an enquiry whose owner has gone and whom nobody relieved is tried again.
     pub(super) fn relieve_with(&mut self, staff: StaffId) -> bool {
         let Some(seat) = self.seats.get(&staff) else { return false };

@@ -74,6 +74,10 @@ pub enum Command {
         enquiry: EnquiryId,
         failed: bool,
     },
+    /// Signs out and lets others take what they own.
+    HandOver {
+        staff: StaffId,
+    },
     Presence {
         staff: StaffId,
         presence: Presence,

@@ -100,6 +100,30 @@ pub enum FloorEvent {
     },
 }
 
+impl FloorEvent {
+    /// The enquiry it is about; none for a person's presence.
+    pub const fn enquiry(&self) -> Option<EnquiryId> {
+        match self {
+            Self::Decided { enquiry, .. }
+            | Self::Offered { enquiry, .. }
+            | Self::OfferEnded { enquiry, .. }
+            | Self::Waiting { enquiry, .. }
+            | Self::PickedUp { enquiry, .. }
+            | Self::BotTook { enquiry, .. }
+            | Self::BotLeft { enquiry, .. }
+            | Self::Missed { enquiry, .. }
+            | Self::WalkEnded { enquiry }
+            | Self::TransferOffered { enquiry, .. }
+            | Self::TransferEnded { enquiry, .. }
+            | Self::OwnerGone { enquiry, .. }
+            | Self::NobodyTookOver { enquiry }
+            | Self::Held { enquiry, .. }
+            | Self::Closed { enquiry, .. } => Some(*enquiry),
+            Self::PresenceChanged { .. } => None,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(tag = "offer", rename_all = "snake_case")]
 pub enum OfferSort {

@@ -205,6 +205,10 @@ impl Floor {
             }
             Command::Known { enquiry, language, country } => self.known(enquiry, language, country),
             Command::BotLeft { enquiry, failed } => self.bot_left(enquiry, failed),
+            Command::HandOver { staff } => {
+                self.hand_over(staff);
+                Ok(())
+            }
             Command::Presence { staff, presence, why } => {
                 self.set_presence(staff, presence, why);
                 Ok(())
