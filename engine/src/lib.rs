@@ -1,1 +1,31 @@
-//! Under construction.
+//! The shell around the rules: actors, timers, the way to the journal, recovery.
+//!
+//! One service's actors live on one thread and hear of everything in one order. Each is thin: it
+//! translates, asks its machine in [`usher_domain`], and performs what comes back. What leaves the
+//! process leaves by the [ledger](ledger), after what it rests on is durable.
+
+mod channel;
+mod clock;
+mod directory;
+mod engage;
+mod enquiry;
+mod handle;
+mod history;
+mod inbound;
+mod ledger;
+pub mod metrics;
+mod outgoing;
+mod peers;
+mod recovery;
+mod router;
+mod service;
+mod staff;
+mod timer;
+
+pub use clock::Clock;
+pub use handle::{
+    Answer, Attach, ConnectionId, Engine, EngineOptions, Explain, Explained, Unavailable,
+};
+pub use inbound::{About, Inbound, InboundBody, InboundMessage, InboundReceipt, Sender};
+pub use outgoing::{Disposition, Outgoing, ProviderCall, SendOutcome};
+pub use service::StartError;

@@ -1,1 +1,42 @@
-//! Under construction.
+//! What is kept: the journal, which is the truth, and the archive, which is read and derived from it.
+//!
+//! Nothing here decides anything about enquiries: records come in, are made durable in order, and
+//! are laid out so that they can be found again.
+
+mod archive;
+mod directory;
+mod encoding;
+mod error;
+mod journal;
+mod media;
+mod progress;
+mod seen;
+mod sql;
+mod store;
+
+#[cfg(test)]
+mod contract;
+#[cfg(test)]
+mod disk_tests;
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod script;
+
+pub use archive::read::{
+    ArchiveReader, AsideKind, AsideRow, BindingRow, ClosedRow, Cursor, DecisionRow, Direction,
+    EnquiryFilter, EnquiryRow, EventRow, LiveState, MediaRow, MessageRow, ParticipantDelivery,
+    ReactionRow, RoomEntry, RoomMember, SessionRow, SettingsRow, TemplatesRow, Unsent,
+};
+pub use archive::{Archive, ArchiveOptions, Reached, Stuck, rebuild};
+pub use directory::DataDir;
+pub use encoding::{BadRecord, decode, encode};
+pub use error::StoreError;
+pub use journal::{
+    Commit, CommitFailed, CommitInfo, Done, Entry, Full, Journal, JournalOptions, JournalReader,
+    JournalRow, OnCommit, Reopened,
+};
+pub use media::{MediaStore, MediaWriter, StoredFile};
+pub use progress::Lag;
+pub use seen::SeenIds;
+pub use store::{Store, StoreOptions};

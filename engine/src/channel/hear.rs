@@ -1,0 +1,207 @@
+//! Updates from visitors: they join the live enquiry, open one, or are kept beside.
+
+use actix::prelude::*;
+use usher_domain::floor::event::{Closer, FloorEvent};
+use usher_domain::message::Counts;
+use usher_domain::outbox;
+use usher_domain::record::{Event, MessageReceived, Record};
+use usher_domain::settings::ChannelState;
+use usher_domain::time::Timestamp;
+use usher_domain::trace::Step;
+use usher_domain::visitor::{Change, Visitor};
+
+use super::{Channel, Heard, Live};
+use crate::directory::{Pin, Remember};
+use crate::enquiry::{Enquiry, Opened, Told};
+use crate::inbound::{Inbound, InboundBody, InboundMessage};
+use crate::ledger::{Ack, Release};
+use crate::peers::{new_enquiry, new_message};
+
+impl Channel {
+    fn hear(&mut self, visitor: Box<Visitor>, update: Inbound, ack: std::sync::Arc<Ack>) {
+        let opens = match &update.body {
+            InboundBody::Message(message) => {
+                message.counts.opens() && !self.is_bare_opt_out(message)
+            }
+            _ => false,
+        };
+        if let InboundBody::Message(message) = &update.body
+            && self.opts_out(message)
+        {
+            self.remember(&visitor, Change::OptOut);
+        }
+        let state = self.peers.channel_settings(self.id).map(|channel| channel.state);
+        let takes = matches!(state, Some(ChannelState::Live | ChannelState::Connecting));
+        if let Some((enquiry, _)) = self.enquiry_of(visitor.id) {
+            self.tell(enquiry, Told::Visitor { visitor, update, ack });
+        } else if opens && visitor.blocked {
+            self.open_and_close(&visitor, update, ack);
+        } else if opens && takes {
+            self.open(visitor, update, ack);
+        } else {
+            self.keep_beside(&visitor, update, ack);
+        }
+    }
+
+    fn open(&mut self, visitor: Box<Visitor>, update: Inbound, ack: std::sync::Arc<Ack>) {
+        let enquiry = new_enquiry();
+        let now = self.peers.now();
+        let id = visitor.id;
+        let event = Event::EnquiryOpened { enquiry, channel: self.id, visitor: id };
+        self.peers.ledger.append(vec![Record::new(now, event)], Vec::new());
+        let opened = Opened { enquiry, channel: self.id, visitor: visitor.clone() };
+        let actor = Enquiry::open(self.peers.clone(), opened).start();
+        actor.do_send(Told::Visitor { visitor, update, ack });
+        self.live.insert(id, enquiry);
+        self.enquiries.insert(enquiry, Live { actor, visitor: id, owner: None, opened_at: now });
+        self.peers.directory.do_send(Pin { visitor: id, on: true });
+    }
+
+    /// From somebody on the blocklist: stored and closed at once, and nothing is sent.
+    fn open_and_close(&self, visitor: &Visitor, update: Inbound, ack: std::sync::Arc<Ack>) {
+        let InboundBody::Message(message) = update.body else { return };
+        let enquiry = new_enquiry();
+        let now = self.peers.now();
+        let events = [
+            Event::EnquiryOpened { enquiry, channel: self.id, visitor: visitor.id },
+            Event::MessageReceived(Box::new(MessageReceived {
+                enquiry: Some(enquiry),
+                ..received(self.id, visitor, *message, now)
+            })),
+            Event::Floor(FloorEvent::Decided { enquiry, steps: vec![Step::Blocked] }),
+            Event::Floor(FloorEvent::Closed {
+                enquiry,
+                by: Closer::Blocked,
+                silent: true,
+                reason: None,
+                owner: None,
+            }),
+        ];
+        let records = events.into_iter().map(|event| Record::new(now, event)).collect();
+        self.peers.ledger.append(records, vec![Release::Ack(ack)]);
+    }
+
+    /// No enquiry is live and none is opened: it stands in the thread all the same.
+    fn keep_beside(&self, visitor: &Visitor, update: Inbound, ack: std::sync::Arc<Ack>) {
+        let now = self.peers.now();
+        let (channel, enquiry) = (self.id, None);
+        let visitor_id = visitor.id;
+        let event = match update.body {
+            InboundBody::Message(message) => {
+                let received = received(channel, visitor, *message, now);
+                if received.counts.extends_window() {
+                    let until = received.provider_at + std::time::Duration::from_hours(24);
+                    self.remember(visitor, Change::WindowExtended { channel, until });
+                }
+                Event::MessageReceived(Box::new(received))
+            }
+            InboundBody::Echo { provider_id, provider_at, content, .. } => {
+                Event::MessageReceived(Box::new(MessageReceived {
+                    message: new_message(),
+                    channel,
+                    visitor: visitor_id,
+                    enquiry,
+                    provider_id,
+                    provider_at,
+                    counts: Counts::Echo,
+                    content,
+                    reply_to: None,
+                    referral: None,
+                    forwarded: false,
+                }))
+            }
+            InboundBody::Edit { provider_id, of, content, .. } => Event::MessageEdited {
+                channel,
+                visitor: visitor_id,
+                enquiry,
+                provider_id,
+                of,
+                content,
+            },
+            InboundBody::Revoke { provider_id, of, .. } => {
+                Event::MessageRevoked { channel, visitor: visitor_id, enquiry, provider_id, of }
+            }
+            InboundBody::Reaction { provider_id, on, emoji, .. } => Event::Reacted {
+                channel,
+                visitor: visitor_id,
+                enquiry,
+                provider_id,
+                on,
+                emoji,
+                by: None,
+            },
+            InboundBody::Notice { provider_id, text, .. } => {
+                Event::SystemNoticed { channel, visitor: visitor_id, enquiry, provider_id, text }
+            }
+            InboundBody::NumberChanged { .. }
+            | InboundBody::UserIdChanged { .. }
+            | InboundBody::Receipt(_)
+            | InboundBody::Preference { .. }
+            | InboundBody::Account { .. }
+            | InboundBody::UnknownNumber { .. }
+            | InboundBody::Unattributed { .. } => {
+                let raw = update.raw.unwrap_or_default();
+                Event::ProviderNoticed { channel, field: "messages".into(), raw }
+            }
+        };
+        self.peers.ledger.append(vec![Record::new(now, event)], vec![Release::Ack(ack)]);
+    }
+
+    fn remember(&self, visitor: &Visitor, change: Change) {
+        self.peers.directory.do_send(Remember { visitor: visitor.id, change, answer: None });
+    }
+
+    fn opts_out(&self, message: &InboundMessage) -> bool {
+        let said = match &message.content {
+            usher_domain::message::Content::Text { body } => Some(body.as_str()),
+            usher_domain::message::Content::Choice { id, .. } => Some(id.as_str()),
+            _ => None,
+        };
+        let Some((said, channel)) = said.zip(self.peers.channel_settings(self.id)) else {
+            return false;
+        };
+        channel.opt_out_words.iter().any(|word| word.eq_ignore_ascii_case(said.trim()))
+    }
+
+    /// A tap on an opt-out button, and nothing else: it opens no enquiry.
+    fn is_bare_opt_out(&self, message: &InboundMessage) -> bool {
+        self.opts_out(message)
+    }
+}
+
+/// A visitor's message as the journal keeps it, with no enquiry yet.
+pub(crate) fn received(
+    channel: usher_domain::ids::ChannelId,
+    visitor: &Visitor,
+    message: InboundMessage,
+    now: Timestamp,
+) -> MessageReceived {
+    MessageReceived {
+        message: new_message(),
+        channel,
+        visitor: visitor.id,
+        enquiry: None,
+        provider_id: message.provider_id,
+        provider_at: message.provider_at.unwrap_or(now),
+        counts: message.counts,
+        content: message.content,
+        reply_to: message.reply_to,
+        referral: message.referral,
+        forwarded: message.forwarded,
+    }
+}
+
+impl Handler<Heard> for Channel {
+    type Result = ();
+
+    fn handle(&mut self, Heard { visitor, update, ack }: Heard, _: &mut Context<Self>) {
+        #[expect(clippy::cast_precision_loss, reason = "a metric in seconds")]
+        let now = self.peers.now().millis() as f64 / 1_000.0;
+        metrics::gauge!(crate::metrics::LAST_INBOUND, "channel" => self.id.to_string()).set(now);
+        let mut effects = Vec::new();
+        // What comes in counts against the number's limit; it is never refused.
+        self.outbox.apply(self.peers.now(), outbox::Command::Inbound, &mut effects).ok();
+        self.perform(effects, None);
+        self.hear(visitor, update, ack);
+    }
+}

@@ -1,0 +1,305 @@
+//! One channel: which visitor has which live enquiry here, and what waits to leave by its number.
+
+mod hear;
+mod receipts;
+mod send;
+
+pub(crate) use hear::received;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use actix::prelude::*;
+use usher_domain::floor::event::Closer;
+use usher_domain::ids::{ChannelId, EnquiryId, MessageId, StaffId, VisitorId};
+use usher_domain::outbox::{self, Outbox};
+use usher_domain::time::Timestamp;
+use usher_domain::visitor::{Visitor, VisitorEnquiry, survivor};
+
+use crate::directory::Pin;
+use crate::enquiry::{Enquiry, Told};
+use crate::inbound::{Inbound, InboundReceipt};
+use crate::ledger::Ack;
+use crate::outgoing::{Outgoing, SendOutcome};
+use crate::peers::{Due, End, Guard, Peers};
+use crate::router::Decide;
+use crate::timer::Waiter;
+
+use receipts::Delivered;
+
+/// An update from a visitor, seen for the first time.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Heard {
+    pub(crate) visitor: Box<Visitor>,
+    pub(crate) update: Inbound,
+    pub(crate) ack: Arc<Ack>,
+}
+
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct ReceiptCame {
+    pub(crate) receipt: InboundReceipt,
+    pub(crate) raw: Option<String>,
+    pub(crate) ack: Arc<Ack>,
+}
+
+/// `gone` was the same person as `kept`.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Merged {
+    pub(crate) kept: VisitorId,
+    pub(crate) gone: VisitorId,
+}
+
+/// This visitor's number changed: windows do not move with it.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct WindowsLapsed {
+    pub(crate) visitor: VisitorId,
+}
+
+/// For one of the channel's live enquiries.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct ToEnquiry {
+    pub(crate) enquiry: EnquiryId,
+    pub(crate) what: Told,
+}
+
+/// A message that was journaled as queued is to leave.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct ToSend {
+    pub(crate) outgoing: Box<Outgoing>,
+    pub(crate) visitor: VisitorId,
+    pub(crate) class: outbox::Priority,
+    pub(crate) withdraw_at: Option<Timestamp>,
+    /// After a restart: it was being sent when Usher went down.
+    pub(crate) in_doubt: bool,
+}
+
+/// A message's reason has gone.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Withdraw(pub(crate) MessageId);
+
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct OutcomeCame {
+    pub(crate) message: MessageId,
+    pub(crate) outcome: SendOutcome,
+}
+
+/// What stopped the channel has been mended.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Resume;
+
+/// An enquiry has closed and its actor ends.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Ended(pub(crate) EnquiryId);
+
+/// The visitor is blocked from now on: live enquiries close silently.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Blocked(pub(crate) VisitorId);
+
+/// Whether this visitor has a live enquiry here.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "bool")]
+pub(crate) struct HasLive(pub(crate) VisitorId);
+
+/// The service is rebuilt.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct EndAll;
+
+#[derive(Debug)]
+pub(crate) struct Channel {
+    peers: Peers,
+    _guard: Guard,
+    id: ChannelId,
+    /// Each visitor's one live enquiry here.
+    live: BTreeMap<VisitorId, EnquiryId>,
+    enquiries: BTreeMap<EnquiryId, Live>,
+    outbox: Outbox,
+    /// What the outbox holds, by message.
+    unsent: BTreeMap<MessageId, Box<Outgoing>>,
+    delivered: Delivered,
+}
+
+#[derive(Debug)]
+struct Live {
+    actor: Addr<Enquiry>,
+    visitor: VisitorId,
+    owner: Option<StaffId>,
+    opened_at: Timestamp,
+}
+
+/// An enquiry that was live before a restart.
+#[derive(Debug)]
+pub(crate) struct Restored {
+    pub(crate) enquiry: EnquiryId,
+    pub(crate) visitor: VisitorId,
+    pub(crate) owner: Option<StaffId>,
+    pub(crate) opened_at: Timestamp,
+    pub(crate) actor: Addr<Enquiry>,
+}
+
+impl Channel {
+    pub(crate) fn new(peers: Peers, id: ChannelId, restored: Vec<Restored>) -> Self {
+        let guard = peers.guard("channel");
+        let mut channel = Self {
+            id,
+            live: BTreeMap::new(),
+            enquiries: BTreeMap::new(),
+            outbox: Outbox::new(outbox::Limits::default()),
+            unsent: BTreeMap::new(),
+            delivered: Delivered::default(),
+            _guard: guard,
+            peers,
+        };
+        for Restored { enquiry, visitor, owner, opened_at, actor } in restored {
+            channel.live.insert(visitor, enquiry);
+            channel.enquiries.insert(enquiry, Live { actor, visitor, owner, opened_at });
+        }
+        channel
+    }
+
+    fn enquiry_of(&self, visitor: VisitorId) -> Option<(EnquiryId, &Live)> {
+        let enquiry = self.live.get(&visitor)?;
+        Some((*enquiry, self.enquiries.get(enquiry)?))
+    }
+
+    fn tell(&self, enquiry: EnquiryId, what: Told) {
+        if let Some(live) = self.enquiries.get(&enquiry) {
+            live.actor.do_send(what);
+        }
+    }
+
+    fn arm(&self) {
+        self.peers.arm(Waiter::Channel(self.id), self.outbox.next_deadline());
+    }
+
+    fn close(&self, enquiry: EnquiryId, by: Closer) {
+        let command =
+            usher_domain::floor::Command::Close { enquiry, by, silent: true, reason: None };
+        self.peers.router.do_send(Decide { command, answer: None });
+    }
+}
+
+impl Actor for Channel {
+    type Context = Context<Self>;
+
+    fn started(&mut self, _: &mut Context<Self>) {
+        metrics::gauge!(crate::metrics::CHANNEL_UP, "channel" => self.id.to_string()).set(1.0);
+        self.arm();
+    }
+}
+
+impl Handler<ToEnquiry> for Channel {
+    type Result = ();
+
+    fn handle(&mut self, ToEnquiry { enquiry, what }: ToEnquiry, _: &mut Context<Self>) {
+        let Some(live) = self.enquiries.get_mut(&enquiry) else {
+            return what.came_too_late(&self.peers);
+        };
+        if let Told::Floor { place: Some(place), .. } = &what {
+            live.owner = place.stage.owner();
+        }
+        live.actor.do_send(what);
+    }
+}
+
+impl Handler<Ended> for Channel {
+    type Result = ();
+
+    fn handle(&mut self, Ended(enquiry): Ended, _: &mut Context<Self>) {
+        let Some(live) = self.enquiries.remove(&enquiry) else { return };
+        if self.live.get(&live.visitor) == Some(&enquiry) {
+            self.live.remove(&live.visitor);
+        }
+        // The last it hears: whatever was on its way before has reached it.
+        live.actor.do_send(Told::Stop);
+        self.peers.arm(Waiter::Enquiry(self.id, enquiry), None);
+        self.peers.directory.do_send(Pin { visitor: live.visitor, on: false });
+    }
+}
+
+impl Handler<Merged> for Channel {
+    type Result = ();
+
+    fn handle(&mut self, Merged { kept, gone }: Merged, _: &mut Context<Self>) {
+        let Some(theirs) = self.live.remove(&gone) else { return };
+        if let Some(live) = self.enquiries.get_mut(&theirs) {
+            live.visitor = kept;
+            live.actor.do_send(Told::VisitorIs(kept));
+        }
+        let Some(own) = self.live.insert(kept, theirs).filter(|own| *own != theirs) else { return };
+        let case = |enquiry: EnquiryId| {
+            self.enquiries.get(&enquiry).map(|live| VisitorEnquiry {
+                enquiry,
+                opened_at: live.opened_at,
+                owner: live.owner,
+            })
+        };
+        let (Some(a), Some(b)) = (case(own), case(theirs)) else { return };
+        let outcome = survivor(a, b);
+        self.live.insert(kept, outcome.goes_on);
+        if let Some(told) = outcome.told {
+            self.tell(outcome.closes, Told::MergedAway { owner: told, into: outcome.goes_on });
+        }
+        self.close(outcome.closes, Closer::Merged);
+    }
+}
+
+impl Handler<WindowsLapsed> for Channel {
+    type Result = ();
+
+    fn handle(&mut self, WindowsLapsed { visitor }: WindowsLapsed, _: &mut Context<Self>) {
+        if let Some(enquiry) = self.live.get(&visitor) {
+            self.tell(*enquiry, Told::WindowLapsed);
+        }
+    }
+}
+
+impl Handler<Blocked> for Channel {
+    type Result = ();
+
+    fn handle(&mut self, Blocked(visitor): Blocked, _: &mut Context<Self>) {
+        if let Some(enquiry) = self.live.get(&visitor) {
+            self.close(*enquiry, Closer::Blocked);
+        }
+    }
+}
+
+impl Handler<Due> for Channel {
+    type Result = ();
+
+    fn handle(&mut self, _: Due, _: &mut Context<Self>) {
+        let mut effects = Vec::new();
+        self.outbox.expire(self.peers.now(), &mut effects);
+        self.perform(effects, None);
+    }
+}
+
+impl Handler<HasLive> for Channel {
+    type Result = bool;
+
+    fn handle(&mut self, HasLive(visitor): HasLive, _: &mut Context<Self>) -> bool {
+        self.live.contains_key(&visitor)
+    }
+}
+
+impl Handler<EndAll> for Channel {
+    type Result = ();
+
+    fn handle(&mut self, _: EndAll, ctx: &mut Context<Self>) {
+        for live in self.enquiries.values() {
+            live.actor.do_send(End);
+        }
+        ctx.stop();
+    }
+}

@@ -1,0 +1,238 @@
+//! Who is who in an enquiry: its head for screens, the facts that access depends on.
+
+use usher_domain::access::{RoomFacts, Sight, Standing, Viewer, sight};
+use usher_domain::enquiry::IdleClock;
+use usher_domain::floor::event::{OfferSort, TransferTo};
+use usher_domain::floor::place::{Errand, Stage};
+use usher_domain::ids::{GroupId, StaffId};
+use usher_domain::settings::Role;
+use usher_domain::time::Timestamp;
+use usher_protocol::event::{
+    Event as Telling, Head, Level, Named, Offer, Person, Relation, State, Transfer,
+};
+
+use super::Enquiry;
+use crate::staff::Gathered;
+
+/// An offer of this enquiry that somebody holds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Held {
+    pub(super) staff: StaffId,
+    pub(super) until: Timestamp,
+    pub(super) since: Timestamp,
+    pub(super) sort: OfferSort,
+}
+
+impl Enquiry {
+    pub(super) fn owner(&self) -> Option<StaffId> {
+        self.place.as_ref().and_then(|place| place.stage.owner())
+    }
+
+    /// Everybody in the room: the owner, who was added or joined, who looks on.
+    pub(super) fn room(&self) -> Vec<StaffId> {
+        let mut room: Vec<StaffId> =
+            self.owner().into_iter().chain(self.members.keys().copied()).collect();
+        room.dedup();
+        room
+    }
+
+    /// Members of the groups of its walk.
+    pub(super) fn group_members(&self) -> Vec<StaffId> {
+        let groups = self.place.as_ref().map_or(&[][..], |place| &place.groups);
+        let mut members: Vec<StaffId> = groups
+            .iter()
+            .filter_map(|group| self.peers.settings.groups.get(group))
+            .flat_map(|group| group.members.iter().copied())
+            .collect();
+        members.sort_unstable();
+        members.dedup();
+        members
+    }
+
+    /// Supervisors and administrators over its groups.
+    pub(super) fn supervisors(&self) -> Vec<StaffId> {
+        let people = self.peers.settings.staff.values();
+        people
+            .filter(|person| person.enabled && person.role >= Role::Supervisor)
+            .filter(|person| {
+                person.supervises.is_empty()
+                    || self.place.as_ref().is_some_and(|place| {
+                        place.groups.iter().any(|group| person.supervises.contains(group))
+                    })
+            })
+            .map(|person| person.id)
+            .collect()
+    }
+
+    pub(super) fn notice(&self, to: Vec<StaffId>, text: String) {
+        self.tell(to, &Telling::Notice { level: Level::Info, text, enquiry: Some(self.id) });
+    }
+
+    /// Asks the one function that decides on access with what is known here.
+    pub(super) fn with_facts<T>(
+        &self,
+        staff: StaffId,
+        ask: impl FnOnce(&Viewer<'_>, &RoomFacts<'_>) -> T,
+    ) -> Option<T> {
+        let person = self.peers.settings.staff.get(&staff)?;
+        let member_of: Vec<GroupId> = self
+            .peers
+            .settings
+            .groups
+            .values()
+            .filter(|group| group.members.contains(&staff))
+            .map(|group| group.id)
+            .collect();
+        let joined: Vec<StaffId> =
+            self.members.iter().filter(|(_, looks_on)| !**looks_on).map(|(id, _)| *id).collect();
+        let offered_to: Vec<StaffId> = self.offers.iter().map(|held| held.staff).collect();
+        let stage = self.place.as_ref().map_or(Stage::Open, |place| place.stage);
+        let transferred_by = self.place.as_ref().and_then(|place| match place.errand {
+            Errand::Transfer { by, .. } => Some(by),
+            Errand::None | Errand::Walk(_) => None,
+        });
+        let viewer = Viewer {
+            staff: Some(staff),
+            role: person.role,
+            supervises: &person.supervises,
+            member_of: &member_of,
+            channels: None,
+        };
+        let facts = RoomFacts {
+            channel: self.channel,
+            standing: Standing::from(stage),
+            owner: stage.owner(),
+            joined: &joined,
+            offered_to: &offered_to,
+            offered_before: &self.offered_before,
+            groups: self.place.as_ref().map_or(&[][..], |place| &place.groups),
+            transferred_by,
+            former: &self.former,
+            serving_visitor: &[],
+        };
+        Some(ask(&viewer, &facts))
+    }
+
+    pub(super) fn sight_of(&self, staff: StaffId) -> Sight {
+        self.with_facts(staff, sight).unwrap_or(Sight::Nothing)
+    }
+
+    pub(super) fn named(&self, staff: StaffId) -> Named<StaffId> {
+        Named::new(staff, self.peers.name_of(staff))
+    }
+
+    /// What the enquiry is to this person.
+    pub(super) fn relation(&self, staff: StaffId) -> Relation {
+        if self.owner() == Some(staff) {
+            return Relation::Owner;
+        }
+        match self.members.get(&staff) {
+            Some(true) => return Relation::Monitoring,
+            Some(false) => return Relation::Joined,
+            None => {}
+        }
+        if self.offers.iter().any(|held| held.staff == staff) {
+            return Relation::Offered;
+        }
+        let stage = self.place.as_ref().map(|place| place.stage);
+        match (self.sight_of(staff), stage) {
+            (Sight::Nothing, _) => Relation::Gone,
+            (Sight::Whole, _) => Relation::Supervised,
+            (_, Some(Stage::Missed { .. })) => Relation::Missed,
+            (_, Some(Stage::Open)) => Relation::Waiting,
+            (_, _) => Relation::Gone,
+        }
+    }
+
+    pub(super) fn head(&self, staff: StaffId) -> Head {
+        self.head_as(self.relation(staff), Some(staff))
+    }
+
+    pub(super) fn head_as(&self, relation: Relation, staff: Option<StaffId>) -> Head {
+        let place = self.place.as_ref();
+        let stage = place.map_or(Stage::Open, |place| place.stage);
+        let kept = self.machine.kept();
+        let whole = !matches!(
+            relation,
+            Relation::Offered | Relation::Waiting | Relation::Missed | Relation::Gone
+        );
+        let offer = self.offers.iter().find(|held| Some(held.staff) == staff);
+        let bot = match stage {
+            Stage::WithBot { bot } => {
+                self.peers.settings.bots.get(&bot).map(|found| Named::new(bot, found.name.clone()))
+            }
+            Stage::Open
+            | Stage::Ongoing { .. }
+            | Stage::Missed { .. }
+            | Stage::FollowedUp { .. } => None,
+        };
+        Head {
+            id: self.id,
+            relation,
+            state: if self.closed { State::Closed } else { state_of(stage) },
+            channel: Named::new(self.channel, self.settings().map_or("", |channel| &channel.name)),
+            visitor: self.person(whole),
+            language: place.and_then(|place| place.language.as_deref()).map(str::to_owned),
+            country: place.and_then(|place| place.country.as_deref()).map(str::to_owned),
+            owner: stage.owner().map(|owner| self.named(owner)),
+            bot,
+            opened_at: kept.opened_at.into(),
+            window_until: kept.window_until.into(),
+            first_message: self.first_message.clone(),
+            order: self.order,
+            visitor_waits: place.and_then(|place| place.visitor_waits).map(Into::into),
+            hold_until: place.and_then(|place| place.hold_until).map(Into::into),
+            closes_at: match kept.clock {
+                IdleClock::Grace { until, .. } => Some(until.into()),
+                IdleClock::Stopped | IdleClock::Running { .. } | IdleClock::Notifying { .. } => {
+                    None
+                }
+            },
+            offer: offer.map(|held| Offer { until: held.until.into(), sort: held.sort }),
+            transfer: place.and_then(|place| self.transfer_of(&place.errand)),
+            people: self.members.keys().map(|staff| self.named(*staff)).collect(),
+            labels: self.labels.iter().cloned().collect(),
+            elsewhere: Vec::new(),
+        }
+    }
+
+    fn transfer_of(&self, errand: &Errand) -> Option<Transfer> {
+        match errand {
+            Errand::Transfer { by, to, blind } => Some(Transfer {
+                by: self.named(*by),
+                to: TransferTo::into(*to),
+                blind: *blind,
+                until: self.offers.iter().map(|held| held.until).min().map(Into::into),
+            }),
+            Errand::None | Errand::Walk(_) => None,
+        }
+    }
+
+    fn person(&self, whole: bool) -> Person {
+        let phone = self.visitor.identities.wa_id.as_deref().map(|digits| format!("+{digits}"));
+        let name = self.visitor.name.as_deref().or(self.visitor.username.as_deref());
+        Person {
+            id: self.visitor.id,
+            name: name.map(str::to_owned),
+            phone: phone.filter(|_| whole),
+            opted_out: self.visitor.opted_out,
+        }
+    }
+
+    /// The head, for somebody who has just connected.
+    pub(super) fn show(&self, staff: StaffId, gathered: &Gathered) {
+        let head = self.head(staff);
+        if head.relation != Relation::Gone && head.relation != Relation::Supervised {
+            gathered.add(head);
+        }
+    }
+}
+
+const fn state_of(stage: Stage) -> State {
+    match stage {
+        Stage::Open => State::Open,
+        Stage::Ongoing { .. } | Stage::WithBot { .. } => State::Ongoing,
+        Stage::Missed { .. } => State::Missed,
+        Stage::FollowedUp { .. } => State::FollowedUp,
+    }
+}

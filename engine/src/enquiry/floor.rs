@@ -1,0 +1,289 @@
+//! What the floor has decided about the enquiry: passed on to the machine and to people.
+
+use usher_domain::enquiry::auto_message::away_due;
+use usher_domain::enquiry::{Command, IdleClock};
+use usher_domain::floor::event::{Closer, FloorEvent, OfferEnd, OfferSort, PickUp, TransferEnd};
+use usher_domain::floor::place::{Errand, Place, Stage};
+use usher_domain::ids::{EnquiryId, StaffId};
+use usher_domain::message::AutoMessage;
+use usher_domain::record::Event;
+use usher_domain::rule::binding_after_close;
+use usher_domain::time::Timestamp;
+use usher_domain::visitor::{Change, Closing};
+use usher_protocol::event::{Event as Telling, Relation};
+
+use super::Enquiry;
+use super::facts::Held;
+use crate::channel::Ended;
+use crate::metrics as names;
+
+impl Enquiry {
+    pub(super) fn on_floor(&mut self, event: FloorEvent, place: Option<Box<Place>>) {
+        let before = self.place.as_ref().map(|place| place.stage);
+        if place.is_some() {
+            self.place = place;
+        }
+        match event {
+            FloorEvent::Offered { to, sort, until, .. } => self.offered(&to, sort, until),
+            FloorEvent::OfferEnded { staff, end, .. } => self.offer_ended(staff, end),
+            FloorEvent::PickedUp { by, how, from, epoch, .. } => {
+                self.picked_up(by, how, from, epoch, before);
+            }
+            FloorEvent::BotTook { .. } => {
+                self.note(Command::Handling(true));
+                self.updated();
+            }
+            FloorEvent::BotLeft { .. } => {
+                self.note(Command::Handling(false));
+                self.updated();
+            }
+            FloorEvent::Missed { away, .. } => self.missed(away),
+            FloorEvent::TransferOffered { by, .. } => self.transfer_offered(by),
+            FloorEvent::TransferEnded { end, .. } => self.transfer_ended(end),
+            FloorEvent::OwnerGone { owner, suspended, .. } => {
+                if suspended {
+                    self.leaves(owner);
+                    self.note(Command::Handling(false));
+                }
+                let name = self.peers.name_of(owner);
+                self.notice(
+                    self.supervisors(),
+                    format!("{name} has gone while a visitor waits; somebody else is asked."),
+                );
+            }
+            FloorEvent::NobodyTookOver { .. } => {
+                self.notice(
+                    self.supervisors(),
+                    "A visitor waits, the owner has gone, and nobody else took it.".into(),
+                );
+            }
+            FloorEvent::Held { until, .. } => {
+                self.note(Command::Hold(until));
+                self.updated();
+            }
+            FloorEvent::Closed { by, silent, reason, owner, .. } => {
+                self.close(by, silent, reason, owner);
+            }
+            FloorEvent::Decided { .. }
+            | FloorEvent::Waiting { .. }
+            | FloorEvent::WalkEnded { .. }
+            | FloorEvent::PresenceChanged { .. } => return,
+        }
+        if self.closed {
+            return;
+        }
+        self.write(vec![Event::ClockSet { enquiry: self.id }], Vec::new());
+    }
+
+    /// The head has changed for everybody in the room.
+    pub(super) fn updated(&self) {
+        for staff in self.room() {
+            self.tell(vec![staff], &Telling::Updated { enquiry: Box::new(self.head(staff)) });
+        }
+    }
+
+    fn offered(&mut self, to: &[StaffId], sort: OfferSort, until: Timestamp) {
+        let since = self.peers.now();
+        for staff in to {
+            self.offered_before.retain(|before| before != staff);
+            self.offers.push(Held { staff: *staff, until, since, sort });
+        }
+        // One text for all who are asked at once: the head is the same to each of them.
+        let head = self.head_as(Relation::Offered, to.first().copied());
+        let telling = Telling::Offered { enquiry: Box::new(head), until: until.into(), sort };
+        self.tell(to.to_vec(), &telling);
+    }
+
+    fn offer_ended(&mut self, staff: StaffId, end: OfferEnd) {
+        if let Some(index) = self.offers.iter().position(|held| held.staff == staff) {
+            let held = self.offers.remove(index);
+            let stood = self.peers.now().since(held.since).as_secs_f64();
+            metrics::counter!(names::OFFERS, "outcome" => outcome(end)).increment(1);
+            metrics::histogram!(names::OFFER_SECONDS, "outcome" => outcome(end)).record(stood);
+        }
+        self.offered_before.push(staff);
+        self.tell(vec![staff], &Telling::Withdrawn { enquiry: self.id, why: end.into() });
+    }
+
+    fn picked_up(
+        &mut self,
+        by: StaffId,
+        how: PickUp,
+        from: Option<StaffId>,
+        epoch: u32,
+        before: Option<Stage>,
+    ) {
+        let now = self.peers.now();
+        let was_missed = matches!(before, Some(Stage::Missed { .. }));
+        if let Some(from) = from {
+            self.former.push((from, now));
+        } else {
+            let waited = now.since(self.machine.kept().opened_at);
+            metrics::histogram!(names::WAIT).record(waited.as_secs_f64());
+        }
+        self.members.remove(&by);
+        self.note(Command::Handling(true));
+        let mut told = self.room();
+        told.extend(from);
+        if was_missed {
+            told.extend(self.group_members());
+        }
+        told.sort_unstable();
+        told.dedup();
+        for staff in told {
+            let telling = Telling::PickedUp {
+                enquiry: Box::new(self.head(staff)),
+                by: self.named(by),
+                how,
+                from: from.map(|from| self.named(from)),
+                epoch,
+            };
+            self.tell(vec![staff], &telling);
+        }
+        self.show_custom_info(by);
+    }
+
+    fn show_custom_info(&self, to: StaffId) {
+        let Some(channel) = self.settings() else { return };
+        if let Some(text) = channel.custom_info.clone() {
+            let channel = usher_protocol::event::Named::new(channel.id, channel.name.clone());
+            self.tell(vec![to], &Telling::CustomInfo { channel, text: Some(text) });
+        }
+    }
+
+    fn missed(&mut self, away: bool) {
+        self.note(Command::Handling(false));
+        metrics::counter!(names::ENQUIRIES, "outcome" => "missed").increment(1);
+        for staff in self.group_members() {
+            self.tell(vec![staff], &Telling::Missed { enquiry: Box::new(self.head(staff)) });
+        }
+        let last = self.machine.kept().away_sent;
+        let settings = self.settings().map(|channel| channel.away.clone());
+        let now = self.peers.now();
+        if let Some(away) = settings.filter(|settings| away && away_due(settings, last, false, now))
+        {
+            self.say(AutoMessage::Away, &away.text, None);
+            self.note(Command::AwaySent);
+        }
+    }
+
+    fn transfer_offered(&mut self, by: StaffId) {
+        let Some(Errand::Transfer { to, blind, .. }) =
+            self.place.as_ref().map(|place| place.errand.clone())
+        else {
+            // It came to nothing within the same turn; how it ended follows.
+            return;
+        };
+        if blind {
+            self.leaves(by);
+            self.note(Command::Handling(false));
+        }
+        self.note(Command::TransferOffered(true));
+        let mut told = self.room();
+        told.push(by);
+        told.dedup();
+        let telling = Telling::Transferred {
+            enquiry: self.id,
+            by: self.named(by),
+            to: to.into(),
+            blind,
+            until: None,
+            end: None,
+        };
+        self.tell(told, &telling);
+        self.updated();
+    }
+
+    /// Was the owner, and sees what was said until now.
+    fn leaves(&mut self, owner: StaffId) {
+        let now = self.peers.now();
+        self.former.push((owner, now));
+        self.tell(
+            vec![owner],
+            &Telling::Updated { enquiry: Box::new(self.head_as(Relation::Gone, None)) },
+        );
+    }
+
+    fn transfer_ended(&mut self, end: TransferEnd) {
+        self.note(Command::TransferOffered(false));
+        if end == TransferEnd::Lapsed
+            && self.owner().is_none()
+            && let Some(text) = self.settings().and_then(|channel| channel.transfer_failed.clone())
+        {
+            self.say(AutoMessage::TransferFailed, &text, None);
+        }
+        self.updated();
+    }
+
+    fn close(&mut self, by: Closer, silent: bool, reason: Option<String>, owner: Option<StaffId>) {
+        let now = self.peers.now();
+        let unsent = matches!(self.machine.kept().clock, IdleClock::Grace { unsent: true, .. });
+        self.note(Command::Closed);
+        let say =
+            !silent && !matches!(by, Closer::Stale | Closer::Merged | Closer::Blocked) && !unsent;
+        let text = self
+            .settings()
+            .filter(|channel| channel.close.on)
+            .map(|channel| channel.close.text.clone());
+        if let Some(text) = text.filter(|_| say && self.machine.window_is_open(now)) {
+            self.say(AutoMessage::Close, &text, None);
+        }
+        metrics::counter!(names::ENQUIRIES, "outcome" => closed_as(by)).increment(1);
+        let mut told = self.room();
+        if matches!(self.place.as_ref().map(|place| place.stage), Some(Stage::Missed { .. })) {
+            told.extend(self.group_members());
+        }
+        told.extend(owner);
+        told.sort_unstable();
+        told.dedup();
+        let telling =
+            Telling::Closed { enquiry: self.id, closer: by, silent, reason, time: now.into() };
+        self.tell(told, &telling);
+        self.leave_memory(owner, now);
+        self.closed = true;
+        self.sync_joined();
+        self.write(vec![Event::ClockSet { enquiry: self.id }], Vec::new());
+        if let Some(channel) = self.peers.channel(self.channel) {
+            channel.do_send(Ended(self.id));
+        }
+    }
+
+    /// What is remembered of the visitor: last owner, window, and who served them.
+    fn leave_memory(&self, owner: Option<StaffId>, now: Timestamp) {
+        let Some(settings) = self.settings() else { return };
+        let wrote = owner.is_some() && self.machine.kept().staff_wrote == owner;
+        let binding = binding_after_close(settings, owner, wrote, now);
+        let closing =
+            Closing { owner, window_until: Some(self.machine.kept().window_until), binding };
+        self.remember(Change::EnquiryClosed { channel: self.channel, closing });
+    }
+
+    pub(super) fn merged_away(&self, owner: StaffId, into: EnquiryId) {
+        let text = format!(
+            "This visitor turned out to be the same person as in {into}; that enquiry goes on."
+        );
+        self.notice(vec![owner], text);
+    }
+}
+
+const fn outcome(end: OfferEnd) -> &'static str {
+    match end {
+        OfferEnd::PickedUp => "picked_up",
+        OfferEnd::AlreadyTaken => "already_taken",
+        OfferEnd::Declined => "declined",
+        OfferEnd::Lapsed => "lapsed",
+        OfferEnd::NotStanding | OfferEnd::Full | OfferEnd::Moved => "withdrawn",
+    }
+}
+
+const fn closed_as(by: Closer) -> &'static str {
+    match by {
+        Closer::Staff { .. } => "closed_by_staff",
+        Closer::Bot { .. } => "closed_by_bot",
+        Closer::AutoClose { unanswered: true } => "auto_closed_unanswered",
+        Closer::AutoClose { unanswered: false } => "auto_closed",
+        Closer::Stale => "stale",
+        Closer::Merged => "merged",
+        Closer::Blocked => "blocked",
+    }
+}

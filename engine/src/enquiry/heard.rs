@@ -1,0 +1,279 @@
+//! What the visitor says and does in a live enquiry.
+
+use std::sync::Arc;
+
+use usher_domain::enquiry::Command;
+use usher_domain::enquiry::auto_message::{OpenedBy, Opening, welcome_due};
+use usher_domain::floor;
+use usher_domain::ids::{ChannelId, EnquiryId, VisitorId};
+use usher_domain::message::{AutoMessage, Content, Counts};
+use usher_domain::record::{Event, MessageReceived};
+use usher_domain::time::Timestamp;
+use usher_domain::visitor::{Change, Visitor};
+use usher_protocol::event::{Direction, Event as Telling, Message, Writer, preview, shown};
+
+use super::Enquiry;
+use crate::channel::received;
+use crate::directory::Remember;
+use crate::inbound::{Inbound, InboundBody, InboundMessage};
+use crate::ledger::{Ack, Release};
+use crate::outgoing::ProviderCall;
+use crate::router::Decide;
+
+impl Enquiry {
+    pub(super) fn hear(&mut self, visitor: Box<Visitor>, update: Inbound, ack: Arc<Ack>) {
+        self.visitor = visitor;
+        match update.body {
+            InboundBody::Message(message) => self.hear_message(*message, ack),
+            InboundBody::Echo { provider_id, provider_at, content, .. } => {
+                self.hear_echo(provider_id, provider_at, content, ack);
+            }
+            InboundBody::Edit { provider_id, of, content, .. } => {
+                self.hear_edit(provider_id, of, content, ack);
+            }
+            InboundBody::Revoke { provider_id, of, .. } => self.hear_revoke(provider_id, of, ack),
+            InboundBody::Reaction { provider_id, on, emoji, .. } => {
+                self.hear_reaction(provider_id, on, emoji, ack);
+            }
+            InboundBody::Notice { provider_id, text, .. } => {
+                let (channel, visitor, enquiry) = self.of_room();
+                let told = text.clone();
+                let event = Event::SystemNoticed { channel, visitor, enquiry, provider_id, text };
+                self.write(vec![event], vec![Release::Ack(ack)]);
+                self.notice(self.room(), told);
+            }
+            InboundBody::NumberChanged { .. }
+            | InboundBody::UserIdChanged { .. }
+            | InboundBody::Receipt(_)
+            | InboundBody::Preference { .. }
+            | InboundBody::Account { .. }
+            | InboundBody::UnknownNumber { .. }
+            | InboundBody::Unattributed { .. } => {
+                let (channel, raw) = (self.channel, update.raw.unwrap_or_default());
+                let event = Event::ProviderNoticed { channel, field: "messages".into(), raw };
+                self.write(vec![event], vec![Release::Ack(ack)]);
+            }
+        }
+    }
+
+    /// What every record about this room says of it.
+    const fn of_room(&self) -> (ChannelId, VisitorId, Option<EnquiryId>) {
+        (self.channel, self.visitor.id, Some(self.id))
+    }
+
+    fn hear_echo(
+        &mut self,
+        provider_id: String,
+        provider_at: Timestamp,
+        content: Content,
+        ack: Arc<Ack>,
+    ) {
+        let message = InboundMessage {
+            sender: crate::inbound::Sender::default(),
+            provider_id,
+            provider_at: Some(provider_at),
+            counts: Counts::Echo,
+            content,
+            reply_to: None,
+            referral: None,
+            forwarded: false,
+        };
+        self.hear_message(message, ack);
+    }
+
+    fn hear_edit(&mut self, provider_id: String, of: String, content: Content, ack: Arc<Ack>) {
+        let (channel, visitor, enquiry) = self.of_room();
+        let now = self.peers.now();
+        self.note(Command::VisitorWrote { counts: Counts::Edit, provider_at: now });
+        let (target, told) = (self.message_of(&of), shown(&content));
+        let event = Event::MessageEdited { channel, visitor, enquiry, provider_id, of, content };
+        self.write(vec![event], vec![Release::Ack(ack)]);
+        if let Some(message) = target {
+            let telling =
+                Telling::Edited { enquiry: self.id, message, content: told, time: now.into() };
+            self.tell(self.room(), &telling);
+        }
+    }
+
+    fn hear_revoke(&mut self, provider_id: String, of: String, ack: Arc<Ack>) {
+        let (channel, visitor, enquiry) = self.of_room();
+        let target = self.message_of(&of);
+        let event = Event::MessageRevoked { channel, visitor, enquiry, provider_id, of };
+        self.write(vec![event], vec![Release::Ack(ack)]);
+        if let Some(message) = target {
+            let time = self.peers.now().into();
+            self.tell(self.room(), &Telling::Revoked { enquiry: self.id, message, time });
+        }
+    }
+
+    fn hear_reaction(
+        &mut self,
+        provider_id: String,
+        on: String,
+        emoji: Option<String>,
+        ack: Arc<Ack>,
+    ) {
+        let (channel, visitor, enquiry) = self.of_room();
+        let (target, told) = (self.message_of(&on), emoji.clone());
+        let event = Event::Reacted { channel, visitor, enquiry, provider_id, on, emoji, by: None };
+        self.write(vec![event], vec![Release::Ack(ack)]);
+        if let Some(message) = target {
+            let (writer, time) = (Writer::Visitor, self.peers.now().into());
+            let telling = Telling::Reacted { enquiry: self.id, message, writer, emoji: told, time };
+            self.tell(self.room(), &telling);
+        }
+    }
+
+    fn hear_message(&mut self, message: InboundMessage, ack: Arc<Ack>) {
+        let now = self.peers.now();
+        let opening = self.place.is_none();
+        let counts = message.counts;
+        let received = received(self.channel, &self.visitor, message, now);
+        let received = MessageReceived { enquiry: Some(self.id), ..received };
+        let provider_at = received.provider_at;
+        let delayed = self.is_delayed(provider_at);
+        self.note(Command::VisitorWrote { counts, provider_at });
+        if self.first_message.is_none() {
+            self.first_message = preview(&received.content);
+        }
+        self.last_inbound = Some(received.provider_id.clone());
+        let telling = self.telling_of(&received);
+        let mut releases = vec![Release::Ack(ack)];
+        releases.extend(self.fetch(&received));
+        let replies = received.reply_to.is_some();
+        self.write(vec![Event::MessageReceived(Box::new(received))], releases);
+        metrics::counter!(crate::metrics::MESSAGES, "direction" => "in", "kind" => kind(counts), "outcome" => "taken")
+            .increment(1);
+        if opening {
+            let opened_by = match (delayed, replies && self.answers_template()) {
+                (true, _) => OpenedBy::OldMessage,
+                (false, true) => OpenedBy::Reply,
+                (false, false) => OpenedBy::Message,
+            };
+            self.begin(opened_by);
+        } else if counts != Counts::Echo {
+            let window_until = self.machine.kept().window_until;
+            let opens = counts.opens();
+            self.floor(floor::Command::VisitorWrote { enquiry: self.id, opens, window_until });
+        } else {
+            self.floor(floor::Command::WeWrote { enquiry: self.id });
+        }
+        self.tell(self.room(), &telling);
+    }
+
+    /// Written before the last closing, and come only now.
+    fn is_delayed(&self, provider_at: Timestamp) -> bool {
+        let memory = self.visitor.channels.get(&self.channel);
+        memory.and_then(|memory| memory.last_closed_at).is_some_and(|closed| provider_at < closed)
+    }
+
+    /// The opening message: welcome, then the floor.
+    fn begin(&mut self, opened_by: OpenedBy) {
+        let window_until = self.machine.kept().window_until;
+        let now = self.peers.now();
+        let memory = self.visitor.channels.get(&self.channel);
+        let lapsed = !self.machine.window_is_open(now);
+        let opening = Opening {
+            by: if lapsed { OpenedBy::OldMessage } else { opened_by },
+            last_welcomed: memory.and_then(|memory| memory.welcomed_at),
+            first_contact: memory.is_none_or(|memory| memory.last_closed_at.is_none()),
+            staffed: self.peers.staffed.get(),
+        };
+        let welcome = self.settings().map(|channel| channel.welcome.clone());
+        if let Some(welcome) = welcome.filter(|welcome| welcome_due(welcome, &opening, now)) {
+            self.say(AutoMessage::Welcome, &welcome.text, None);
+            self.remember(Change::Welcomed { channel: self.channel });
+        }
+        self.use_up_engagement();
+        let route = floor::Route {
+            enquiry: self.id,
+            channel: self.channel,
+            visitor: (*self.visitor).clone(),
+            country: self.visitor.country().map(Box::from),
+            window_until,
+            delayed: opened_by == OpenedBy::OldMessage,
+        };
+        self.floor(floor::Command::Route(Box::new(route)));
+    }
+
+    fn use_up_engagement(&self) {
+        let kind = usher_domain::trace::BindingKind::Engagement;
+        if self.visitor.binding(self.peers.now(), kind, self.channel).is_some() {
+            self.remember(Change::UseUpEngagement { channel: self.channel });
+        }
+    }
+
+    /// Whether what was replied to is a template of ours.
+    fn answers_template(&self) -> bool {
+        let kind = usher_domain::trace::BindingKind::Engagement;
+        self.visitor.binding(self.peers.now(), kind, self.channel).is_some()
+    }
+
+    pub(super) fn remember(&self, change: Change) {
+        let visitor = self.visitor.id;
+        self.peers.directory.do_send(Remember { visitor, change, answer: None });
+    }
+
+    pub(super) fn floor(&self, command: floor::Command) {
+        self.peers.router.do_send(Decide { command, answer: None });
+    }
+
+    fn telling_of(&self, received: &MessageReceived) -> Telling {
+        let echo = received.counts == Counts::Echo;
+        let message = Message {
+            id: received.message,
+            enquiry: self.id,
+            order: self.peers.ledger.last() + 1,
+            direction: if echo { Direction::Out } else { Direction::In },
+            writer: if echo { Writer::Phone } else { Writer::Visitor },
+            content: shown(&received.content),
+            time: self.peers.now().into(),
+            provider_time: Some(received.provider_at.into()),
+            reply_to: received.reply_to.as_deref().and_then(|id| self.message_of(id)),
+            delivery: None,
+            failure: None,
+            key: None,
+            referral: received.referral.clone(),
+            forwarded: received.forwarded,
+            changed: None,
+            reactions: Vec::new(),
+        };
+        Telling::Received { message: Box::new(message) }
+    }
+
+    /// A file that came with a message is fetched once the message is durable.
+    fn fetch(&self, received: &MessageReceived) -> Option<Release> {
+        let Content::Media(media) = &received.content else { return None };
+        let provider_id = media.provider_id.clone()?;
+        Some(Release::Provider(ProviderCall::Fetch {
+            service: self.peers.id,
+            channel: self.channel,
+            message: received.message,
+            provider_id,
+            mime_type: media.mime_type.clone(),
+            filename: media.filename.clone(),
+            sha256: media.sha256.clone(),
+        }))
+    }
+
+    /// Ours, by the provider's id.
+    pub(super) fn message_of(&self, provider_id: &str) -> Option<usher_domain::ids::MessageId> {
+        match self.peers.reader.message_by_provider_id(self.peers.id, provider_id) {
+            Ok(row) => row.map(|row| row.message),
+            Err(error) => {
+                tracing::warn!(%error, "the archive could not be asked for a message");
+                None
+            }
+        }
+    }
+}
+
+const fn kind(counts: Counts) -> &'static str {
+    match counts {
+        Counts::Message => "message",
+        Counts::Unsupported => "unsupported",
+        Counts::Edit => "edit",
+        Counts::Nothing => "other",
+        Counts::Echo => "echo",
+    }
+}

@@ -1,0 +1,326 @@
+//! The one way into the engine from outside: a cheap handle that could lead to another node.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use actix::Addr;
+use thiserror::Error;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use usher_domain::floor::place::Stage;
+use usher_domain::ids::{
+    ChannelId, EnquiryId, MessageId, ServiceId, SessionId, StaffId, VisitorId,
+};
+use usher_domain::record::Event;
+use usher_domain::settings::Settings;
+use usher_domain::time::Timestamp;
+use usher_domain::trace::Step;
+use usher_protocol::command::Command;
+use usher_protocol::feed::Pulled;
+use usher_protocol::frame::Resume;
+use usher_protocol::refusal::{Code, Refusal};
+use usher_store::Store;
+
+use crate::inbound::Inbound;
+use crate::outgoing::{ProviderCall, SendOutcome};
+use crate::service::{self, Service};
+
+/// What came of a command: what its `ok` holds, or why it was refused.
+pub type Answer = Result<serde_json::Value, Refusal>;
+
+/// What the engine is started with.
+#[derive(Debug)]
+pub struct EngineOptions {
+    pub services: Vec<Arc<Settings>>,
+    /// Updates, commands and timer slices of one service under way at once.
+    pub credits_per_service: usize,
+    /// Threads that services run on; 0 = the present one.
+    pub arbiters: usize,
+}
+
+/// Nothing can be stored or answered now; worth a repeat.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum Unavailable {
+    #[error("there is no such service")]
+    NoService,
+    #[error("too much is under way")]
+    Busy,
+    #[error("it could not be stored")]
+    NotDurable,
+}
+
+/// One connection of a staff member.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ConnectionId(pub u64);
+
+/// Who is connecting.
+#[derive(Clone, Debug)]
+pub struct Attach {
+    pub staff: StaffId,
+    pub connection: ConnectionId,
+    pub session: SessionId,
+    pub resume: Option<Resume>,
+}
+
+/// A question that changes nothing.
+#[derive(Clone, Debug)]
+pub struct Explain {
+    pub channel: ChannelId,
+    /// `None`: a visitor nobody knows.
+    pub visitor: Option<VisitorId>,
+    /// `None`: now.
+    pub at: Option<Timestamp>,
+    /// As if everybody enabled were Active and free.
+    pub everyone: bool,
+}
+
+/// What would happen.
+#[derive(Clone, Debug)]
+pub struct Explained {
+    pub at: Timestamp,
+    pub steps: Vec<Step>,
+    pub stage: Stage,
+}
+
+/// The engine as the doors see it; cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    doors: Arc<BTreeMap<ServiceId, Door>>,
+    store: Arc<Store>,
+}
+
+struct Door {
+    service: Addr<Service>,
+    credits: Arc<Semaphore>,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("services", &self.doors.len()).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Recovers every service from what is durable and starts its actors. Calls for the providers
+    /// leave by `provider`; their outcomes come back by [`Engine::outcome`].
+    ///
+    /// Has to run inside an actix system; with `arbiters` 0 the services run on its thread.
+    pub async fn start(
+        options: EngineOptions,
+        store: Store,
+        provider: mpsc::Sender<ProviderCall>,
+    ) -> Result<Self, service::StartError> {
+        let store = Arc::new(store);
+        let arbiters: Vec<actix::Arbiter> =
+            (0..options.arbiters).map(|_| actix::Arbiter::new()).collect();
+        let mut doors = BTreeMap::new();
+        for (index, settings) in options.services.into_iter().enumerate() {
+            let id = settings.service;
+            let start = service::Start {
+                settings,
+                journal: store.journal().clone(),
+                archive: store.archive().clone(),
+                dir: store.dir().cloned(),
+                provider: provider.clone(),
+            };
+            let service = match arbiters.get(index.checked_rem(arbiters.len()).unwrap_or(0)) {
+                Some(arbiter) => service::start_on(arbiter, start).await?,
+                None => service::start_here(start)?,
+            };
+            let credits = Arc::new(Semaphore::new(options.credits_per_service));
+            doors.insert(id, Door { service, credits });
+        }
+        Ok(Self { doors: Arc::new(doors), store })
+    }
+
+    fn door(&self, service: ServiceId) -> Result<&Door, Unavailable> {
+        self.doors.get(&service).ok_or(Unavailable::NoService)
+    }
+
+    pub fn services(&self) -> impl Iterator<Item = ServiceId> {
+        self.doors.keys().copied()
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Takes the updates of one webhook; returns once all of them are durable.
+    pub async fn receive(
+        &self,
+        service: ServiceId,
+        channel: ChannelId,
+        updates: Vec<Inbound>,
+    ) -> Result<(), Unavailable> {
+        if updates.is_empty() {
+            return Ok(());
+        }
+        let door = self.door(service)?;
+        if self.store.archive().is_lagging() {
+            return Err(Unavailable::Busy);
+        }
+        let wanted = u32::try_from(updates.len()).unwrap_or(u32::MAX);
+        let credit = Arc::clone(&door.credits)
+            .try_acquire_many_owned(wanted)
+            .map_err(|_| Unavailable::Busy)?;
+        let (durable, hears) = oneshot::channel();
+        door.service.do_send(service::Receive { channel, updates, durable, credit });
+        hears.await.map_err(|_| Unavailable::NotDurable)
+    }
+
+    /// What became of a message that left by the provider's door.
+    pub fn outcome(
+        &self,
+        service: ServiceId,
+        channel: ChannelId,
+        message: MessageId,
+        outcome: SendOutcome,
+    ) {
+        if let Ok(door) = self.door(service) {
+            door.service.do_send(service::Outcome { channel, message, became: outcome });
+        }
+    }
+
+    /// A channel that was stopped may send again.
+    pub fn resume_channel(&self, service: ServiceId, channel: ChannelId) {
+        if let Ok(door) = self.door(service) {
+            door.service.do_send(service::ResumeChannel { channel });
+        }
+    }
+
+    /// Carries out a command for a person and waits for what came of it.
+    pub async fn command(&self, service: ServiceId, staff: StaffId, command: Command) -> Answer {
+        let unavailable = || Refusal::from(Code::Unavailable);
+        let door = self.door(service).map_err(|_| unavailable())?;
+        let credit = Arc::clone(&door.credits).try_acquire_owned().map_err(|_| unavailable())?;
+        let (answer, hears) = oneshot::channel();
+        let to = service::AnswerTo::Caller(answer);
+        door.service.do_send(service::Order { staff, command, to, credit: Some(credit) });
+        hears.await.unwrap_or_else(|_| Err(unavailable()))
+    }
+
+    /// Carries out a command that came by a connection; its answer leaves by the same connection.
+    pub fn order(
+        &self,
+        service: ServiceId,
+        staff: StaffId,
+        connection: ConnectionId,
+        id: u64,
+        command: Command,
+    ) {
+        let Ok(door) = self.door(service) else { return };
+        let to = service::AnswerTo::Connection { connection, id };
+        match Arc::clone(&door.credits).try_acquire_owned() {
+            Ok(credit) => {
+                door.service.do_send(service::Order { staff, command, to, credit: Some(credit) });
+            }
+            Err(_) => door.service.do_send(service::Refuse {
+                staff,
+                to,
+                refusal: Refusal::from(Code::Unavailable),
+            }),
+        }
+    }
+
+    /// Connects a person; what they are to be told is then pulled.
+    pub async fn attach(&self, service: ServiceId, attach: Attach) -> Result<(), Unavailable> {
+        let door = self.door(service)?;
+        let (done, hears) = oneshot::channel();
+        door.service.do_send(service::AttachTo { attach, done });
+        hears.await.map_err(|_| Unavailable::Busy)
+    }
+
+    /// The next frames for a connection, at most `bytes` of them; waits until there is one.
+    /// `Err`: the service has let go of the connection; the client comes back and resumes.
+    pub async fn pull(
+        &self,
+        service: ServiceId,
+        staff: StaffId,
+        connection: ConnectionId,
+        bytes: usize,
+    ) -> Result<Pulled, Unavailable> {
+        let door = self.door(service)?;
+        let (frames, hears) = oneshot::channel();
+        door.service.do_send(service::PullFor { staff, connection, bytes, frames });
+        hears.await.map_err(|_| Unavailable::Busy)
+    }
+
+    /// The client answered a ping: its connection is alive.
+    pub fn alive(&self, service: ServiceId, staff: StaffId, connection: ConnectionId) {
+        if let Ok(door) = self.door(service) {
+            door.service.do_send(service::Alive { staff, connection });
+        }
+    }
+
+    /// A session was signed out, or has expired: its sockets end.
+    pub fn end_session(&self, service: ServiceId, staff: StaffId, session: SessionId) {
+        if let Ok(door) = self.door(service) {
+            door.service.do_send(service::EndSession { staff, session });
+        }
+    }
+
+    pub fn detach(&self, service: ServiceId, staff: StaffId, connection: ConnectionId) {
+        if let Ok(door) = self.door(service) {
+            door.service.do_send(service::DetachFrom { staff, connection });
+        }
+    }
+
+    /// Writes down something that the doors have done (a session opened, a file stored, templates
+    /// synced); returns its sequence once it is durable.
+    pub async fn record(&self, service: ServiceId, event: Event) -> Result<u64, Unavailable> {
+        let door = self.door(service)?;
+        let (durable, hears) = oneshot::channel();
+        door.service.do_send(service::WriteDown { event, durable });
+        hears.await.map_err(|_| Unavailable::NotDurable)
+    }
+
+    /// What would happen to a message from a visitor; nothing is changed.
+    pub async fn explain(
+        &self,
+        service: ServiceId,
+        explain: Explain,
+    ) -> Result<Explained, Unavailable> {
+        let door = self.door(service)?;
+        let (answer, hears) = oneshot::channel();
+        door.service.do_send(service::ExplainIt { wanted: explain, answer });
+        hears.await.map_err(|_| Unavailable::Busy)
+    }
+
+    /// Whether a person may see an enquiry's room now, and up to which sequence.
+    pub async fn may_see(
+        &self,
+        service: ServiceId,
+        staff: StaffId,
+        enquiry: EnquiryId,
+    ) -> Result<bool, Unavailable> {
+        let door = self.door(service)?;
+        let (answer, hears) = oneshot::channel();
+        door.service.do_send(service::MaySee { staff, enquiry, answer });
+        hears.await.map_err(|_| Unavailable::Busy)
+    }
+
+    /// Whether every service runs.
+    pub async fn is_ready(&self) -> bool {
+        for door in self.doors.values() {
+            if !door.service.send(service::AreYouUp).await.unwrap_or(false) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Waits until the archive shows everything recorded so far for a service.
+    pub async fn archive_is_level(&self, service: ServiceId) -> Result<(), Unavailable> {
+        let door = self.door(service)?;
+        let last = door.service.send(service::LastSequence).await.map_err(|_| Unavailable::Busy)?;
+        self.store.archive().wait(service, last).await.map_err(|_| Unavailable::Busy)
+    }
+
+    /// Tells every connection to come back, and finishes what is being committed.
+    pub async fn stop(&self) {
+        for door in self.doors.values() {
+            // A service that is gone has nothing left to finish.
+            door.service.send(service::Stop).await.ok();
+        }
+    }
+}

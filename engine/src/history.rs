@@ -1,0 +1,191 @@
+//! A page of a room, read from the archive by somebody who may see it.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use usher_domain::floor::event::FloorEvent;
+use usher_domain::ids::{EnquiryId, StaffId};
+use usher_domain::record::Event as Recorded;
+use usher_domain::settings::Settings;
+use usher_protocol::command::PageLimit;
+use usher_protocol::event::Event as Telling;
+use usher_protocol::event::{
+    Changed, Direction, Entry, Failure, History, Level, Line, Message, Named, Note, Reaction,
+    Writer, shown,
+};
+use usher_protocol::refusal::Code;
+use usher_store::{Cursor, EventRow, MessageRow, RoomEntry};
+
+use crate::handle::Answer;
+use crate::peers::Peers;
+use crate::router::Pass;
+use crate::service::AnswerTo;
+
+/// Which part of which room.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Page {
+    pub(crate) enquiry: EnquiryId,
+    pub(crate) before: Option<u64>,
+    pub(crate) limit: PageLimit,
+}
+
+/// Most bytes of a page; the frame around it is small.
+const PAGE_BYTES_MAX: usize = 48 * 1024;
+
+/// Asks whether this person may see the room, waits for the archive, reads, answers.
+pub(crate) fn answer(peers: &Peers, staff: StaffId, page: Page, to: AnswerTo) {
+    let peers = peers.clone();
+    actix::spawn(async move {
+        let outcome = read(&peers, staff, page).await;
+        to.answer(&peers, staff, outcome);
+    });
+}
+
+async fn read(peers: &Peers, staff: StaffId, page: Page) -> Answer {
+    if !may_see(peers, staff, page.enquiry).await {
+        return Err(Code::NotFound.into());
+    }
+    let seq = peers.ledger.last();
+    if peers.archive.wait(peers.id, seq).await.is_err() {
+        return Err(Code::Unavailable.into());
+    }
+    let limit = usize::from(page.limit.entries());
+    let cursor = page.before.map_or(Cursor::Latest, Cursor::Before);
+    let rows = peers.reader.room(peers.id, page.enquiry, cursor, limit + 1);
+    let mut rows = match rows {
+        Ok(rows) => rows,
+        Err(error) => {
+            tracing::error!(%error, "a room could not be read");
+            return Err(Code::Unavailable.into());
+        }
+    };
+    let more = rows.len() > limit;
+    // Pages are read in stored order and shown newest first.
+    rows.reverse();
+    rows.truncate(limit);
+    let settings = Arc::clone(&peers.settings);
+    let entries: Vec<Entry> =
+        rows.into_iter().filter_map(|row| entry(&settings, page.enquiry, row)).collect();
+    Ok(json!(History::fitting(entries, more, PAGE_BYTES_MAX)))
+}
+
+/// Live: the enquiry itself decides. Closed: whoever serves the visitor, its owner, supervisors.
+pub(crate) async fn may_see(peers: &Peers, staff: StaffId, enquiry: EnquiryId) -> bool {
+    let (told, hears) = tokio::sync::oneshot::channel();
+    let what = crate::enquiry::Told::MaySee { staff, answer: told };
+    peers.router.do_send(Pass { enquiry, what });
+    if let Ok(seen) = hears.await {
+        return seen;
+    }
+    let row = peers.reader.enquiry(peers.id, enquiry).ok().flatten();
+    let Some((row, person)) = row.zip(peers.settings.staff.get(&staff)) else { return false };
+    row.owner == Some(staff) || person.role >= usher_domain::settings::Role::Supervisor
+}
+
+fn entry(settings: &Settings, enquiry: EnquiryId, row: RoomEntry) -> Option<Entry> {
+    match row {
+        RoomEntry::Message(row) => Some(Entry::Message(Box::new(message(settings, enquiry, *row)))),
+        RoomEntry::Event(row) => event(settings, enquiry, *row),
+    }
+}
+
+fn name_of(settings: &Settings, staff: StaffId) -> String {
+    settings.staff.get(&staff).map_or_else(
+        || "(deleted)".to_owned(),
+        |person| format!("{} {}", person.first_name, person.last_name).trim().to_owned(),
+    )
+}
+
+/// A message as staff see it in a room.
+pub(crate) fn message(settings: &Settings, enquiry: EnquiryId, row: MessageRow) -> Message {
+    let writer = match row.author {
+        Some(author) => Writer::of(
+            author,
+            |staff| name_of(settings, staff),
+            |bot| settings.bots.get(&bot).map_or_else(String::new, |bot| bot.name.clone()),
+        ),
+        None => Writer::Visitor,
+    };
+    let failure = row.code.map(|code| Failure { code, title: row.title.unwrap_or_default() });
+    Message {
+        id: row.message,
+        enquiry,
+        order: row.seq,
+        direction: match row.direction {
+            usher_store::Direction::In => Direction::In,
+            usher_store::Direction::Out => Direction::Out,
+        },
+        writer,
+        content: shown(&row.content),
+        time: row.at.into(),
+        provider_time: row.provider_at.map(Into::into),
+        reply_to: None,
+        delivery: row.delivery,
+        failure,
+        key: row.key,
+        referral: row.referral.map(Box::new),
+        forwarded: row.forwarded,
+        changed: match (row.revoked_at, row.edited_at) {
+            (Some(_), _) => Some(Changed::Revoked),
+            (None, Some(_)) => Some(Changed::Edited),
+            (None, None) => None,
+        },
+        reactions: row
+            .reactions
+            .iter()
+            .map(|reaction| self::reaction(settings, reaction))
+            .collect(),
+    }
+}
+
+fn reaction(settings: &Settings, row: &usher_store::ReactionRow) -> Reaction {
+    let writer = match row.who.parse::<StaffId>() {
+        Ok(staff) => Writer::Staff { staff: Named::new(staff, name_of(settings, staff)) },
+        Err(_) => Writer::Visitor,
+    };
+    Reaction { writer, emoji: row.emoji.clone() }
+}
+
+/// What a room shows besides messages: notes as they are, the rest as a line that says it.
+fn event(settings: &Settings, enquiry: EnquiryId, row: EventRow) -> Option<Entry> {
+    let EventRow { seq, at, event } = row;
+    let named = |staff: StaffId| Named::new(staff, name_of(settings, staff));
+    let what = match event {
+        Recorded::NoteAdded { note, by, text, .. } => {
+            let note = Note { id: note, enquiry, order: seq, by: named(by), text, time: at.into() };
+            return Some(Entry::Note(note));
+        }
+        Recorded::Floor(FloorEvent::Closed { by, silent, reason, .. }) => {
+            Telling::Closed { enquiry, closer: by, silent, reason, time: at.into() }
+        }
+        Recorded::Floor(FloorEvent::PickedUp { by, .. }) => {
+            notice(enquiry, format!("{} took it.", named(by).name))
+        }
+        Recorded::Floor(FloorEvent::Missed { .. }) => {
+            notice(enquiry, "Nobody took it: missed.".into())
+        }
+        Recorded::Floor(FloorEvent::TransferOffered { by, .. }) => {
+            notice(enquiry, format!("{} transfers it.", named(by).name))
+        }
+        Recorded::Floor(FloorEvent::OwnerGone { owner, .. }) => {
+            notice(enquiry, format!("{} has gone; somebody else is asked.", named(owner).name))
+        }
+        Recorded::RoomLeft { staff, .. } => Telling::Left { enquiry, staff: named(staff) },
+        Recorded::RoomJoined { staff, .. } => {
+            notice(enquiry, format!("{} joined.", named(staff).name))
+        }
+        Recorded::NotificationUnsent { why, .. } => {
+            notice(enquiry, format!("The auto-close notification was not sent: {why}."))
+        }
+        Recorded::SystemNoticed { text, .. } => notice(enquiry, text),
+        Recorded::WindowLapsed { by_provider, .. } => {
+            Telling::WindowClosed { enquiry, by_provider }
+        }
+        _ => return None,
+    };
+    Some(Entry::Event(Line { order: seq, time: at.into(), what }))
+}
+
+fn notice(enquiry: EnquiryId, text: String) -> Telling {
+    Telling::Notice { level: Level::Info, text, enquiry: Some(enquiry) }
+}

@@ -1,0 +1,237 @@
+//! A service's way to the journal: records in, and what waits for them released once durable.
+//!
+//! Everything on a service's arbiter appends here in the order in which it happens. While a commit
+//! runs the next one gathers; when it is durable its releases are performed in order.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use actix::Addr;
+use tokio::sync::{Mutex, Notify, OwnedSemaphorePermit, mpsc, oneshot};
+use usher_domain::ids::{ServiceId, StaffId};
+use usher_domain::record::Record;
+use usher_store::{Commit, CommitFailed, Entry, Journal, encode};
+
+use crate::handle::{Answer, ConnectionId};
+use crate::outgoing::ProviderCall;
+use crate::service::{Broken, Service};
+use crate::staff::{AnswerIs, Greet, Mark, Push, Staff, StaffAddrs};
+
+/// Something that leaves the service, and only after what it rests on is durable.
+#[derive(Debug)]
+pub(crate) enum Release {
+    /// A numbered event for these people's feeds.
+    Feed {
+        to: Vec<StaffId>,
+        tail: Arc<str>,
+    },
+    /// The answer to a command.
+    Answer {
+        to: oneshot::Sender<Answer>,
+        answer: Answer,
+    },
+    Provider(ProviderCall),
+    /// The answer to a command that came by a connection.
+    AnswerBy {
+        staff: Addr<Staff>,
+        answer: AnswerIs,
+    },
+    /// From here on a person who connects is told of everything.
+    Mark {
+        staff: Addr<Staff>,
+        connection: ConnectionId,
+    },
+    /// A person who has connected is shown what is theirs.
+    Greet {
+        staff: Addr<Staff>,
+        greet: Box<Greet>,
+    },
+    /// Whoever waits for everything so far to be durable.
+    Durable {
+        to: oneshot::Sender<u64>,
+        seq: u64,
+    },
+    /// Nobody is left to tell.
+    Nothing,
+    /// One update of a webhook is safe.
+    Ack(Arc<Ack>),
+}
+
+/// Tells the door when all updates of a webhook are durable; dropped before that, it tells failure.
+#[derive(Debug)]
+pub(crate) struct Ack {
+    left: AtomicUsize,
+    /// Taken once; nobody else is ever on its thread.
+    to: Mutex<Option<oneshot::Sender<()>>>,
+    /// The door's credit, given back when everything is released.
+    _credit: OwnedSemaphorePermit,
+}
+
+impl Ack {
+    pub(crate) fn new(
+        updates: usize,
+        to: oneshot::Sender<()>,
+        credit: OwnedSemaphorePermit,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            left: AtomicUsize::new(updates),
+            to: Mutex::new(Some(to)),
+            _credit: credit,
+        })
+    }
+
+    fn one_is_safe(&self) {
+        if self.left.fetch_sub(1, Ordering::Relaxed) != 1 {
+            return;
+        }
+        if let Some(to) = self.to.try_lock().ok().and_then(|mut to| to.take()) {
+            // Nobody waits any more when the provider hung up; the update is safe all the same.
+            to.send(()).ok();
+        }
+    }
+}
+
+/// A service's handle to its journal; cheap to clone within its arbiter.
+#[derive(Clone)]
+pub(crate) struct Ledger(Rc<Inner>);
+
+struct Inner {
+    service: ServiceId,
+    journal: Journal,
+    provider: mpsc::Sender<ProviderCall>,
+    staff: RefCell<StaffAddrs>,
+    gathering: RefCell<Gathering>,
+    /// The last sequence given out.
+    last: Cell<u64>,
+    wake: Notify,
+}
+
+#[derive(Default)]
+struct Gathering {
+    records: Vec<Entry>,
+    releases: Vec<Release>,
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ledger").field("last", &self.0.last.get()).finish_non_exhaustive()
+    }
+}
+
+impl Ledger {
+    /// `last`: the service's last durable sequence.
+    pub(crate) fn new(
+        service: ServiceId,
+        journal: Journal,
+        provider: mpsc::Sender<ProviderCall>,
+        last: u64,
+    ) -> Self {
+        Self(Rc::new(Inner {
+            service,
+            journal,
+            provider,
+            staff: RefCell::default(),
+            gathering: RefCell::default(),
+            last: Cell::new(last),
+            wake: Notify::new(),
+        }))
+    }
+
+    pub(crate) fn wire(&self, staff: StaffAddrs) {
+        *self.0.staff.borrow_mut() = staff;
+    }
+
+    /// One record group, and what waits for it. Returns the sequence of its last record.
+    #[expect(clippy::needless_pass_by_value, reason = "records are handed over, never kept")]
+    pub(crate) fn append(&self, records: Vec<Record>, releases: Vec<Release>) -> u64 {
+        let mut gathering = self.0.gathering.borrow_mut();
+        for record in &records {
+            let seq = self.0.last.get() + 1;
+            self.0.last.set(seq);
+            gathering.records.push(Entry { seq, body: encode(record) });
+        }
+        gathering.releases.extend(releases);
+        self.0.wake.notify_one();
+        self.0.last.get()
+    }
+
+    pub(crate) fn release(&self, release: Release) {
+        self.append(Vec::new(), vec![release]);
+    }
+
+    /// The sequence of the newest record, durable or not.
+    pub(crate) fn last(&self) -> u64 {
+        self.0.last.get()
+    }
+
+    /// Commits what gathers until a commit fails; then the service is told, and nothing is released.
+    pub(crate) async fn run(self, service: Addr<Service>) {
+        loop {
+            let taken = std::mem::take(&mut *self.0.gathering.borrow_mut());
+            if taken.records.is_empty() {
+                self.perform(taken.releases);
+                self.0.wake.notified().await;
+                continue;
+            }
+            match self.commit(taken.records).await {
+                Ok(()) => self.perform(taken.releases),
+                Err(failed) => {
+                    tracing::error!(error = %failed, "a commit failed; the service is rebuilt");
+                    service.do_send(Broken { actor: "journal" });
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn commit(&self, records: Vec<Entry>) -> Result<(), CommitFailed> {
+        let (told, hears) = oneshot::channel();
+        let done = Box::new(move |outcome| {
+            // The service was dropped meanwhile: nobody is left to tell.
+            told.send(outcome).ok();
+        });
+        let commit = Commit { service: self.0.service, records, done };
+        if self.0.journal.submit(commit).is_err() {
+            return Err(CommitFailed::Refused);
+        }
+        hears.await.unwrap_or(Err(CommitFailed::Closed))
+    }
+
+    fn perform(&self, releases: Vec<Release>) {
+        for release in releases {
+            match release {
+                Release::Feed { to, tail } => {
+                    let staff = self.0.staff.borrow();
+                    for addr in to.iter().filter_map(|id| staff.get(id)) {
+                        addr.do_send(Push(Arc::clone(&tail)));
+                    }
+                }
+                Release::Answer { to, answer } => {
+                    // The connection may be gone; the command was carried out all the same.
+                    to.send(answer).ok();
+                }
+                Release::Provider(call) => self.call(call),
+                Release::AnswerBy { staff, answer } => staff.do_send(answer),
+                Release::Mark { staff, connection } => staff.do_send(Mark(connection)),
+                Release::Greet { staff, greet } => staff.do_send(*greet),
+                Release::Durable { to, seq } => {
+                    // Whoever asked may have gone.
+                    to.send(seq).ok();
+                }
+                Release::Ack(ack) => ack.one_is_safe(),
+                Release::Nothing => {}
+            }
+        }
+    }
+
+    fn call(&self, call: ProviderCall) {
+        if let Err(refused) = self.0.provider.try_send(call) {
+            metrics::counter!(crate::metrics::MAILBOX_FULL, "actor" => "provider").increment(1);
+            let call = refused.into_inner();
+            tracing::warn!(kind = call.kind(), "the provider's door is full");
+        }
+    }
+}

@@ -1,0 +1,385 @@
+//! One service: its actors' addresses, and the one way back when something breaks — rebuilding
+//! everything from what is durable.
+
+use std::sync::Arc;
+
+use actix::dev::ContextFutureSpawner;
+use actix::prelude::*;
+use thiserror::Error;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use usher_domain::ids::{ChannelId, EnquiryId, MessageId, ServiceId, SessionId, StaffId};
+use usher_domain::record::{Event, Record};
+use usher_domain::settings::Settings;
+use usher_protocol::command::Command;
+use usher_protocol::feed::Pulled;
+use usher_protocol::refusal::{Code, Refusal};
+use usher_store::{Archive, DataDir, Journal, StoreError};
+
+use crate::channel::{OutcomeCame, Resume};
+use crate::clock::Clock;
+use crate::directory::{Arrived, Projected};
+use crate::handle::{Answer, Attach, ConnectionId, Explain, Explained};
+use crate::inbound::Inbound;
+use crate::ledger::{Ack, Release};
+use crate::outgoing::{ProviderCall, SendOutcome};
+use crate::peers::Peers;
+use crate::recovery;
+use crate::router::ExplainThis;
+use crate::staff::{
+    AnswerIs, Commanded, Connect, Disconnect, IsAlive, LetGo, PullFrames, SignedOut,
+};
+
+/// Why a service could not be started.
+#[derive(Debug, Error)]
+pub enum StartError {
+    #[error("what was kept could not be read")]
+    Store(#[from] StoreError),
+    #[error("a thread for the service could not be started")]
+    Thread,
+}
+
+/// What a service is made from.
+#[derive(Clone, Debug)]
+pub(crate) struct Start {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) journal: Journal,
+    pub(crate) archive: Archive,
+    pub(crate) dir: Option<DataDir>,
+    pub(crate) provider: mpsc::Sender<ProviderCall>,
+}
+
+/// Where the answer to a command goes.
+#[derive(Debug)]
+pub(crate) enum AnswerTo {
+    Connection { connection: ConnectionId, id: u64 },
+    Caller(oneshot::Sender<Answer>),
+}
+
+impl AnswerTo {
+    /// To be released once what the answer says is durable.
+    pub(crate) fn release(self, peers: &Peers, staff: StaffId, answer: Answer) -> Release {
+        match (self, peers.staff(staff)) {
+            (Self::Caller(to), _) => Release::Answer { to, answer },
+            (Self::Connection { connection, id }, Some(addr)) => Release::AnswerBy {
+                staff: addr.clone(),
+                answer: AnswerIs { connection, id, answer },
+            },
+            (Self::Connection { .. }, None) => Release::Nothing,
+        }
+    }
+
+    /// Now: nothing has changed that would have to be durable first.
+    pub(crate) fn answer(self, peers: &Peers, staff: StaffId, answer: Answer) {
+        match self {
+            Self::Caller(to) => {
+                // Whoever asked may have gone.
+                to.send(answer).ok();
+            }
+            Self::Connection { connection, id } => {
+                if let Some(addr) = peers.staff(staff) {
+                    addr.do_send(AnswerIs { connection, id, answer });
+                }
+            }
+        }
+    }
+}
+
+macro_rules! messages {
+    ($($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty),* $(,)? })*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Message)]
+        #[rtype(result = "()")]
+        pub(crate) struct $name { $(pub(crate) $field: $type),* }
+    )*};
+}
+
+messages! {
+    /// Updates of one webhook.
+    Receive { channel: ChannelId, updates: Vec<Inbound>, durable: oneshot::Sender<()>, credit: OwnedSemaphorePermit }
+    Outcome { channel: ChannelId, message: MessageId, became: SendOutcome }
+    ResumeChannel { channel: ChannelId }
+    /// A command of a person's.
+    Order { staff: StaffId, command: Command, to: AnswerTo, credit: Option<OwnedSemaphorePermit> }
+    /// A command that the door could not take.
+    Refuse { staff: StaffId, to: AnswerTo, refusal: Refusal }
+    AttachTo { attach: Attach, done: oneshot::Sender<()> }
+    PullFor { staff: StaffId, connection: ConnectionId, bytes: usize, frames: oneshot::Sender<Pulled> }
+    Alive { staff: StaffId, connection: ConnectionId }
+    DetachFrom { staff: StaffId, connection: ConnectionId }
+    EndSession { staff: StaffId, session: SessionId }
+    /// Something the doors have done.
+    WriteDown { event: Event, durable: oneshot::Sender<u64> }
+    ExplainIt { wanted: Explain, answer: oneshot::Sender<Explained> }
+    MaySee { staff: StaffId, enquiry: EnquiryId, answer: oneshot::Sender<bool> }
+    /// Something has broken: the service is rebuilt.
+    Broken { actor: &'static str }
+}
+
+#[derive(Debug, Message)]
+#[rtype(result = "bool")]
+pub(crate) struct AreYouUp;
+
+#[derive(Debug, Message)]
+#[rtype(result = "u64")]
+pub(crate) struct LastSequence;
+
+/// Lets every connection go and finishes what is being committed.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Stop;
+
+#[derive(Debug)]
+pub(crate) struct Service {
+    start: Start,
+    /// `None` while it is rebuilt.
+    peers: Option<Peers>,
+    clock: Clock,
+    /// Tells what runs beside the actors (the ledger, the watch on the archive) to end.
+    running: Vec<SpawnHandle>,
+}
+
+/// Starts a service on the present thread.
+pub(crate) fn start_here(start: Start) -> Result<Addr<Service>, StartError> {
+    let clock = Clock::system();
+    // What was kept is read once before anything is promised, so that a broken store is an error.
+    start.archive.reader()?.position(start.settings.service)?;
+    Ok(Service { start, peers: None, clock, running: Vec::new() }.start())
+}
+
+/// Starts a service on a thread of its own.
+pub(crate) async fn start_on(arbiter: &Arbiter, start: Start) -> Result<Addr<Service>, StartError> {
+    let (told, hears) = oneshot::channel();
+    let spawned = arbiter.spawn_fn(move || {
+        // The caller waits; if it has gone, so will the service.
+        told.send(start_here(start)).ok();
+    });
+    if !spawned {
+        return Err(StartError::Thread);
+    }
+    hears.await.map_err(|_| StartError::Thread)?
+}
+
+impl Service {
+    fn id(&self) -> ServiceId {
+        self.start.settings.service
+    }
+
+    fn build(&mut self, ctx: &mut Context<Self>) {
+        match recovery::build(&self.start, self.clock, &ctx.address()) {
+            Ok(peers) => {
+                let ledger = peers.ledger.clone().run(ctx.address());
+                self.running.push(ctx.spawn(ledger.into_actor(self)));
+                self.watch_archive(&peers, ctx);
+                tracing::info!(service = %self.id(), "the service runs");
+                self.peers = Some(peers);
+            }
+            Err(error) => {
+                tracing::error!(%error, service = %self.id(), "the service could not be built; trying again");
+                ctx.run_later(std::time::Duration::from_secs(1), Self::build);
+            }
+        }
+    }
+
+    /// Tells the directory how far the archive has come.
+    fn watch_archive(&mut self, peers: &Peers, ctx: &mut Context<Self>) {
+        let (mut watch, directory, id) =
+            (self.start.archive.watch(), peers.directory.clone(), self.id());
+        let watching = async move {
+            while watch.changed().await.is_ok() {
+                let reached = watch.borrow_and_update().get(&id).copied();
+                if let Some(reached) = reached {
+                    directory.do_send(Projected(reached));
+                }
+            }
+        };
+        self.running.push(ctx.spawn(watching.into_actor(self)));
+    }
+
+    /// Drops all actors, takes the journal up again, and builds anew from what is durable.
+    fn rebuild(&mut self, actor: &'static str, ctx: &mut Context<Self>) {
+        let Some(peers) = self.peers.take() else { return };
+        tracing::error!(actor, service = %self.id(), "broken; the service is rebuilt from what is durable");
+        metrics::counter!(crate::metrics::RESTARTS, "actor" => actor).increment(1);
+        for handle in self.running.drain(..) {
+            ctx.cancel_future(handle);
+        }
+        for staff in peers.staff.values() {
+            staff.do_send(LetGo);
+        }
+        peers.end();
+        self.retry(ctx);
+    }
+
+    /// Takes the journal up again, waits for the archive, builds; tried until it works.
+    fn retry(&mut self, ctx: &mut Context<Self>) {
+        if self.peers.is_some() {
+            return;
+        }
+        let (told, hears) = oneshot::channel();
+        self.start.journal.reopen(
+            self.id(),
+            Box::new(move |outcome| {
+                told.send(outcome).ok();
+            }),
+        );
+        let (archive, id) = (self.start.archive.clone(), self.id());
+        let level = async move {
+            match hears.await {
+                Ok(Ok(last)) => archive.wait(id, last).await.is_ok(),
+                Ok(Err(_)) | Err(_) => false,
+            }
+        };
+        level
+            .into_actor(self)
+            .map(|level, service, ctx| {
+                if level {
+                    service.build(ctx);
+                } else {
+                    ctx.run_later(std::time::Duration::from_secs(1), |service, ctx| {
+                        service.retry(ctx);
+                    });
+                }
+            })
+            .spawn(ctx);
+    }
+}
+
+impl Actor for Service {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.build(ctx);
+    }
+}
+
+macro_rules! pass_on {
+    ($($name:ident => |$message:ident, $peers:ident| $do:block)*) => {$(
+        impl Handler<$name> for Service {
+            type Result = ();
+
+            fn handle(&mut self, $message: $name, _: &mut Context<Self>) {
+                // While the service is rebuilt, what comes is dropped, and the door hears of it.
+                let Some($peers) = &self.peers else { return };
+                $do
+            }
+        }
+    )*};
+}
+
+pass_on! {
+    Receive => |message, peers| {
+        let Receive { channel, updates, durable, credit } = message;
+        let ack = Ack::new(updates.len(), durable, credit);
+        peers.directory.do_send(Arrived { channel, updates, ack });
+    }
+    Outcome => |message, peers| {
+        let Outcome { channel, message, became } = message;
+        if let Some(channel) = peers.channel(channel) {
+            channel.do_send(OutcomeCame { message, outcome: became });
+        }
+    }
+    ResumeChannel => |message, peers| {
+        if let Some(channel) = peers.channel(message.channel) {
+            channel.do_send(Resume);
+        }
+    }
+    Order => |message, peers| {
+        let Order { staff, command, to, credit } = message;
+        match peers.staff(staff) {
+            Some(addr) => addr.do_send(Commanded { command, answer: to }),
+            None => to.answer(peers, staff, Err(Code::NotFound.into())),
+        }
+        // The credit bounds what waits before the service, not how long a command takes.
+        drop(credit);
+    }
+    Refuse => |message, peers| {
+        message.to.answer(peers, message.staff, Err(message.refusal));
+    }
+    AttachTo => |message, peers| {
+        let AttachTo { attach: Attach { staff, connection, session, resume }, done } = message;
+        if let Some(addr) = peers.staff(staff) {
+            addr.do_send(Connect { connection, session, resume, done });
+        }
+    }
+    PullFor => |message, peers| {
+        let PullFor { staff, connection, bytes, frames } = message;
+        if let Some(addr) = peers.staff(staff) {
+            addr.do_send(PullFrames { connection, bytes, frames });
+        }
+    }
+    Alive => |message, peers| {
+        if let Some(addr) = peers.staff(message.staff) {
+            addr.do_send(IsAlive(message.connection));
+        }
+    }
+    DetachFrom => |message, peers| {
+        if let Some(addr) = peers.staff(message.staff) {
+            addr.do_send(Disconnect(message.connection));
+        }
+    }
+    EndSession => |message, peers| {
+        if let Some(addr) = peers.staff(message.staff) {
+            addr.do_send(SignedOut(message.session));
+        }
+    }
+    WriteDown => |message, peers| {
+        let WriteDown { event, durable } = message;
+        let seq = peers.ledger.append(vec![Record::new(peers.now(), event)], Vec::new());
+        peers.ledger.release(Release::Durable { to: durable, seq });
+    }
+    ExplainIt => |message, peers| {
+        let ExplainIt { wanted: explain, answer } = message;
+        peers.router.do_send(ExplainThis { explain, answer });
+    }
+    MaySee => |message, peers| {
+        let MaySee { staff, enquiry, answer } = message;
+        let peers = peers.clone();
+        actix::spawn(async move {
+            let seen = crate::history::may_see(&peers, staff, enquiry).await;
+            // Whoever asked may have gone.
+            answer.send(seen).ok();
+        });
+    }
+}
+
+impl Handler<Broken> for Service {
+    type Result = ();
+
+    fn handle(&mut self, Broken { actor }: Broken, ctx: &mut Context<Self>) {
+        self.rebuild(actor, ctx);
+    }
+}
+
+impl Handler<AreYouUp> for Service {
+    type Result = bool;
+
+    fn handle(&mut self, _: AreYouUp, _: &mut Context<Self>) -> bool {
+        self.peers.is_some()
+    }
+}
+
+impl Handler<LastSequence> for Service {
+    type Result = u64;
+
+    fn handle(&mut self, _: LastSequence, _: &mut Context<Self>) -> u64 {
+        self.peers.as_ref().map_or(0, |peers| peers.ledger.last())
+    }
+}
+
+impl Handler<Stop> for Service {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Stop, _: &mut Context<Self>) -> Self::Result {
+        let Some(peers) = self.peers.clone() else { return Box::pin(async {}) };
+        for staff in peers.staff.values() {
+            staff.do_send(LetGo);
+        }
+        let (told, hears) = oneshot::channel();
+        let seq = peers.ledger.last();
+        peers.ledger.release(Release::Durable { to: told, seq });
+        Box::pin(async move {
+            // A ledger that has failed has nothing more to finish.
+            hears.await.ok();
+        })
+    }
+}

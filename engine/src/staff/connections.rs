@@ -1,0 +1,241 @@
+//! Connections: greeted, pulled from, and let go when they are dead or read too slowly.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use tokio::sync::Mutex;
+use usher_domain::attendance;
+use usher_domain::settings::Role;
+use usher_protocol::feed::{Outlet, Recovery};
+use usher_protocol::frame::{Myself, Resume, Welcome, snapshot};
+use usher_protocol::{HEARTBEAT_SECONDS, PART_BYTES_MAX};
+
+use super::{
+    AllGathered, Arriving, Connect, Connection, Disconnect, Gathered, Greet, IsAlive, Mark, Parked,
+    PullFrames, Staff,
+};
+use crate::handle::ConnectionId;
+use crate::ledger::Release;
+use crate::metrics as names;
+use crate::router::ShowAll;
+
+/// Without a pong for this long a connection is dead.
+const DEAD_AFTER: Duration = Duration::from_secs(33);
+/// With something to pull that nobody pulls for this long it reads too slowly.
+const BEHIND_MAX: Duration = Duration::from_secs(10);
+
+impl Staff {
+    fn greet(&mut self, Greet { connection, heads }: Greet) {
+        let Some(Arriving { session, done, mark }) = self.arriving.remove(&connection) else {
+            return;
+        };
+        let epoch = self.feed.epoch().clone();
+        let marked = mark.map(|offset| Resume { epoch, offset });
+        let recovery = match self.feed.resume(marked.as_ref()) {
+            Recovery::Recovered(cursor) => Recovery::Snapshot(cursor),
+            // More was told meanwhile than is kept: the client comes back and finds it calmer.
+            Recovery::Snapshot(_) => return self.drop_connection(connection),
+        };
+        self.open(connection, session, recovery, heads);
+        // The door may have given up meanwhile; then the connection is found dead.
+        done.send(()).ok();
+    }
+
+    fn open(
+        &mut self,
+        connection: ConnectionId,
+        session: usher_domain::ids::SessionId,
+        recovery: Recovery,
+        heads: Vec<usher_protocol::event::Head>,
+    ) {
+        let outcome = if recovery.is_recovered() { "recovered" } else { "snapshot" };
+        metrics::counter!(names::FEED_RESUMES, "outcome" => outcome).increment(1);
+        let welcome = self.welcome(session);
+        let parts = |at| snapshot(heads, at, PART_BYTES_MAX);
+        let mut outlet = Outlet::open(&self.feed, recovery, welcome, parts);
+        let presence = self.presence_now(self.attendance.presence(), None);
+        // The first statement always fits.
+        outlet.state(&presence).ok();
+        let now = self.peers.now();
+        let open = Connection { session, outlet, pull: None, heard: now, behind_since: None };
+        self.connections.insert(connection, open);
+        self.count_sessions();
+    }
+
+    fn welcome(&self, session: usher_domain::ids::SessionId) -> Welcome {
+        let person = self.peers.settings.staff.get(&self.id);
+        let staff = Myself {
+            id: self.id,
+            name: self.peers.name_of(self.id),
+            role: person.map_or(Role::Agent, |person| person.role),
+            presence: self.attendance.presence(),
+            capacity: person.map_or(0, |person| person.capacity),
+        };
+        Welcome {
+            session,
+            epoch: self.feed.epoch().clone(),
+            offset: self.feed.offset(),
+            recovered: false,
+            staff,
+            heartbeat: HEARTBEAT_SECONDS,
+        }
+    }
+
+    /// Gives waiting pulls what there is.
+    pub(super) fn serve_pulls(&mut self) {
+        let now = self.peers.now();
+        for connection in self.connections.values_mut() {
+            let idle = connection.outlet.is_idle(&self.feed);
+            match connection.pull.take() {
+                Some(parked) if idle => connection.pull = Some(parked),
+                Some(Parked { bytes, frames }) => {
+                    let pulled = connection.outlet.pull(&self.feed, bytes);
+                    connection.behind_since = None;
+                    // The door may be gone; then the connection is found dead.
+                    frames.send(pulled).ok();
+                }
+                None if idle => connection.behind_since = None,
+                None => {
+                    connection.behind_since.get_or_insert(now);
+                }
+            }
+        }
+    }
+
+    pub(super) fn let_go_of_the_dead(&mut self) {
+        let now = self.peers.now();
+        let lost: Vec<ConnectionId> = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| {
+                let behind =
+                    connection.behind_since.is_some_and(|since| now.since(since) >= BEHIND_MAX);
+                behind || now.since(connection.heard) >= DEAD_AFTER
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        self.evict(&lost);
+    }
+
+    /// Lets go: the pull that waits, or the next one, ends the socket, and the client resumes.
+    pub(super) fn evict(&mut self, connections: &[ConnectionId]) {
+        for connection in connections {
+            metrics::counter!(names::EVICTED).increment(1);
+            self.drop_connection(*connection);
+        }
+    }
+
+    pub(super) fn drop_connection(&mut self, connection: ConnectionId) {
+        self.arriving.remove(&connection);
+        if self.connections.remove(&connection).is_some() {
+            self.count_sessions();
+        }
+        let gone = attendance::ConnectionId(connection.0);
+        // A connection that never was one changes nothing.
+        self.attend(attendance::Command::Disconnect { connection: gone }).ok();
+    }
+
+    pub(super) fn count_sessions(&self) {
+        tracing::trace!(staff = %self.id, connections = self.connections.len(), "connections");
+    }
+}
+
+impl Handler<Connect> for Staff {
+    type Result = ();
+
+    fn handle(&mut self, connect: Connect, ctx: &mut Context<Self>) {
+        let Connect { connection, session, resume, done } = connect;
+        let arrival = self.arrival(session, resume.as_ref());
+        let id = attendance::ConnectionId(connection.0);
+        let command = attendance::Command::Connect { connection: id, session, arrival };
+        if let Err(refused) = self.attend(command) {
+            tracing::info!(%refused, "a connection was refused");
+            return;
+        }
+        let recovery = self.feed.resume(resume.as_ref());
+        if recovery.is_recovered() {
+            self.open(connection, session, recovery, Vec::new());
+            // The door may have given up meanwhile; then the connection is found dead.
+            done.send(()).ok();
+            return;
+        }
+        let member_of = self.rooms_joined();
+        self.arriving.insert(connection, Arriving { session, done, mark: None });
+        let staff = ctx.address();
+        self.peers.ledger.release(Release::Mark { staff: staff.clone(), connection });
+        let heads = Mutex::default();
+        let gathered = Arc::new(Gathered { heads, member_of, connection, staff });
+        self.peers.router.do_send(ShowAll { staff: self.id, gathered });
+    }
+}
+
+impl Staff {
+    /// Live enquiries this person was added to, or joined.
+    fn rooms_joined(&self) -> std::collections::BTreeSet<usher_domain::ids::EnquiryId> {
+        self.peers.joined.borrow().get(&self.id).cloned().unwrap_or_default()
+    }
+}
+
+impl Handler<Mark> for Staff {
+    type Result = ();
+
+    fn handle(&mut self, Mark(connection): Mark, _: &mut Context<Self>) {
+        let offset = self.feed.offset();
+        if let Some(arriving) = self.arriving.get_mut(&connection) {
+            arriving.mark = Some(offset);
+        }
+    }
+}
+
+impl Handler<AllGathered> for Staff {
+    type Result = ();
+
+    fn handle(&mut self, AllGathered(greet): AllGathered, ctx: &mut Context<Self>) {
+        // What the heads show has to be durable before it is shown.
+        let (staff, greet) = (ctx.address(), Box::new(greet));
+        self.peers.ledger.release(Release::Greet { staff, greet });
+    }
+}
+
+impl Handler<Greet> for Staff {
+    type Result = ();
+
+    fn handle(&mut self, greet: Greet, _: &mut Context<Self>) {
+        self.greet(greet);
+    }
+}
+
+impl Handler<PullFrames> for Staff {
+    type Result = ();
+
+    fn handle(
+        &mut self,
+        PullFrames { connection, bytes, frames }: PullFrames,
+        _: &mut Context<Self>,
+    ) {
+        // Unknown: let go of already; the dropped sender says so.
+        let Some(open) = self.connections.get_mut(&connection) else { return };
+        open.pull = Some(Parked { bytes, frames });
+        self.serve_pulls();
+    }
+}
+
+impl Handler<IsAlive> for Staff {
+    type Result = ();
+
+    fn handle(&mut self, IsAlive(connection): IsAlive, _: &mut Context<Self>) {
+        let now = self.peers.now();
+        if let Some(open) = self.connections.get_mut(&connection) {
+            open.heard = now;
+        }
+    }
+}
+
+impl Handler<Disconnect> for Staff {
+    type Result = ();
+
+    fn handle(&mut self, Disconnect(connection): Disconnect, _: &mut Context<Self>) {
+        self.drop_connection(connection);
+    }
+}

@@ -1,0 +1,375 @@
+//! One staff member: presence, connections, and the feed of what they are entitled to.
+
+mod connections;
+mod orders;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actix::prelude::*;
+use tokio::sync::{Mutex, oneshot};
+use usher_domain::attendance::{self, Arrival, Attendance, Effect};
+use usher_domain::floor;
+use usher_domain::floor::event::PresenceWhy;
+use usher_domain::ids::{EnquiryId, SessionId, StaffId};
+use usher_domain::presence::Presence;
+use usher_domain::record::{After, Event, Record};
+use usher_domain::time::Timestamp;
+use usher_protocol::command::Command;
+use usher_protocol::event::{Head, Named, Now, PresenceNow};
+use usher_protocol::feed::{FeedServer, Outlet, Pulled};
+use usher_protocol::frame::{Resume, ServerFrame, reply_error};
+
+use crate::handle::{Answer, ConnectionId};
+use crate::peers::{Due, Guard, Peers};
+use crate::router::Decide;
+use crate::service::AnswerTo;
+use crate::timer::Waiter;
+
+pub(crate) type StaffAddrs = Rc<BTreeMap<StaffId, Addr<Staff>>>;
+
+/// A numbered event, written once for everybody who gets it.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Push(pub(crate) Arc<str>);
+
+/// A statement of how things are; a later one with the same key takes its place.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct State {
+    pub(crate) key: String,
+    pub(crate) frame: Arc<str>,
+}
+
+/// The floor has set this person's presence by itself, or heard of it.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct PresenceIs {
+    pub(crate) presence: Presence,
+    pub(crate) why: PresenceWhy,
+}
+
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Connect {
+    pub(crate) connection: ConnectionId,
+    pub(crate) session: SessionId,
+    pub(crate) resume: Option<Resume>,
+    /// Told once the connection can be pulled from; dropped where it is refused.
+    pub(crate) done: oneshot::Sender<()>,
+}
+
+/// Everything this person is to be shown is gathered, and not yet durable.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct AllGathered(Greet);
+
+/// Everything this person is to be shown, durable: the connection is greeted.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Greet {
+    connection: ConnectionId,
+    heads: Vec<Head>,
+}
+
+/// What is pushed from here on comes after the snapshot.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Mark(pub(crate) ConnectionId);
+
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct PullFrames {
+    pub(crate) connection: ConnectionId,
+    pub(crate) bytes: usize,
+    pub(crate) frames: oneshot::Sender<Pulled>,
+}
+
+/// The client answered a ping.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct IsAlive(pub(crate) ConnectionId);
+
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Disconnect(pub(crate) ConnectionId);
+
+/// A command of this person's.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Commanded {
+    pub(crate) command: Command,
+    pub(crate) answer: AnswerTo,
+}
+
+/// The answer to a command that came by a connection.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct AnswerIs {
+    pub(crate) connection: ConnectionId,
+    pub(crate) id: u64,
+    pub(crate) answer: Answer,
+}
+
+/// Usher stops: every connection is told to come back.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct LetGo;
+
+/// A session was signed out elsewhere.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct SignedOut(pub(crate) SessionId);
+
+/// A supervisor has set this person's presence.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct SetBySupervisor(pub(crate) Presence);
+
+#[derive(Debug)]
+pub(crate) struct Staff {
+    peers: Peers,
+    _guard: Guard,
+    id: StaffId,
+    attendance: Attendance,
+    feed: FeedServer,
+    connections: BTreeMap<ConnectionId, Connection>,
+    arriving: BTreeMap<ConnectionId, Arriving>,
+    since: Timestamp,
+}
+
+#[derive(Debug)]
+struct Connection {
+    session: SessionId,
+    outlet: Outlet,
+    /// Somebody waits for frames.
+    pull: Option<Parked>,
+    heard: Timestamp,
+    /// Since when there is something to pull that nobody pulls.
+    behind_since: Option<Timestamp>,
+}
+
+#[derive(Debug)]
+struct Parked {
+    bytes: usize,
+    frames: oneshot::Sender<Pulled>,
+}
+
+/// Heads of what a person who connects is to be shown; complete when the last holder lets go.
+#[derive(Debug)]
+pub(crate) struct Gathered {
+    /// Everybody who adds to it is on one thread.
+    heads: Mutex<Vec<Head>>,
+    member_of: BTreeSet<EnquiryId>,
+    connection: ConnectionId,
+    staff: Addr<Staff>,
+}
+
+impl Gathered {
+    pub(crate) fn add(&self, head: Head) {
+        if let Ok(mut heads) = self.heads.try_lock() {
+            heads.push(head);
+        }
+    }
+
+    pub(crate) fn is_member(&self, enquiry: EnquiryId) -> bool {
+        self.member_of.contains(&enquiry)
+    }
+}
+
+impl Drop for Gathered {
+    fn drop(&mut self) {
+        let heads = std::mem::take(self.heads.get_mut());
+        self.staff.do_send(AllGathered(Greet { connection: self.connection, heads }));
+    }
+}
+
+/// Somebody who is connecting: what they are shown is being gathered.
+#[derive(Debug)]
+struct Arriving {
+    session: SessionId,
+    done: oneshot::Sender<()>,
+    /// The newest event when gathering began: what comes after it is told, the heads show the rest.
+    mark: Option<u64>,
+}
+
+impl Staff {
+    pub(crate) fn new(peers: Peers, id: StaffId, attendance: Attendance, epoch: u64) -> Self {
+        let guard = peers.guard("staff");
+        let since = peers.now();
+        Self {
+            peers,
+            _guard: guard,
+            id,
+            attendance,
+            feed: FeedServer::new(epoch),
+            connections: BTreeMap::new(),
+            arriving: BTreeMap::new(),
+            since,
+        }
+    }
+
+    fn attend(&mut self, command: attendance::Command) -> Result<(), attendance::Refusal> {
+        let mut effects = Vec::new();
+        let outcome = self.attendance.apply(self.peers.now(), command, &mut effects);
+        self.perform(effects);
+        outcome
+    }
+
+    fn perform(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Keep(kept) => {
+                    let after = After::Attendance { staff: self.id, kept };
+                    let record =
+                        Record::new(self.peers.now(), Event::AttendanceKept { staff: self.id });
+                    self.peers.ledger.append(vec![record.leaving(after)], Vec::new());
+                }
+                Effect::End { connection, .. } => self.end(ConnectionId(connection.0)),
+                Effect::Reloading(on) => {
+                    self.floor(floor::Command::Reloading { staff: self.id, on });
+                }
+                Effect::PresenceIs { presence, why } => {
+                    self.floor(floor::Command::Presence { staff: self.id, presence, why });
+                }
+            }
+        }
+        self.arm();
+    }
+
+    fn floor(&self, command: floor::Command) {
+        self.peers.router.do_send(Decide { command, answer: None });
+    }
+
+    fn arm(&self) {
+        self.peers.arm(Waiter::Staff(self.id), self.attendance.next_deadline());
+    }
+
+    /// The session is told to sign in again; the others stay.
+    fn end(&mut self, connection: ConnectionId) {
+        self.connections.remove(&connection);
+        self.count_sessions();
+    }
+
+    fn presence_now(&self, presence: Presence, why: Option<PresenceWhy>) -> Now {
+        Now::Presence(PresenceNow {
+            staff: Named::new(self.id, self.peers.name_of(self.id)),
+            presence,
+            why,
+            since: self.since.into(),
+        })
+    }
+
+    fn arrival(&self, session: SessionId, resume: Option<&Resume>) -> Arrival {
+        let known = self.connections.values().any(|connection| connection.session == session);
+        if known || resume.is_some() { Arrival::Return } else { Arrival::SignIn }
+    }
+}
+
+impl Actor for Staff {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.run_interval(std::time::Duration::from_secs(1), |staff, _| staff.let_go_of_the_dead());
+        self.arm();
+    }
+}
+
+impl Handler<Push> for Staff {
+    type Result = ();
+
+    fn handle(&mut self, Push(tail): Push, _: &mut Context<Self>) {
+        self.feed.push(tail);
+        self.serve_pulls();
+    }
+}
+
+impl Handler<State> for Staff {
+    type Result = ();
+
+    fn handle(&mut self, State { key, frame }: State, _: &mut Context<Self>) {
+        let mut overrun = Vec::new();
+        for (id, connection) in &mut self.connections {
+            if connection.outlet.state_frame(key.clone(), Arc::clone(&frame)).is_err() {
+                overrun.push(*id);
+            }
+        }
+        self.evict(&overrun);
+        self.serve_pulls();
+    }
+}
+
+impl Handler<PresenceIs> for Staff {
+    type Result = ();
+
+    fn handle(&mut self, PresenceIs { presence, why }: PresenceIs, _: &mut Context<Self>) {
+        self.since = self.peers.now();
+        if why == PresenceWhy::NoAnswer {
+            // The floor has decided; attendance only takes note, and says the same.
+            self.attend(attendance::Command::NoAnswer).ok();
+        }
+        let now = self.presence_now(presence, Some(why));
+        for staff in self.peers.settings.staff.keys() {
+            self.peers.state(*staff, &now);
+        }
+    }
+}
+
+impl Handler<Due> for Staff {
+    type Result = ();
+
+    fn handle(&mut self, _: Due, _: &mut Context<Self>) {
+        let mut effects = Vec::new();
+        self.attendance.expire(self.peers.now(), &mut effects);
+        self.perform(effects);
+    }
+}
+
+impl Handler<AnswerIs> for Staff {
+    type Result = ();
+
+    fn handle(&mut self, AnswerIs { connection, id, answer }: AnswerIs, _: &mut Context<Self>) {
+        let Some(open) = self.connections.get_mut(&connection) else { return };
+        let frame = match answer {
+            Ok(ok) => ServerFrame::Ok { re: id, ok }.encode(),
+            Err(refusal) => reply_error(id, refusal),
+        };
+        if open.outlet.answer(frame).is_err() {
+            self.evict(&[connection]);
+        }
+        self.serve_pulls();
+    }
+}
+
+impl Handler<LetGo> for Staff {
+    type Result = ();
+
+    fn handle(&mut self, _: LetGo, _: &mut Context<Self>) {
+        self.connections.clear();
+        self.arriving.clear();
+        self.count_sessions();
+    }
+}
+
+impl Handler<SignedOut> for Staff {
+    type Result = ();
+
+    fn handle(&mut self, SignedOut(session): SignedOut, _: &mut Context<Self>) {
+        // Signing out a session that has no connection changes nothing.
+        self.attend(attendance::Command::SignOut { session }).ok();
+        self.connections.retain(|_, connection| connection.session != session);
+        self.count_sessions();
+    }
+}
+
+impl Handler<SetBySupervisor> for Staff {
+    type Result = ();
+
+    fn handle(&mut self, SetBySupervisor(presence): SetBySupervisor, _: &mut Context<Self>) {
+        let command = attendance::Command::Set { presence, by: attendance::Setter::Supervisor };
+        if let Err(refused) = self.attend(command) {
+            tracing::info!(%refused, "a presence set by a supervisor was refused");
+        }
+    }
+}

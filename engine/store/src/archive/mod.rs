@@ -1,0 +1,175 @@
+//! The archive: what is read. Derived from the journal by the projector, and made anew at will.
+
+mod file;
+mod project;
+mod projector;
+pub(crate) mod read;
+mod rebuild;
+mod thread;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::sync::watch;
+use usher_domain::ids::ServiceId;
+
+use crate::directory::DataDir;
+use crate::error::StoreError;
+use crate::journal::JournalReader;
+use crate::progress::{Lag, Progress};
+
+pub(crate) use projector::Projector;
+use read::ArchiveReader;
+pub use rebuild::rebuild;
+
+/// How far the archive has come with one service.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Reached {
+    pub seq: u64,
+    /// The journal row of that record.
+    pub journal_id: u64,
+    /// The next record cannot be projected; the service's archive stands still.
+    pub stuck: bool,
+}
+
+/// The archive will not reach the wanted sequence.
+#[derive(Clone, Copy, Debug, Error, Eq, PartialEq)]
+pub enum Stuck {
+    #[error("record {after} was the last that could be projected")]
+    At { after: u64 },
+    #[error("the archive has been closed")]
+    Closed,
+}
+
+/// Limits of the projector.
+pub struct ArchiveOptions {
+    /// Most records of one transaction.
+    pub batch_max: usize,
+    /// Further behind than this is [`Archive::is_lagging`].
+    pub lag_max: Lag,
+    /// Hears the lag after each batch, on the projector's thread.
+    pub on_lag: Box<dyn Fn(Lag) + Send>,
+}
+
+impl Default for ArchiveOptions {
+    fn default() -> Self {
+        Self {
+            batch_max: 512,
+            lag_max: Lag { records: 200_000, age: Duration::from_secs(30) },
+            on_lag: Box::new(|_| ()),
+        }
+    }
+}
+
+impl fmt::Debug for ArchiveOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ArchiveOptions")
+            .field("batch_max", &self.batch_max)
+            .field("lag_max", &self.lag_max)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The way to the archive; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Archive {
+    at: At,
+    reached: watch::Receiver<BTreeMap<ServiceId, Reached>>,
+    progress: Arc<Progress>,
+    lag_max: Lag,
+}
+
+/// Where the archive's file is.
+#[derive(Clone, Debug)]
+pub(crate) enum At {
+    Disk(DataDir),
+    /// A name under which SQLite keeps it in memory while a connection is open.
+    Memory(Arc<str>),
+}
+
+impl Archive {
+    /// Opens `archive.db`, brings it level with the journal and starts the projector's thread,
+    /// which ends when `woken` does.
+    pub(crate) fn open(
+        dir: &DataDir,
+        options: ArchiveOptions,
+        progress: Arc<Progress>,
+        woken: Receiver<()>,
+    ) -> Result<(Self, JoinHandle<()>), StoreError> {
+        let journal = JournalReader::open(dir)?;
+        if !file::is_usable(dir, &journal)? {
+            tracing::info!("the archive is made anew from the journal");
+            rebuild::rebuild_from(dir, &journal)?;
+        }
+        let connection = file::open(dir)?;
+        let (mut projector, reached) = Projector::new(connection, Arc::clone(&progress))?;
+        projector.catch_up(&journal, options.batch_max)?;
+        let at = At::Disk(dir.clone());
+        let archive = Self { at, reached, progress, lag_max: options.lag_max };
+        let thread = thread::start(projector, journal, options, woken)
+            .map_err(StoreError::file(&dir.archive()))?;
+        Ok((archive, thread))
+    }
+
+    /// A connection of one's own for reading.
+    pub fn reader(&self) -> Result<ArchiveReader, StoreError> {
+        let connection = match &self.at {
+            At::Disk(dir) => file::open_read_only(dir)?,
+            At::Memory(name) => file::open_memory(name)?,
+        };
+        Ok(ArchiveReader::new(connection))
+    }
+
+    /// How far the archive has come with a service.
+    pub fn reached(&self, service: ServiceId) -> Reached {
+        self.reached.borrow().get(&service).copied().unwrap_or_default()
+    }
+
+    /// Changes whenever a batch was projected.
+    pub fn watch(&self) -> watch::Receiver<BTreeMap<ServiceId, Reached>> {
+        self.reached.clone()
+    }
+
+    /// Waits until the archive shows the service's record `seq`.
+    pub async fn wait(&self, service: ServiceId, seq: u64) -> Result<(), Stuck> {
+        if seq == 0 {
+            return Ok(());
+        }
+        let mut reached = self.reached.clone();
+        let there = |reached: &BTreeMap<ServiceId, Reached>| {
+            reached.get(&service).is_some_and(|reached| reached.seq >= seq || reached.stuck)
+        };
+        let found = reached.wait_for(there).await.map_err(|_| Stuck::Closed)?;
+        match found.get(&service) {
+            Some(reached) if reached.seq < seq => Err(Stuck::At { after: reached.seq }),
+            _ => Ok(()),
+        }
+    }
+
+    pub fn lag(&self) -> Lag {
+        self.progress.lag()
+    }
+
+    /// Whether what comes in has to slow down until the archive has caught up.
+    pub fn is_lagging(&self) -> bool {
+        let lag = self.lag();
+        lag.records > self.lag_max.records || lag.age > self.lag_max.age
+    }
+}
+
+impl Projector {
+    /// A projector whose archive lives in memory.
+    pub(crate) fn memory(progress: Arc<Progress>) -> Result<(Self, Archive), StoreError> {
+        let name = file::memory_name();
+        let connection = file::open_memory(&name)?;
+        file::create(&connection)?;
+        let (projector, reached) = Self::new(connection, Arc::clone(&progress))?;
+        let lag_max = ArchiveOptions::default().lag_max;
+        Ok((projector, Archive { at: At::Memory(name), reached, progress, lag_max }))
+    }
+}

@@ -1,0 +1,21 @@
+//! What is kept as it came: nobody could be named for it, or nothing else is done with it.
+
+use rusqlite::Result;
+use usher_domain::ids::ChannelId;
+
+use super::Target;
+use crate::sql::Id;
+
+pub(super) fn keep(
+    t: &Target<'_>,
+    kind: &str,
+    channel: ChannelId,
+    (subject, raw): (&str, &str),
+) -> Result<()> {
+    t.run(
+        "INSERT INTO aside (service, kind, seq, at, channel, subject, raw)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        (t.service, kind, t.seq, t.at, channel.blob(), subject, raw),
+    )?;
+    Ok(())
+}

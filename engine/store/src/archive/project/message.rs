@@ -1,0 +1,173 @@
+//! Messages that came in, and what became of them: edits, deletions, reactions, files.
+
+use rusqlite::{OptionalExtension, Result, named_params};
+use usher_domain::ids::{MediaId, MessageId};
+use usher_domain::message::{Author, Content, Counts};
+use usher_domain::record::MessageReceived;
+
+use super::{Target, enquiry};
+use crate::sql::{Id, blob, int, json, millis, parse, word};
+
+pub(super) fn received(t: &Target<'_>, received: &MessageReceived) -> Result<()> {
+    // An echo was written by the business on its own phone: it went out.
+    let author = matches!(received.counts, Counts::Echo).then(|| json(&Author::Phone));
+    let added = t.tx.prepare_cached(INSERT)?.execute(named_params! {
+        ":id": t.id, ":service": t.service, ":message": received.message.blob(), ":seq": t.seq,
+        ":at": t.at, ":provider_at": millis(received.provider_at),
+        ":channel": received.channel.blob(), ":visitor": received.visitor.blob(),
+        ":enquiry": blob(received.enquiry), ":inbound": author.is_none(), ":author": author,
+        ":counts": word(&received.counts), ":content": json(&received.content),
+        ":provider_id": received.provider_id, ":reply_to": received.reply_to,
+        ":referral": received.referral.as_ref().map(json), ":forwarded": received.forwarded,
+    })?;
+    if added == 0 {
+        tracing::error!(seq = t.seq, "a message with an id already known was journaled");
+        return Ok(());
+    }
+    index(t, t.id, &received.content)?;
+    received.enquiry.map_or(Ok(()), |id| enquiry::spoken_in(t, id, received.message))
+}
+
+const INSERT: &str = "
+INSERT INTO messages (id, service, message, seq, at, provider_at, channel, visitor, enquiry,
+  inbound, author, counts, content, provider_id, reply_to, referral, forwarded)
+VALUES (:id, :service, :message, :seq, :at, :provider_at, :channel, :visitor, :enquiry,
+  :inbound, :author, :counts, :content, :provider_id, :reply_to, :referral, :forwarded)
+ON CONFLICT DO NOTHING";
+
+pub(super) fn edited(t: &Target<'_>, id: &str, of: &str, content: &Content) -> Result<()> {
+    id_seen(t, id)?;
+    let Some(row) = row_of(t, of)? else { return Ok(()) };
+    t.run(
+        "UPDATE messages SET original = coalesce(original, content), content = ?2, edited_at = ?3
+         WHERE id = ?1",
+        (row, json(content), t.at),
+    )?;
+    t.run("DELETE FROM messages_text WHERE rowid = ?1", [row])?;
+    index(t, row, content)
+}
+
+pub(super) fn revoked(t: &Target<'_>, id: &str, of: &str) -> Result<()> {
+    id_seen(t, id)?;
+    let Some(row) = row_of(t, of)? else { return Ok(()) };
+    t.run("UPDATE messages SET revoked_at = ?2 WHERE id = ?1", (row, t.at))?;
+    t.run("DELETE FROM messages_text WHERE rowid = ?1", [row])?;
+    Ok(())
+}
+
+/// Without an emoji the reaction is taken back.
+pub(super) fn reacted(t: &Target<'_>, on: &str, who: &str, emoji: Option<&str>) -> Result<()> {
+    match emoji.filter(|emoji| !emoji.is_empty()) {
+        Some(emoji) => t.run(
+            "REPLACE INTO reactions (service, provider_id, who, emoji, at)
+             VALUES (?1, ?2, ?3, ?4, ?5)",
+            (t.service, on, who, emoji, t.at),
+        )?,
+        None => t.run(
+            "DELETE FROM reactions WHERE service = ?1 AND provider_id = ?2 AND who = ?3",
+            (t.service, on, who),
+        )?,
+    };
+    Ok(())
+}
+
+/// A provider's id of something that is no message of its own.
+pub(super) fn id_seen(t: &Target<'_>, provider_id: &str) -> Result<()> {
+    t.run(
+        "INSERT INTO other_ids (id, service, provider_id, at) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT DO NOTHING",
+        (t.id, t.service, provider_id, t.at),
+    )?;
+    Ok(())
+}
+
+pub(super) fn media_stored(
+    t: &Target<'_>,
+    media: MediaId,
+    message: Option<MessageId>,
+    (sha256, mime_type, bytes, filename): (&str, &str, u64, Option<&str>),
+) -> Result<()> {
+    t.run(
+        "REPLACE INTO media (service, media, message, at, sha256, mime_type, bytes, filename)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        (t.service, media.blob(), blob(message), t.at, sha256, mime_type, int(bytes), filename),
+    )?;
+    message.map_or(Ok(()), |message| file_known(t, media, message))
+}
+
+/// The message's content names the file that is stored here.
+fn file_known(t: &Target<'_>, media: MediaId, message: MessageId) -> Result<()> {
+    let content: Option<String> =
+        t.tx.prepare_cached("SELECT content FROM messages WHERE service = ?1 AND message = ?2")?
+            .query_row((t.service, message.blob()), |row| row.get(0))
+            .optional()?;
+    let Some(Content::Media(mut file)) = content.as_deref().map(parse).transpose()? else {
+        return Ok(());
+    };
+    file.file = Some(media);
+    t.run(
+        "UPDATE messages SET content = ?3, media_unavailable = NULL
+         WHERE service = ?1 AND message = ?2",
+        (t.service, message.blob(), json(&Content::Media(file))),
+    )?;
+    Ok(())
+}
+
+pub(super) fn media_unavailable(t: &Target<'_>, message: MessageId, why: &str) -> Result<()> {
+    t.run(
+        "UPDATE messages SET media_unavailable = ?3 WHERE service = ?1 AND message = ?2",
+        (t.service, message.blob(), why),
+    )?;
+    Ok(())
+}
+
+fn row_of(t: &Target<'_>, provider_id: &str) -> Result<Option<i64>> {
+    t.tx.prepare_cached("SELECT id FROM messages WHERE service = ?1 AND provider_id = ?2")?
+        .query_row((t.service, provider_id), |row| row.get(0))
+        .optional()
+}
+
+/// Makes the words of a message findable.
+pub(super) fn index(t: &Target<'_>, row: i64, content: &Content) -> Result<()> {
+    let text = words(content);
+    if !text.trim().is_empty() {
+        t.run("INSERT INTO messages_text (rowid, text) VALUES (?1, ?2)", (row, text))?;
+    }
+    Ok(())
+}
+
+fn words(content: &Content) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    match content {
+        Content::Text { body } => parts.push(body),
+        Content::Media(media) => {
+            parts.extend(media.caption.as_deref());
+            parts.extend(media.filename.as_deref());
+        }
+        Content::Location { name, address, .. } => {
+            parts.extend(name.as_deref());
+            parts.extend(address.as_deref());
+        }
+        Content::Contacts { cards } => {
+            for card in cards {
+                parts.push(&card.name);
+                parts.extend(card.phones.iter().map(String::as_str));
+            }
+        }
+        Content::Choice { title, .. } => parts.push(title),
+        Content::Form { name, fields } => {
+            parts.extend(name.as_deref());
+            parts.push(fields);
+        }
+        Content::Order { items, text } => {
+            parts.extend(items.iter().map(|item| item.product.as_str()));
+            parts.extend(text.as_deref());
+        }
+        Content::Template { name, body, .. } => {
+            parts.push(name);
+            parts.extend(body.iter().map(String::as_str));
+        }
+        Content::Unsupported { what, .. } => parts.extend(what.as_deref()),
+    }
+    parts.join("\n")
+}

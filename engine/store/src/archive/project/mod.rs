@@ -1,0 +1,127 @@
+//! What each record does to the archive, split by noun.
+
+mod aside;
+mod enquiry;
+mod live;
+mod message;
+mod outbox;
+mod room;
+mod service;
+mod visitor;
+
+use rusqlite::{Connection, Params, Result};
+use usher_domain::record::{Event, Record};
+
+use crate::sql::Blob;
+
+/// The place in the archive that one record is projected to.
+#[derive(Debug)]
+pub(crate) struct Target<'a> {
+    pub(crate) tx: &'a Connection,
+    pub(crate) service: Blob,
+    pub(crate) seq: i64,
+    /// The journal row.
+    pub(crate) id: i64,
+    pub(crate) at: i64,
+}
+
+impl Target<'_> {
+    fn run(&self, sql: &str, params: impl Params) -> Result<usize> {
+        self.tx.prepare_cached(sql)?.execute(params)
+    }
+}
+
+/// Projects one record: what happened, then the states it left.
+pub(crate) fn project(target: &Target<'_>, record: &Record) -> Result<()> {
+    event(target, &record.event)?;
+    record.after.iter().try_for_each(|after| live::keep(target, after))
+}
+
+#[expect(clippy::too_many_lines, reason = "one arm per event, each a call")]
+fn event(t: &Target<'_>, event: &Event) -> Result<()> {
+    match event {
+        Event::SettingsApplied { settings, .. } => service::settings(t, settings),
+        Event::NumberLearned { channel, phone_number_id } => {
+            service::number(t, *channel, phone_number_id)
+        }
+        Event::TemplatesSynced { channel, templates } => service::templates(t, *channel, templates),
+        Event::SessionOpened { session, staff, token_sha256, until } => {
+            service::session_opened(t, *session, *staff, (token_sha256, *until))
+        }
+        Event::SessionEnded { session } => service::session_ended(t, *session),
+
+        Event::VisitorChanged { visitor } => visitor::changed(t, visitor),
+        Event::VisitorsMerged { kept, gone } => visitor::merged(t, *kept, *gone),
+
+        Event::EnquiryOpened { enquiry, channel, visitor } => {
+            enquiry::opened(t, *enquiry, *channel, *visitor)?;
+            room::event(t, *enquiry, event)
+        }
+        Event::Floor(floor) => enquiry::floor(t, floor, event),
+        Event::WindowLapsed { enquiry, .. } | Event::NotificationUnsent { enquiry, .. } => {
+            room::event(t, *enquiry, event)
+        }
+        // What changed stands in the record's `after`.
+        Event::ClockSet { .. } | Event::FloorKept {} | Event::AttendanceKept { .. } => Ok(()),
+        Event::NoteAdded { enquiry, .. } => room::event(t, *enquiry, event),
+        Event::Labelled { enquiry, by, label, on } => {
+            room::label(t, *enquiry, *by, (label, *on))?;
+            room::event(t, *enquiry, event)
+        }
+        Event::RoomJoined { enquiry, staff, monitor, by } => {
+            room::joined(t, *enquiry, (*staff, *by), *monitor)?;
+            room::event(t, *enquiry, event)
+        }
+        Event::RoomLeft { enquiry, staff } => {
+            room::left(t, *enquiry, *staff)?;
+            room::event(t, *enquiry, event)
+        }
+
+        Event::MessageReceived(received) => message::received(t, received),
+        Event::MessageEdited { provider_id, of, content, .. } => {
+            message::edited(t, provider_id, of, content)
+        }
+        Event::MessageRevoked { provider_id, of, .. } => message::revoked(t, provider_id, of),
+        Event::Reacted { provider_id, on, emoji, by, visitor, .. } => {
+            message::id_seen(t, provider_id)?;
+            let who = by.map_or_else(|| visitor.to_string(), |staff| staff.to_string());
+            message::reacted(t, on, &who, emoji.as_deref())
+        }
+        Event::SystemNoticed { enquiry, provider_id, .. } => {
+            message::id_seen(t, provider_id)?;
+            enquiry.map_or(Ok(()), |enquiry| room::event(t, enquiry, event))
+        }
+        Event::MediaStored { media, message, sha256, mime_type, bytes, filename } => {
+            let file = (sha256.as_str(), mime_type.as_str(), *bytes, filename.as_deref());
+            message::media_stored(t, *media, *message, file)
+        }
+        Event::MediaUnavailable { message, why } => message::media_unavailable(t, *message, why),
+
+        Event::MessageQueued(queued) => outbox::queued(t, queued),
+        Event::MessageSending { message, attempt } => outbox::sending(t, *message, *attempt),
+        Event::MessagePutBack { message, code } => outbox::put_back(t, *message, *code),
+        Event::MessageAccepted { message, provider_id } => {
+            outbox::accepted(t, *message, provider_id)
+        }
+        Event::MessageFailed { message, code, title } => outbox::failed(t, *message, *code, title),
+        Event::MessageUnknown { message } => outbox::unknown(t, *message),
+        Event::MessageWithdrawn { message } => outbox::withdrawn(t, *message),
+        Event::ReceiptTaken { message, delivery, participant, provider_at, code } => {
+            let participant = participant.as_deref().map(|name| (name, *provider_at));
+            outbox::receipt(t, *message, *delivery, participant, *code)
+        }
+
+        Event::ReceiptUnmatched { channel, provider_id, raw } => {
+            aside::keep(t, "unmatched_receipt", *channel, (provider_id, raw))
+        }
+        Event::UnknownNumber { channel, phone_number_id, raw } => {
+            aside::keep(t, "unknown_number", *channel, (phone_number_id, raw))
+        }
+        Event::Quarantined { channel, why, raw } => {
+            aside::keep(t, "quarantined", *channel, (why, raw))
+        }
+        Event::ProviderNoticed { channel, field, raw } => {
+            aside::keep(t, "provider_notice", *channel, (field, raw))
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Visitors, the ids they are known by, and their bindings.
+
+use rusqlite::Result;
+use usher_domain::ids::VisitorId;
+use usher_domain::visitor::Visitor;
+
+use super::Target;
+use crate::sql::{Id, json, millis, word};
+
+/// The visitor is new or has changed; an id that somebody else had is theirs now.
+pub(super) fn changed(t: &Target<'_>, visitor: &Visitor) -> Result<()> {
+    let id = visitor.id.blob();
+    t.run(
+        "INSERT INTO visitors (service, visitor, seq, name, blocked, opted_out, body)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT DO UPDATE SET seq = excluded.seq, name = excluded.name,
+           blocked = excluded.blocked, opted_out = excluded.opted_out, body = excluded.body",
+        (
+            t.service,
+            id,
+            t.seq,
+            visitor.name.as_deref(),
+            visitor.blocked,
+            visitor.opted_out,
+            json(visitor),
+        ),
+    )?;
+    t.run("DELETE FROM identities WHERE service = ?1 AND visitor = ?2", (t.service, id))?;
+    let known = [("wa_id", &visitor.identities.wa_id), ("user_id", &visitor.identities.user_id)];
+    for (kind, value) in known {
+        let Some(value) = value else { continue };
+        t.run(
+            "REPLACE INTO identities (service, kind, value, visitor) VALUES (?1, ?2, ?3, ?4)",
+            (t.service, kind, value, id),
+        )?;
+    }
+    bindings(t, visitor)
+}
+
+fn bindings(t: &Target<'_>, visitor: &Visitor) -> Result<()> {
+    let id = visitor.id.blob();
+    t.run("DELETE FROM bindings WHERE service = ?1 AND visitor = ?2", (t.service, id))?;
+    for binding in &visitor.bindings {
+        let channel = binding.channel.map_or(Vec::new(), |channel| channel.blob().to_vec());
+        t.run(
+            "REPLACE INTO bindings (service, visitor, kind, channel, staff, set_at, expires_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            (
+                t.service,
+                id,
+                word(&binding.kind),
+                channel,
+                binding.staff.blob(),
+                millis(binding.set_at),
+                binding.expires_at.map(millis),
+            ),
+        )?;
+    }
+    Ok(())
+}
+
+/// What was the gone visitor's is the kept one's; where both have something, the kept one's stands.
+pub(super) fn merged(t: &Target<'_>, kept: VisitorId, gone: VisitorId) -> Result<()> {
+    let pair = (t.service, kept.blob(), gone.blob());
+    for statement in [
+        "UPDATE visitors SET merged_into = ?2 WHERE service = ?1 AND visitor = ?3",
+        // Who had been merged into the gone one before.
+        "UPDATE visitors SET merged_into = ?2 WHERE service = ?1 AND merged_into = ?3",
+        "UPDATE identities SET visitor = ?2 WHERE service = ?1 AND visitor = ?3",
+        "UPDATE OR IGNORE bindings SET visitor = ?2 WHERE service = ?1 AND visitor = ?3",
+        "UPDATE enquiries SET visitor = ?2 WHERE service = ?1 AND visitor = ?3",
+        "UPDATE messages SET visitor = ?2 WHERE service = ?1 AND visitor = ?3",
+    ] {
+        t.run(statement, pair)?;
+    }
+    t.run("DELETE FROM bindings WHERE service = ?1 AND visitor = ?2", (t.service, gone.blob()))?;
+    Ok(())
+}

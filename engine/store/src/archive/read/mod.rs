@@ -1,0 +1,74 @@
+//! What can be asked of the archive: cheap, prepared, always within one service.
+
+mod aside;
+mod dump;
+mod enquiry;
+mod live;
+mod message;
+mod room;
+mod service;
+mod visitor;
+
+use rusqlite::{Connection, OptionalExtension, Params, Row};
+use usher_domain::ids::ServiceId;
+
+use super::Reached;
+use crate::error::StoreError;
+use crate::sql::{Columns, Id};
+
+pub use aside::{AsideKind, AsideRow};
+pub use enquiry::{ClosedRow, DecisionRow, EnquiryFilter, EnquiryRow};
+pub use live::LiveState;
+pub(super) use message::rank;
+pub use message::{Direction, MessageRow, ParticipantDelivery, ReactionRow, Unsent};
+pub use room::{Cursor, EventRow, RoomEntry, RoomMember};
+pub use service::{MediaRow, SessionRow, SettingsRow, TemplatesRow};
+pub use visitor::BindingRow;
+
+/// A connection of one's own to the archive, read-only. It blocks its thread, briefly.
+#[derive(Debug)]
+pub struct ArchiveReader {
+    connection: Connection,
+}
+
+impl ArchiveReader {
+    pub(super) const fn new(connection: Connection) -> Self {
+        Self { connection }
+    }
+
+    /// How far this archive has come with a service, as a read right after this sees it.
+    pub fn position(&self, service: ServiceId) -> Result<Reached, StoreError> {
+        let found = self.one(
+            "SELECT seq, journal_id, stuck FROM positions WHERE service = ?1",
+            [service.blob()],
+            |row| {
+                Ok(Reached {
+                    seq: row.number("seq")?,
+                    journal_id: row.number("journal_id")?,
+                    stuck: row.get("stuck")?,
+                })
+            },
+        )?;
+        Ok(found.unwrap_or_default())
+    }
+
+    fn one<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>, StoreError> {
+        Ok(self.connection.prepare_cached(sql)?.query_row(params, read).optional()?)
+    }
+
+    fn all<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let rows = statement.query_map(params, read)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+}

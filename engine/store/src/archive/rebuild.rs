@@ -1,0 +1,39 @@
+//! Making the archive anew from the journal, beside the old one, which it then replaces.
+
+use std::fs;
+use std::sync::Arc;
+
+use super::Projector;
+use super::file;
+use crate::directory::{DataDir, sync_dir};
+use crate::error::StoreError;
+use crate::journal::{JournalFile, JournalReader};
+use crate::progress::Progress;
+
+/// Records of one transaction while nobody reads.
+const BATCH: usize = 4096;
+
+/// Makes `archive.db` anew from `journal.db`. The store must not be open.
+pub fn rebuild(dir: &DataDir) -> Result<(), StoreError> {
+    // A journal that was never opened has no tables to read.
+    drop(JournalFile::open(dir)?);
+    rebuild_from(dir, &JournalReader::open(dir)?)
+}
+
+pub(super) fn rebuild_from(dir: &DataDir, journal: &JournalReader) -> Result<(), StoreError> {
+    let new = dir.archive_new();
+    file::remove(&new)?;
+    let (mut projector, _) = Projector::new(file::open_at(&new)?, Arc::new(Progress::new(0)))?;
+    projector.catch_up(journal, BATCH)?;
+    if let Some((service, after)) = projector.stuck() {
+        tracing::error!(%service, after, "the archive was made anew, but stands still there");
+    }
+    let connection = projector.into_connection();
+    // Without a log the new archive is one file, which a rename can put in place.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "journal_mode", "DELETE")?;
+    connection.close().map_err(|(_, error)| error)?;
+    file::remove(&dir.archive())?;
+    fs::rename(&new, dir.archive()).map_err(StoreError::file(&new))?;
+    sync_dir(dir.path())
+}

@@ -1,0 +1,213 @@
+//! What only a store on disk can show: reopening, failed commits, a new archive.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+
+use usher_domain::ids::ServiceId;
+
+use crate::contract::{commit, entries, reopen, submit, tell};
+use crate::script::{Cast, SERVICE};
+use crate::{
+    ArchiveOptions, Commit, CommitFailed, DataDir, Entry, Full, JournalOptions, Store, StoreError,
+    StoreOptions, rebuild,
+};
+
+const OTHER: ServiceId = ServiceId::from_number(99);
+
+fn open(path: &std::path::Path) -> Store {
+    Store::open(path, StoreOptions::default()).unwrap()
+}
+
+#[tokio::test]
+async fn reopened_it_is_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    tell(&store, SERVICE, &Cast(9).whole()).await;
+    let before = store.archive().reader().unwrap().dump().unwrap();
+    assert!(matches!(
+        Store::open(dir.path(), StoreOptions::default()),
+        Err(StoreError::InUse { .. })
+    ));
+    store.close();
+    let store = open(dir.path());
+    let end = Cast(9).whole().len() as u64;
+    assert_eq!(store.archive().reached(SERVICE).seq, end, "known before anybody waits");
+    assert_eq!(store.archive().reader().unwrap().dump().unwrap(), before);
+    commit(&store, SERVICE, entries(end + 1, &Cast(10).whole())).unwrap();
+}
+
+#[tokio::test]
+async fn an_archive_thrown_away_or_rebuilt_is_the_same_archive() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = StoreOptions {
+        archive: ArchiveOptions { batch_max: 7, ..ArchiveOptions::default() },
+        ..StoreOptions::default()
+    };
+    let store = Store::open(dir.path(), options).unwrap();
+    for service in [SERVICE, OTHER] {
+        let tales: Vec<_> = (1..6).flat_map(|number| Cast(number).whole()).collect();
+        tell(&store, service, &tales).await;
+    }
+    let before = store.archive().reader().unwrap().dump().unwrap();
+    assert!(before.lines().count() > 500, "{}", before.lines().count());
+    store.close();
+
+    rebuild(&DataDir::lock(dir.path()).unwrap()).unwrap();
+    let store = open(dir.path());
+    let reader = store.archive().reader().unwrap();
+    assert_eq!(reader.dump().unwrap(), before);
+    assert_eq!(reader.search(OTHER, "umbrella", None, 10).unwrap().len(), 5);
+    store.close();
+
+    for file in std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()) {
+        if file.file_name().unwrap().to_str().unwrap().starts_with("archive") {
+            std::fs::remove_file(file).unwrap();
+        }
+    }
+    let store = open(dir.path());
+    assert_eq!(store.archive().reader().unwrap().dump().unwrap(), before);
+}
+
+#[test]
+fn an_archive_ahead_of_its_journal_is_made_anew() {
+    let (ahead, behind) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = open(ahead.path());
+    commit(&store, SERVICE, entries(1, &Cast(9).whole())).unwrap();
+    store.close();
+    let store = open(behind.path());
+    commit(&store, SERVICE, entries(1, &Cast(9).opening())).unwrap();
+    store.close();
+    std::fs::copy(ahead.path().join("archive.db"), behind.path().join("archive.db")).unwrap();
+    let store = open(behind.path());
+    let reached = store.archive().reached(SERVICE).seq;
+    assert_eq!(reached, Cast(9).opening().len() as u64);
+}
+
+/// A disk that is full, as SQLite sees it, until the connection is opened again.
+fn fill_disk(store: &Store) {
+    let (full, told) = channel();
+    store.journal().with_connection(Box::new(move |connection| {
+        connection.pragma_update(None, "max_page_count", 1).unwrap();
+        full.send(()).unwrap();
+    }));
+    told.recv().unwrap();
+}
+
+#[tokio::test]
+async fn a_failed_commit_concerns_every_service_in_it_and_leaves_no_gap() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let tale = Cast(9).whole();
+    for service in [SERVICE, OTHER] {
+        commit(&store, service, entries(1, &tale[..2])).unwrap();
+    }
+    fill_disk(&store);
+    let big = |seq| vec![Entry { seq, body: "x".repeat(1 << 20) }];
+    let failed = commit(&store, SERVICE, big(3));
+    assert!(matches!(failed, Err(CommitFailed::Storage(_))), "{failed:?}");
+    for seq in [3, 4] {
+        let refused = commit(&store, SERVICE, entries(seq, &tale[2..3]));
+        assert!(matches!(refused, Err(CommitFailed::Refused)), "{refused:?}");
+    }
+    commit(&store, OTHER, entries(3, &tale[2..3])).unwrap();
+    assert_eq!(reopen(&store, SERVICE).unwrap(), 2, "what is durable is read again");
+    commit(&store, SERVICE, entries(3, &tale[2..])).unwrap();
+    store.archive().wait(SERVICE, tale.len() as u64).await.unwrap();
+    let rows = store.journal().reader().unwrap().read_after(SERVICE, 0, 1000).unwrap();
+    assert!(rows.iter().map(|row| row.seq).eq(1..=tale.len() as u64));
+}
+
+#[test]
+fn what_arrives_during_a_commit_is_one_transaction_told_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let commits = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&commits);
+    let journal = JournalOptions {
+        on_commit: Box::new(move |_| {
+            counted.fetch_add(1, Ordering::Relaxed);
+        }),
+        ..JournalOptions::default()
+    };
+    let options = StoreOptions { journal, ..StoreOptions::default() };
+    let store = Store::open(dir.path(), options).unwrap();
+    let (go_on, gone_on) = channel::<()>();
+    store.journal().with_connection(Box::new(move |_| gone_on.recv().unwrap()));
+    let (outcome, told) = channel();
+    for entry in entries(1, &Cast(9).whole()) {
+        let (outcome, seq) = (outcome.clone(), entry.seq);
+        let done = Box::new(move |result: Result<(), CommitFailed>| {
+            result.unwrap();
+            outcome.send(seq).unwrap();
+        });
+        store.journal().submit(Commit { service: SERVICE, records: vec![entry], done }).unwrap();
+    }
+    drop(outcome);
+    assert!(store.journal().queued() >= Cast(9).whole().len() - 1);
+    go_on.send(()).unwrap();
+    assert!(told.iter().eq(1..=Cast(9).whole().len() as u64));
+    assert_eq!(commits.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn a_full_queue_gives_the_commit_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = JournalOptions { queue_max: 2, ..JournalOptions::default() };
+    let options = StoreOptions { journal, ..StoreOptions::default() };
+    let store = Store::open(dir.path(), options).unwrap();
+    let (go_on, gone_on) = channel::<()>();
+    store.journal().with_connection(Box::new(move |_| gone_on.recv().unwrap()));
+    let tale = Cast(9).whole();
+    let first = submit(&store, SERVICE, entries(1, &tale[..1]));
+    let second = submit(&store, SERVICE, entries(2, &tale[1..2]));
+    let records = entries(3, &tale[2..3]);
+    let done = Box::new(|_| panic!("was never taken"));
+    let full = store.journal().submit(Commit { service: SERVICE, records, done });
+    let Err(Full(commit)) = full else { panic!("{full:?}") };
+    assert_eq!(commit.records.len(), 1);
+    go_on.send(()).unwrap();
+    first.recv().unwrap().unwrap();
+    second.recv().unwrap().unwrap();
+}
+
+#[test]
+fn whoever_panics_when_told_does_not_end_the_journal() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let done = Box::new(|_| panic!("on purpose"));
+    store.journal().submit(Commit { service: SERVICE, records: Vec::new(), done }).unwrap();
+    commit(&store, SERVICE, entries(1, &Cast(9).whole())).unwrap();
+}
+
+#[test]
+fn the_log_is_written_back_between_transactions() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = JournalOptions { checkpoint_bytes: 1 << 16, ..JournalOptions::default() };
+    let options = StoreOptions { journal, ..StoreOptions::default() };
+    let store = Store::open(dir.path(), options).unwrap();
+    for seq in 1..100 {
+        commit(&store, SERVICE, vec![Entry { seq, body: "x".repeat(1 << 14) }]).unwrap();
+    }
+    let size = |name: &str| std::fs::metadata(dir.path().join(name)).unwrap().len();
+    assert!(size("journal.db") > 1 << 20, "{}", size("journal.db"));
+    assert!(size("journal.db-wal") < 1 << 20, "{}", size("journal.db-wal"));
+}
+
+#[test]
+fn everybody_hears_an_outcome_while_the_journal_closes() {
+    for _ in 0..30 {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        let outcomes: Vec<_> = std::thread::scope(|scope| {
+            let busy = scope.spawn(|| {
+                (0..300).map(|_| submit(&store, SERVICE, Vec::new())).collect::<Vec<_>>()
+            });
+            store.journal().close();
+            busy.join().unwrap()
+        });
+        for outcome in outcomes {
+            let heard = outcome.recv().unwrap();
+            assert!(matches!(heard, Ok(()) | Err(CommitFailed::Closed)), "{heard:?}");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What can go wrong between the store and the world.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+use usher_domain::ids::ServiceId;
+
+use crate::encoding::BadRecord;
+
+/// The world failed the store.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    #[error("the data directory {} is in use by another process", dir.display())]
+    InUse { dir: PathBuf },
+    #[error("cannot use {}", path.display())]
+    File {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the database failed")]
+    Database(#[from] rusqlite::Error),
+    #[error("the journal's write-ahead log could not be written back: readers hold it")]
+    CheckpointHeld,
+    #[error("record {seq} of {service} cannot be read")]
+    Record {
+        service: ServiceId,
+        seq: u64,
+        #[source]
+        source: BadRecord,
+    },
+    #[error("projecting record {seq} of {service} panicked")]
+    Panicked { service: ServiceId, seq: u64 },
+    #[error("not a SHA-256 digest in lower-case hexadecimal")]
+    NotADigest,
+}
+
+impl StoreError {
+    pub(crate) fn file(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::File { path, source }
+    }
+
+    /// Whether trying the same again later can help: the disk failed, not the record.
+    pub(crate) fn is_of_the_disk(&self) -> bool {
+        use rusqlite::ErrorCode as Code;
+        match self {
+            Self::Database(error) => matches!(
+                error.sqlite_error_code(),
+                Some(
+                    Code::DatabaseBusy
+                        | Code::DatabaseLocked
+                        | Code::OutOfMemory
+                        | Code::ReadOnly
+                        | Code::SystemIoFailure
+                        | Code::DatabaseCorrupt
+                        | Code::DiskFull
+                        | Code::CannotOpen
+                        | Code::FileLockingProtocolFailed
+                        | Code::NoLargeFileSupport
+                        | Code::NotADatabase
+                )
+            ),
+            Self::File { .. } | Self::InUse { .. } | Self::CheckpointHeld => true,
+            Self::Record { .. } | Self::Panicked { .. } | Self::NotADigest => false,
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! `journal.db`: how records lie in the file, and what one transaction is.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
+use usher_domain::ids::ServiceId;
+
+use super::writer::Records;
+use super::{Entry, JournalRow};
+use crate::directory::DataDir;
+use crate::error::StoreError;
+use crate::progress::monotonic;
+use crate::sql::{self, Columns, Id, int, uint};
+
+/// `records` has no index beyond its row id. `heads` (one row per service) spares a scan at start,
+/// `marks` (one row in [`MARK_EVERY`] records) tells from which row a reader has to begin.
+const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS records (
+  id INTEGER PRIMARY KEY, service BLOB NOT NULL, seq INTEGER NOT NULL, body TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS heads (
+  service BLOB PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS marks (
+  service BLOB, seq INTEGER, id INTEGER NOT NULL, PRIMARY KEY (service, seq)) WITHOUT ROWID;
+";
+
+/// A reader finds its place within this many records of the service.
+const MARK_EVERY: u64 = 1024;
+
+/// What is left of the write-ahead log after it was written back whole.
+const WAL_KEPT_BYTES: i64 = 64 << 20;
+
+/// The writer's connection and what it knows to be durable.
+#[derive(Debug)]
+pub(crate) struct JournalFile {
+    connection: Connection,
+    /// Last durable sequence per service.
+    heads: HashMap<ServiceId, u64>,
+    last_id: u64,
+    /// Added to the write-ahead log since it was last written back.
+    log_bytes: u64,
+}
+
+impl JournalFile {
+    /// Opens the file and reads what is durable.
+    ///
+    /// The write-ahead log is written back before anything is added to it: after a failed sync its
+    /// pages may be clean in memory and missing on the disk, and a later sync would not notice.
+    pub(crate) fn open(dir: &DataDir) -> Result<Self, StoreError> {
+        let connection = Connection::open(dir.journal())?;
+        sql::prepare(&connection)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+        connection.pragma_update(None, "journal_size_limit", WAL_KEPT_BYTES)?;
+        connection.execute_batch(SCHEMA)?;
+        let held: i64 =
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        if held != 0 {
+            return Err(StoreError::CheckpointHeld);
+        }
+        let heads = read_heads(&connection)?.into_iter().collect();
+        let last_id: Option<i64> =
+            connection.query_row("SELECT max(id) FROM records", [], |row| row.get(0))?;
+        Ok(Self { connection, heads, last_id: uint(last_id.unwrap_or(0)), log_bytes: 0 })
+    }
+
+    pub(crate) fn head(&self, service: ServiceId) -> u64 {
+        self.heads.get(&service).copied().unwrap_or(0)
+    }
+
+    pub(crate) const fn last_id(&self) -> u64 {
+        self.last_id
+    }
+
+    #[cfg(test)]
+    pub(super) const fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// One transaction over all of `commits`, whose sequences were checked; how long the COMMIT
+    /// itself took.
+    pub(super) fn append(&mut self, commits: &[Records]) -> Result<Duration, StoreError> {
+        let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut id = self.last_id;
+        let mut bytes = 0;
+        let mut heads = HashMap::new();
+        for commit in commits {
+            for entry in &commit.entries {
+                id += 1;
+                bytes += entry.body.len() as u64 + ROW_OVERHEAD_BYTES;
+                insert(&tx, id, commit.service, entry)?;
+                heads.insert(commit.service, entry.seq);
+            }
+        }
+        for (service, seq) in &heads {
+            tx.prepare_cached("REPLACE INTO heads (service, seq) VALUES (?1, ?2)")?
+                .execute((service.blob(), int(*seq)))?;
+        }
+        let began = monotonic();
+        tx.commit()?;
+        let synced = began.elapsed();
+        self.last_id = id;
+        self.log_bytes += bytes;
+        self.heads.extend(heads);
+        Ok(synced)
+    }
+
+    /// Writes the log back when about `enough` was added to it, without waiting for readers.
+    pub(super) fn checkpoint(&mut self, enough: u64) -> Result<(), StoreError> {
+        if self.log_bytes < enough {
+            return Ok(());
+        }
+        let (log, moved): (i64, i64) =
+            self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+                Ok((row.get(1)?, row.get(2)?))
+            })?;
+        // A reader held a part back: try again soon, not at once.
+        self.log_bytes = if log == moved { 0 } else { enough / 2 };
+        Ok(())
+    }
+}
+
+fn insert(
+    tx: &Connection,
+    id: u64,
+    service: ServiceId,
+    entry: &Entry,
+) -> Result<(), rusqlite::Error> {
+    tx.prepare_cached("INSERT INTO records (id, service, seq, body) VALUES (?1, ?2, ?3, ?4)")?
+        .execute((int(id), service.blob(), int(entry.seq), &entry.body))?;
+    if (entry.seq - 1).is_multiple_of(MARK_EVERY) {
+        tx.prepare_cached("INSERT INTO marks (service, seq, id) VALUES (?1, ?2, ?3)")?
+            .execute((service.blob(), int(entry.seq), int(id)))?;
+    }
+    Ok(())
+}
+
+/// What a row costs in the log beside its body, roughly.
+const ROW_OVERHEAD_BYTES: u64 = 40;
+
+pub(super) fn open_read_only(dir: &DataDir) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(dir.journal(), flags)?;
+    sql::prepare(&connection)?;
+    Ok(connection)
+}
+
+pub(super) fn read_heads(connection: &Connection) -> Result<Vec<(ServiceId, u64)>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT service, seq FROM heads")?;
+    let rows = statement.query_map([], |row| Ok((row.id("service")?, row.number("seq")?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn read_head(connection: &Connection, service: ServiceId) -> Result<u64, StoreError> {
+    let seq: Option<i64> = connection
+        .prepare_cached("SELECT seq FROM heads WHERE service = ?1")?
+        .query_row([service.blob()], |row| row.get(0))
+        .optional()?;
+    Ok(seq.map_or(0, uint))
+}
+
+/// Up to `limit` records of all services after row `id`.
+pub(super) fn read_after_id(
+    connection: &Connection,
+    id: u64,
+    limit: usize,
+) -> Result<Vec<JournalRow>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id, service, seq, body FROM records WHERE id > ?1 ORDER BY id LIMIT ?2",
+    )?;
+    let rows = statement.query_map((int(id), int(limit as u64)), journal_row)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Up to `limit` records of one service after `seq`.
+pub(super) fn read_after(
+    connection: &Connection,
+    service: ServiceId,
+    seq: u64,
+    limit: usize,
+) -> Result<Vec<JournalRow>, StoreError> {
+    let from: Option<i64> = connection
+        .prepare_cached(
+            "SELECT id FROM marks WHERE service = ?1 AND seq <= ?2 ORDER BY seq DESC LIMIT 1",
+        )?
+        .query_row((service.blob(), int(seq + 1)), |row| row.get(0))
+        .optional()?;
+    let mut statement = connection.prepare_cached(
+        "SELECT id, service, seq, body FROM records
+         WHERE id >= ?1 AND service = ?2 AND seq > ?3 ORDER BY id LIMIT ?4",
+    )?;
+    let rows = statement
+        .query_map((from.unwrap_or(0), service.blob(), int(seq), int(limit as u64)), journal_row)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn journal_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<JournalRow> {
+    Ok(JournalRow {
+        id: row.get(0).map(uint)?,
+        service: row.get(1).map(ServiceId::from_blob)?,
+        seq: row.get(2).map(uint)?,
+        body: row.get(3)?,
+    })
+}

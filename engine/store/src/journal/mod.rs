@@ -1,0 +1,246 @@
+//! The journal: every service's records, in the one order they happened, durable before told.
+
+mod disk;
+mod memory;
+mod reader;
+mod writer;
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, SyncSender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use thiserror::Error;
+use usher_domain::ids::ServiceId;
+
+use crate::directory::DataDir;
+use crate::error::StoreError;
+use crate::progress::Progress;
+
+pub(crate) use disk::JournalFile;
+pub(crate) use memory::MemoryJournal;
+pub use reader::{JournalReader, JournalRow};
+use writer::{Between, Job, Records, Told, Writer};
+
+/// One record as it is handed in: its place in the service's sequence, and its body.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Entry {
+    /// Gapless per service, from 1.
+    pub seq: u64,
+    pub body: String,
+}
+
+/// Told once, in order of submission; runs on the journal's thread, so it only passes on.
+pub type Done = Box<dyn FnOnce(Result<(), CommitFailed>) + Send>;
+
+/// Told how far a service is durable when it is taken again.
+pub type Reopened = Box<dyn FnOnce(Result<u64, CommitFailed>) + Send>;
+
+/// Records that become durable together, and what waits for it. No records: a fence.
+pub struct Commit {
+    pub service: ServiceId,
+    pub records: Vec<Entry>,
+    pub done: Done,
+}
+
+impl fmt::Debug for Commit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Commit")
+            .field("service", &self.service)
+            .field("records", &self.records.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The journal's queue is full; the commit comes back untouched.
+#[derive(Debug, Error)]
+#[error("the journal's queue is full")]
+pub struct Full(pub Commit);
+
+/// Why records are not durable.
+#[derive(Clone, Debug, Error)]
+pub enum CommitFailed {
+    #[error("the journal could not be written")]
+    Storage(#[source] Arc<StoreError>),
+    #[error("record {found} does not follow the last one; expected {expected}")]
+    Conflict { expected: u64, found: u64 },
+    /// An earlier commit of the service failed and the service was not reopened since.
+    #[error("an earlier commit of this service failed")]
+    Refused,
+    #[error("the journal has been closed")]
+    Closed,
+}
+
+/// What one transaction was, for metrics.
+#[derive(Clone, Copy, Debug)]
+pub struct CommitInfo {
+    pub submissions: usize,
+    pub records: usize,
+    pub bytes: usize,
+    /// From the transaction's begin to its end, the wait for the disk included.
+    pub took: Duration,
+    /// The COMMIT alone: in essence the wait for the disk.
+    pub synced: Duration,
+    pub succeeded: bool,
+    /// Submissions that came meanwhile.
+    pub queued: usize,
+}
+
+/// Hears of every transaction.
+pub type OnCommit = Box<dyn Fn(&CommitInfo) + Send>;
+
+/// What a test does on the writer's connection.
+#[cfg(test)]
+type Run = Box<dyn FnOnce(&rusqlite::Connection) + Send>;
+
+/// Limits of the journal and who hears of its commits.
+pub struct JournalOptions {
+    /// Most records of one transaction (a submission is never split).
+    pub batch_max: usize,
+    /// Most submissions waiting; beyond it [`Journal::submit`] answers [`Full`].
+    pub queue_max: usize,
+    /// The write-ahead log is written back once about this much was added to it.
+    pub checkpoint_bytes: u64,
+    /// Runs on the journal's thread after each transaction.
+    pub on_commit: OnCommit,
+}
+
+impl Default for JournalOptions {
+    fn default() -> Self {
+        Self {
+            batch_max: 1024,
+            queue_max: 65_536,
+            checkpoint_bytes: 4 << 20,
+            on_commit: Box::new(|_| ()),
+        }
+    }
+}
+
+impl fmt::Debug for JournalOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JournalOptions")
+            .field("batch_max", &self.batch_max)
+            .field("queue_max", &self.queue_max)
+            .field("checkpoint_bytes", &self.checkpoint_bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The way to the journal; cheap to clone, never blocks on the disk.
+#[derive(Clone, Debug)]
+pub struct Journal {
+    way: Way,
+}
+
+#[derive(Clone, Debug)]
+enum Way {
+    Disk {
+        jobs: Sender<Job>,
+        queued: Arc<AtomicUsize>,
+        queue_max: usize,
+        dir: DataDir,
+    },
+    /// Commits in the caller's thread, so that a run under a paused clock repeats.
+    Memory(Arc<MemoryJournal>),
+}
+
+impl Journal {
+    /// Opens `journal.db` and starts its thread, which ends after [`Journal::close`].
+    pub(crate) fn open(
+        dir: &DataDir,
+        options: JournalOptions,
+        progress: Arc<Progress>,
+        file: JournalFile,
+        wake: SyncSender<()>,
+    ) -> Result<(Self, JoinHandle<()>), StoreError> {
+        let (jobs, taken) = channel();
+        let queued = Arc::new(AtomicUsize::new(0));
+        let queue_max = options.queue_max;
+        let writer = Writer {
+            dir: dir.clone(),
+            file: Some(file),
+            refused: HashSet::new(),
+            options,
+            jobs: taken,
+            queued: Arc::clone(&queued),
+            progress,
+            wake,
+        };
+        let thread = thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || writer.run())
+            .map_err(StoreError::file(&dir.journal()))?;
+        Ok((Self { way: Way::Disk { jobs, queued, queue_max, dir: dir.clone() } }, thread))
+    }
+
+    pub(crate) fn memory(memory: Arc<MemoryJournal>) -> Self {
+        Self { way: Way::Memory(memory) }
+    }
+
+    /// Hands records in; whatever arrives while a commit runs becomes the next transaction.
+    ///
+    /// `done` hears the outcome in any case but [`Full`].
+    pub fn submit(&self, commit: Commit) -> Result<(), Full> {
+        match &self.way {
+            Way::Memory(memory) => memory.submit(commit),
+            Way::Disk { jobs, queued, queue_max, .. } => {
+                if queued.fetch_add(1, Ordering::AcqRel) >= *queue_max {
+                    queued.fetch_sub(1, Ordering::AcqRel);
+                    return Err(Full(commit));
+                }
+                let records = Records { service: commit.service, entries: commit.records };
+                // Nobody there to take it: dropped, it says so itself.
+                drop(jobs.send(Job::Commit(records, Told::new(commit.done))));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes records of a service again after a failed commit; what was submitted before this is
+    /// still refused. `done` hears the last durable sequence, from which the service is rebuilt.
+    pub fn reopen(&self, service: ServiceId, done: Reopened) {
+        match &self.way {
+            Way::Memory(memory) => memory.reopen(service, done),
+            Way::Disk { jobs, .. } => {
+                let done = Told::new(done);
+                drop(jobs.send(Job::Between(Between::Reopen { service, done })));
+            }
+        }
+    }
+
+    /// Commits what was submitted, then refuses everything.
+    pub fn close(&self) {
+        match &self.way {
+            Way::Memory(memory) => memory.close(),
+            // Nobody there: it has ended already.
+            Way::Disk { jobs, .. } => drop(jobs.send(Job::Between(Between::Close))),
+        }
+    }
+
+    /// Submissions that wait for a transaction.
+    pub fn queued(&self) -> usize {
+        match &self.way {
+            Way::Memory(_) => 0,
+            Way::Disk { queued, .. } => queued.load(Ordering::Acquire),
+        }
+    }
+
+    /// A connection of one's own for reading what is durable.
+    pub fn reader(&self) -> Result<JournalReader, StoreError> {
+        match &self.way {
+            Way::Memory(memory) => Ok(JournalReader::memory(Arc::clone(memory))),
+            Way::Disk { dir, .. } => JournalReader::open(dir),
+        }
+    }
+
+    /// Runs on the writer's own connection, to break it in tests.
+    #[cfg(test)]
+    pub(crate) fn with_connection(&self, run: Run) {
+        if let Way::Disk { jobs, .. } = &self.way {
+            jobs.send(Job::Between(Between::Run(run))).unwrap();
+        }
+    }
+}

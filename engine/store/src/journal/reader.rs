@@ -1,0 +1,85 @@
+//! Reading the journal back: by service for recovery, by row for the projector.
+
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use usher_domain::ids::ServiceId;
+
+use super::disk;
+use super::memory::MemoryJournal;
+use crate::directory::DataDir;
+use crate::error::StoreError;
+
+/// One durable record.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct JournalRow {
+    /// Rises over all services of the node.
+    pub id: u64,
+    pub service: ServiceId,
+    /// Rises by one within the service.
+    pub seq: u64,
+    pub body: String,
+}
+
+/// Reads what is durable, and nothing else.
+#[derive(Debug)]
+pub struct JournalReader {
+    from: From,
+}
+
+#[derive(Debug)]
+enum From {
+    Disk(Connection),
+    Memory(Arc<MemoryJournal>),
+}
+
+impl JournalReader {
+    pub(crate) fn open(dir: &DataDir) -> Result<Self, StoreError> {
+        disk::open_read_only(dir).map(|connection| Self { from: From::Disk(connection) })
+    }
+
+    pub(crate) const fn memory(memory: Arc<MemoryJournal>) -> Self {
+        Self { from: From::Memory(memory) }
+    }
+
+    /// Every service that ever wrote, with its last durable sequence.
+    pub fn services(&self) -> Result<Vec<(ServiceId, u64)>, StoreError> {
+        match &self.from {
+            From::Disk(connection) => disk::read_heads(connection),
+            From::Memory(memory) => Ok(memory.heads()),
+        }
+    }
+
+    /// The last durable sequence of a service; 0 when it never wrote.
+    pub fn last_seq(&self, service: ServiceId) -> Result<u64, StoreError> {
+        match &self.from {
+            From::Disk(connection) => disk::read_head(connection, service),
+            From::Memory(memory) => Ok(memory.head(service)),
+        }
+    }
+
+    /// Up to `limit` records of one service after `seq`, in order.
+    pub fn read_after(
+        &self,
+        service: ServiceId,
+        seq: u64,
+        limit: usize,
+    ) -> Result<Vec<JournalRow>, StoreError> {
+        match &self.from {
+            From::Disk(connection) => disk::read_after(connection, service, seq, limit),
+            From::Memory(memory) => Ok(memory.read_after(service, seq, limit)),
+        }
+    }
+
+    /// Up to `limit` records of all services after row `id`, in order.
+    pub(crate) fn read_after_id(
+        &self,
+        id: u64,
+        limit: usize,
+    ) -> Result<Vec<JournalRow>, StoreError> {
+        match &self.from {
+            From::Disk(connection) => disk::read_after_id(connection, id, limit),
+            From::Memory(memory) => Ok(memory.read_after_id(id, limit)),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! How far the archive is behind the journal.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// How far the archive is behind; both are zero when it is level.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Lag {
+    pub records: u64,
+    /// Age of the oldest record that has not been projected; never less than it really is.
+    pub age: Duration,
+}
+
+/// Shared by the journal, the projector and whoever asks for the lag.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    began: Instant,
+    committed: AtomicU64,
+    projected: AtomicU64,
+    /// Nanoseconds after `began` before which nothing unprojected was committed.
+    behind_since: AtomicU64,
+}
+
+impl Progress {
+    pub(crate) fn new(committed: u64) -> Self {
+        Self {
+            began: monotonic(),
+            committed: AtomicU64::new(committed),
+            projected: AtomicU64::new(0),
+            behind_since: AtomicU64::new(0),
+        }
+    }
+
+    /// Records up to journal row `id` are durable.
+    pub(crate) fn committed(&self, id: u64) {
+        let before = self.committed.swap(id, Ordering::AcqRel);
+        if self.projected.load(Ordering::Acquire) >= before && id > before {
+            self.behind_since.store(self.elapsed(), Ordering::Release);
+        }
+    }
+
+    /// Records up to journal row `id` are in the archive; the read that ended there began at
+    /// `read_at`, and `whole` says that it reached the journal's end as it was then.
+    pub(crate) fn projected(&self, id: u64, read_at: Duration, whole: bool) {
+        self.projected.store(id, Ordering::Release);
+        if whole {
+            let since = u64::try_from(read_at.as_nanos()).unwrap_or(u64::MAX);
+            self.behind_since.store(since, Ordering::Release);
+        }
+    }
+
+    /// Time on the clock that `projected` measures with.
+    pub(crate) fn now(&self) -> Duration {
+        Duration::from_nanos(self.elapsed())
+    }
+
+    pub(crate) fn lag(&self) -> Lag {
+        let projected = self.projected.load(Ordering::Acquire);
+        let records = self.committed.load(Ordering::Acquire).saturating_sub(projected);
+        if records == 0 {
+            return Lag::default();
+        }
+        let since = self.behind_since.load(Ordering::Acquire);
+        Lag { records, age: Duration::from_nanos(self.elapsed().saturating_sub(since)) }
+    }
+
+    fn elapsed(&self) -> u64 {
+        u64::try_from(monotonic().duration_since(self.began).as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "measures this program's own lag, decides nothing")]
+pub(crate) fn monotonic() -> Instant {
+    Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lag_counts_what_is_not_projected() {
+        let progress = Progress::new(5);
+        progress.projected(5, progress.now(), true);
+        assert_eq!(progress.lag(), Lag::default());
+        progress.committed(8);
+        assert_eq!(progress.lag().records, 3);
+        progress.projected(7, progress.now(), false);
+        assert_eq!(progress.lag().records, 1);
+        progress.projected(8, progress.now(), true);
+        assert_eq!(progress.lag(), Lag::default());
+    }
+}
