@@ -1,0 +1,300 @@
+//! One service end to end inside one process: actors on a paused clock, the provider's door held by
+//! the test.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::mpsc;
+use usher_config::{Config, LoadOptions};
+use usher_domain::ids::{ChannelId, EnquiryId, MessageId, ServiceId, SessionId, StaffId};
+use usher_domain::message::{Content, Counts, Delivery};
+use usher_domain::settings::Settings;
+use usher_engine::{
+    About, Attach, ConnectionId, Engine, EngineOptions, Inbound, InboundBody, InboundMessage,
+    InboundReceipt, Outgoing, ProviderCall, SendOutcome, Sender,
+};
+use usher_protocol::command::{Command, SetPresence};
+use usher_protocol::feed::Pulled;
+use usher_store::Store;
+
+const VISITOR: &str = "4915112345678";
+
+#[derive(Clone)]
+struct Shop {
+    engine: Engine,
+    settings: Arc<Settings>,
+}
+
+/// What leaves the shop; the provider takes everything.
+struct Provider {
+    engine: Engine,
+    calls: mpsc::Receiver<ProviderCall>,
+    sent: u32,
+}
+
+impl Shop {
+    async fn open(store: Store) -> (Self, Provider) {
+        let options = LoadOptions {
+            overrides: [("services.demo".to_owned(), "true".to_owned())].into(),
+            ..LoadOptions::default()
+        };
+        let loaded = Config::load(&options).unwrap();
+        let settings = Arc::new(loaded.services[0].settings.clone());
+        let (provider, calls) = mpsc::channel(1_000);
+        let options = EngineOptions {
+            services: vec![Arc::clone(&settings)],
+            credits_per_service: 64,
+            arbiters: 0,
+        };
+        let engine = Engine::start(options, store, provider).await.unwrap();
+        let provider = Provider { engine: engine.clone(), calls, sent: 0 };
+        (Self { engine, settings }, provider)
+    }
+
+    fn service(&self) -> ServiceId {
+        self.settings.service
+    }
+
+    fn channel(&self) -> ChannelId {
+        self.settings.channels.values().find(|channel| channel.name == "Support").unwrap().id
+    }
+
+    fn staff(&self, first_name: &str) -> StaffId {
+        self.settings.staff.values().find(|person| person.first_name == first_name).unwrap().id
+    }
+
+    /// Connects and keeps the connection alive, as a client does.
+    async fn connect(&self, first_name: &str, connection: u64) -> Screen {
+        let (staff, service) = (self.staff(first_name), self.service());
+        let connection = ConnectionId(connection);
+        let session = SessionId::from_number(connection.0.into());
+        let attach = Attach { staff, connection, session, resume: None };
+        self.engine.attach(service, attach).await.unwrap();
+        let (shown, frames) = mpsc::channel(1_000);
+        let engine = self.engine.clone();
+        actix::spawn(async move {
+            let mut pong = tokio::time::interval(Duration::from_secs(20));
+            let pulling = async {
+                while let Ok(Pulled::Frames(frames)) =
+                    engine.pull(service, staff, connection, 16 * 1024).await
+                {
+                    for frame in frames {
+                        shown.send(serde_json::from_str::<Value>(&frame).unwrap()).await.unwrap();
+                    }
+                }
+            };
+            let ponging = async {
+                loop {
+                    pong.tick().await;
+                    engine.alive(service, staff, connection);
+                }
+            };
+            tokio::select! { () = pulling => (), () = ponging => () }
+        });
+        Screen { shop: self.clone(), staff, frames, seen: Vec::new() }
+    }
+
+    async fn write(&self, provider_id: &str, text: &str) {
+        let message = InboundMessage {
+            sender: Sender {
+                wa_id: Some(VISITOR.into()),
+                name: Some("Vera".into()),
+                ..Sender::default()
+            },
+            provider_id: provider_id.into(),
+            provider_at: None,
+            counts: Counts::Message,
+            content: Content::Text { body: text.into() },
+            reply_to: None,
+            referral: None,
+            forwarded: false,
+        };
+        let update = Inbound { body: InboundBody::Message(Box::new(message)), raw: None };
+        self.engine.receive(self.service(), self.channel(), vec![update]).await.unwrap();
+    }
+
+    async fn receipt(&self, message: MessageId, enquiry: EnquiryId, delivery: Delivery) {
+        let receipt = InboundReceipt {
+            provider_id: "wamid.of-the-receipt".into(),
+            delivery,
+            participant: None,
+            provider_at: None,
+            code: None,
+            title: None,
+            about: Some(About { message, enquiry: Some(enquiry) }),
+        };
+        let update = Inbound { body: InboundBody::Receipt(receipt), raw: None };
+        self.engine.receive(self.service(), self.channel(), vec![update]).await.unwrap();
+    }
+}
+
+impl Provider {
+    /// The next message that leaves; the provider takes it.
+    async fn sends(&mut self) -> Outgoing {
+        loop {
+            match self.calls.recv().await.unwrap() {
+                ProviderCall::Send(outgoing) => {
+                    self.sent += 1;
+                    let provider_id = format!("wamid.OUT{}", self.sent);
+                    let outcome = SendOutcome::Accepted { provider_id, wa_id: None, user_id: None };
+                    self.engine.outcome(
+                        outgoing.service,
+                        outgoing.channel,
+                        outgoing.message,
+                        outcome,
+                    );
+                    return *outgoing;
+                }
+                ProviderCall::Read { .. } | ProviderCall::Fetch { .. } => {}
+            }
+        }
+    }
+
+    async fn sends_text(&mut self) -> String {
+        match self.sends().await.content {
+            Content::Text { body } => body,
+            other => panic!("not a text: {other:?}"),
+        }
+    }
+}
+
+/// One connection, and what it was sent.
+struct Screen {
+    shop: Shop,
+    staff: StaffId,
+    frames: mpsc::Receiver<Value>,
+    seen: Vec<Value>,
+}
+
+impl Screen {
+    /// Waits for an event of this name and gives its data.
+    async fn event(&mut self, name: &str) -> Value {
+        loop {
+            let found = self.seen.iter().position(|frame| frame["event"] == name);
+            if let Some(index) = found {
+                return self.seen.remove(index)["data"].take();
+            }
+            self.seen.push(self.frames.recv().await.expect("the connection was let go"));
+        }
+    }
+
+    async fn does(&self, command: Value) -> Result<Value, String> {
+        let command: Command = serde_json::from_value(command).unwrap();
+        let answer = self.shop.engine.command(self.shop.service(), self.staff, command).await;
+        answer.map_err(|refusal| refusal.code.name().to_owned())
+    }
+}
+
+fn enquiry_of(data: &Value) -> EnquiryId {
+    serde_json::from_value(data["enquiry"]["id"].clone()).unwrap()
+}
+
+#[actix::test]
+async fn a_message_reaches_the_right_person_and_the_answer_gets_back() {
+    tokio::time::pause();
+    let (shop, mut doors) = Shop::open(Store::memory().unwrap()).await;
+    let mut anna = shop.connect("Anna", 1).await;
+    let mut ben = shop.connect("Ben", 2).await;
+
+    shop.write("wamid.1", "Do you have it in blue?").await;
+    assert!(doors.sends_text().await.starts_with("Hello, this is the Corner Shop!"), "welcome");
+
+    let offered = anna.event("enquiry.offered").await;
+    let enquiry = enquiry_of(&offered);
+    assert_eq!(offered["enquiry"]["first_message"], "Do you have it in blue?");
+    assert_eq!(offered["enquiry"]["visitor"]["phone"], Value::Null, "an offer shows no number");
+    assert_eq!(enquiry_of(&ben.event("enquiry.offered").await), enquiry);
+
+    let pick_up = serde_json::json!({ "pick_up": { "enquiry": enquiry } });
+    anna.does(pick_up.clone()).await.unwrap();
+    assert_eq!(ben.does(pick_up).await, Err("already_taken".into()));
+    assert_eq!(ben.event("enquiry.withdrawn").await["why"], "already_taken");
+    let picked = anna.event("enquiry.picked_up").await;
+    assert_eq!(picked["enquiry"]["visitor"]["phone"], format!("+{VISITOR}"));
+
+    let send = serde_json::json!({ "send": {
+        "enquiry": enquiry, "key": "k1", "content": { "kind": "text", "body": "Yes, in two sizes." } } });
+    let first = anna.does(send.clone()).await.unwrap();
+    assert_eq!(anna.does(send.clone()).await.unwrap(), first, "the same key is the same message");
+    assert_eq!(ben.does(send).await, Err("not_found".into()), "not his to see");
+    let reply = doors.sends().await;
+    assert_eq!(reply.content, Content::Text { body: "*Anna*\nYes, in two sizes.".into() });
+
+    // Receipts arrive in any order and are shown in one.
+    for (delivery, shown) in
+        [(Delivery::Delivered, true), (Delivery::Sent, false), (Delivery::Read, true)]
+    {
+        shop.receipt(reply.message, enquiry, delivery).await;
+        if shown {
+            let wanted = serde_json::to_value(delivery).unwrap();
+            loop {
+                let status = anna.event("message.status").await;
+                if status["delivery"] == wanted {
+                    break;
+                }
+                assert_ne!(status["delivery"], "sent", "never backwards");
+            }
+        }
+    }
+
+    // Silence for two minutes, then a notification; a minute after it was taken, the end.
+    let asked = doors.sends_text().await;
+    assert!(asked.contains("closes in 1 min"), "{asked}");
+    let closed = anna.event("enquiry.closed").await;
+    assert_eq!(closed["closer"]["by"], "auto_close");
+    assert!(doors.sends_text().await.contains("closed"), "the close message");
+
+    // Who served before is asked first, alone.
+    shop.write("wamid.2", "One more thing").await;
+    let again = anna.event("enquiry.offered").await;
+    assert_ne!(enquiry_of(&again), enquiry);
+    assert_eq!(again["sort"]["offer"], "simultaneous", "support has no sticky routing in the demo");
+}
+
+#[actix::test]
+async fn a_message_delivered_twice_is_one_message() {
+    tokio::time::pause();
+    let (shop, _doors) = Shop::open(Store::memory().unwrap()).await;
+    shop.write("wamid.1", "Hello").await;
+    shop.write("wamid.1", "Hello").await;
+    shop.engine.archive_is_level(shop.service()).await.unwrap();
+    let reader = shop.engine.store().archive().reader().unwrap();
+    let enquiries =
+        reader.enquiries(shop.service(), &usher_store::EnquiryFilter::default(), 10).unwrap();
+    assert_eq!(enquiries.len(), 1);
+    let messages: Vec<_> = reader
+        .room(shop.service(), enquiries[0].enquiry, usher_store::Cursor::Latest, 50)
+        .unwrap()
+        .into_iter()
+        .filter(
+            |entry| matches!(entry, usher_store::RoomEntry::Message(row) if row.author.is_none()),
+        )
+        .collect();
+    assert_eq!(messages.len(), 1);
+}
+
+#[actix::test]
+async fn nobody_there_is_missed_with_an_away_message() {
+    tokio::time::pause();
+    let (shop, mut doors) = Shop::open(Store::memory().unwrap()).await;
+    shop.write("wamid.1", "Anybody?").await;
+    assert!(doors.sends_text().await.starts_with("Hello"), "welcome comes first");
+    // Nobody is Active in the group; the queue behind it holds for ten minutes.
+    assert!(doors.sends_text().await.starts_with("Nobody is at the counter"), "then away");
+}
+
+#[actix::test]
+async fn a_busy_person_is_asked_nothing() {
+    tokio::time::pause();
+    let (shop, _doors) = Shop::open(Store::memory().unwrap()).await;
+    let mut anna = shop.connect("Anna", 1).await;
+    let busy = Command::PresenceSet { presence: SetPresence::Busy, staff: None };
+    shop.engine.command(shop.service(), anna.staff, busy).await.unwrap();
+    let mut ben = shop.connect("Ben", 2).await;
+    shop.write("wamid.1", "Hello").await;
+    ben.event("enquiry.offered").await;
+    let active = Command::PresenceSet { presence: SetPresence::Active, staff: None };
+    shop.engine.command(shop.service(), anna.staff, active).await.unwrap();
+    anna.event("enquiry.offered").await;
+}
