@@ -179,6 +179,18 @@ impl Screen {
         }
     }
 
+    /// The enquiry's head in the snapshot.
+    async fn head(&mut self, enquiry: EnquiryId) -> Value {
+        let wanted = serde_json::to_value(enquiry).unwrap();
+        loop {
+            let frame = self.frames.recv().await.expect("the connection was let go");
+            let heads = frame["snapshot"]["heads"].as_array().cloned().unwrap_or_default();
+            if let Some(head) = heads.into_iter().find(|head| head["id"] == wanted) {
+                return head;
+            }
+        }
+    }
+
     async fn does(&self, command: Value) -> Result<Value, String> {
         let command: Command = serde_json::from_value(command).unwrap();
         let answer = self.shop.engine.command(self.shop.service(), self.staff, command).await;
@@ -250,6 +262,63 @@ async fn a_message_reaches_the_right_person_and_the_answer_gets_back() {
     let again = anna.event("enquiry.offered").await;
     assert_ne!(enquiry_of(&again), enquiry);
     assert_eq!(again["sort"]["offer"], "simultaneous", "support has no sticky routing in the demo");
+}
+
+/// The data directory as a crash would leave it, at a place of its own.
+fn as_a_crash_leaves_it(from: &std::path::Path) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_file() {
+            std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+        }
+    }
+    copy
+}
+
+fn on_disk(dir: &std::path::Path) -> Store {
+    Store::open(dir, usher_store::StoreOptions::default()).unwrap()
+}
+
+#[actix::test]
+async fn a_restart_goes_on_where_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let (shop, mut doors) = Shop::open(on_disk(dir.path())).await;
+    let mut anna = shop.connect("Anna", 1).await;
+    shop.write("wamid.1", "Do you have it in blue?").await;
+    doors.sends_text().await;
+    let enquiry = enquiry_of(&anna.event("enquiry.offered").await);
+    anna.does(serde_json::json!({ "pick_up": { "enquiry": enquiry } })).await.unwrap();
+    let send = serde_json::json!({ "send": {
+        "enquiry": enquiry, "key": "k1", "content": { "kind": "text", "body": "Yes." } } });
+    let sent = anna.does(send.clone()).await.unwrap();
+    // The request has left, and what came of it was never heard.
+    let ProviderCall::Send(in_doubt) = doors.calls.recv().await.unwrap() else {
+        panic!("not a send")
+    };
+    let copy = as_a_crash_leaves_it(dir.path());
+
+    let (shop, mut doors) = Shop::open(on_disk(copy.path())).await;
+    let mut anna = shop.connect("Anna", 1).await;
+    let head = anna.head(enquiry).await;
+    assert_eq!((head["as"].as_str(), head["state"].as_str()), (Some("owner"), Some("ongoing")));
+    assert_eq!(
+        anna.does(send).await.unwrap(),
+        sent,
+        "a repeat after the restart is the same message"
+    );
+    shop.write("wamid.1", "Do you have it in blue?").await;
+    shop.write("wamid.2", "Hello?").await;
+    let received = anna.event("message.received").await;
+    assert_eq!(received["message"]["content"]["body"], "Hello?", "the first one was a duplicate");
+    // A receipt settles the doubt: nothing is sent twice.
+    shop.receipt(in_doubt.message, enquiry, Delivery::Delivered).await;
+    let close = serde_json::json!({ "close": { "enquiry": enquiry } });
+    anna.does(close).await.unwrap();
+    assert!(
+        doors.sends_text().await.contains("closed"),
+        "the close message is the next thing that leaves"
+    );
 }
 
 #[actix::test]
