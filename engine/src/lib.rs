@@ -2,7 +2,7 @@
 //!
 //! One service's actors live on one thread and hear of everything in one order. Each is thin: it
 //! translates, asks its machine in [`usher_domain`], and performs what comes back. What leaves the
-//! process leaves by the [ledger](ledger), after what it rests on is durable.
+//! process leaves by the ledger, after what it rests on is durable.
 
 mod channel;
 mod clock;
