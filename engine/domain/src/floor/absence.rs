@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::event::{FloorEvent, OfferEnd, PresenceWhy};
-use super::place::{Purpose, Stage};
+use super::event::{FloorEvent, PresenceWhy, TransferEnd};
+use super::place::{Errand, Purpose, Stage};
 use super::{Floor, Line};
 use crate::ids::{EnquiryId, StaffId};
 use crate::presence::Presence;
@@ -12,25 +12,34 @@ use crate::rule::Destination;
 use crate::settings::Settings;
 use crate::time::Timestamp;
 
-/// Most unrelieved enquiries looked at for one person who frees up.
-const RELIEF_LOOK_MAX: usize = 16;
+/// Not there for the visitors whose enquiries they own.
+const fn is_gone(presence: Presence) -> bool {
+    matches!(presence, Presence::Offline | Presence::Idle)
+}
 
 impl Floor {
     pub(super) fn set_presence(&mut self, staff: StaffId, presence: Presence, why: PresenceWhy) {
         let now = self.turn.now;
         let Some(seat) = self.seats.get_mut(&staff) else { return };
-        if why == PresenceWhy::SetByHand {
+        if why == PresenceWhy::SetByHand && seat.kept.unanswered > 0 {
             seat.kept.unanswered = 0;
+            self.turn.seats_marked.insert(staff);
         }
-        if seat.kept.presence == presence {
+        let before = std::mem::replace(&mut seat.kept.presence, presence);
+        if before == presence {
             return;
         }
-        seat.kept.presence = presence;
-        seat.presence_since = now;
+        // Somebody Idle who then goes Offline has been gone since they went Idle.
+        if !(is_gone(before) && is_gone(presence)) {
+            seat.presence_since = now;
+        }
         if why != PresenceWhy::NoAnswer {
             seat.kept.unanswered = 0;
         }
         let owned: Vec<EnquiryId> = seat.owned.iter().copied().collect();
+        if !is_gone(presence) {
+            self.is_back(&owned);
+        }
         self.turn.marked.extend(owned);
         self.turn.seats_marked.insert(staff);
         self.happened(FloorEvent::PresenceChanged { staff, presence, why });
@@ -39,6 +48,16 @@ impl Floor {
         } else {
             self.recheck(staff);
             self.touch_lines_of(staff);
+        }
+    }
+
+    /// The owner is there again: nobody else is looked for when somebody frees up.
+    fn is_back(&mut self, owned: &[EnquiryId]) {
+        for enquiry in owned {
+            self.unrelieved.remove(enquiry);
+            if let Some(entry) = self.entries.get_mut(enquiry) {
+                entry.relief_failed = false;
+            }
         }
     }
 
@@ -79,8 +98,9 @@ impl Floor {
             return None;
         }
         let seat = self.seats.get(&owner)?;
-        let gone = matches!(seat.kept.presence, Presence::Offline | Presence::Idle);
-        let (since, patience) = if gone {
+        // A new owner has as long as the last one had.
+        let waits = waits.max(entry.owned_since);
+        let (since, patience) = if is_gone(seat.kept.presence) {
             (waits.max(seat.presence_since), self.settings.owner_gone)
         } else {
             (waits, self.settings.no_reply)
@@ -98,8 +118,11 @@ impl Floor {
 
     /// Somebody signs out and hands over: what they own is walked like that of an owner who has gone.
     pub(super) fn hand_over(&mut self, staff: StaffId) {
-        let owned: Vec<EnquiryId> =
-            self.seats.get(&staff).map(|seat| seat.owned.iter().copied().collect()).unwrap_or_default();
+        let owned: Vec<EnquiryId> = self
+            .seats
+            .get(&staff)
+            .map(|seat| seat.owned.iter().copied().collect())
+            .unwrap_or_default();
         for enquiry in owned {
             let busy = self.entries.get(&enquiry).is_none_or(super::Entry::is_busy);
             if !busy {
@@ -109,16 +132,18 @@ impl Floor {
         }
     }
 
-    /// Somebody is free: an enquiry whose owner has gone and whom nobody relieved is tried again.
+    /// Somebody is free: an enquiry whose owner has gone and whom nobody relieved is tried again,
+    /// for each person who frees up once per message of the visitor's.
     pub(super) fn relieve_with(&mut self, staff: StaffId) -> bool {
         let Some(seat) = self.seats.get(&staff) else { return false };
         if self.seat_verdict(staff, seat).is_some() {
             return false;
         }
-        let found = self.unrelieved.iter().take(RELIEF_LOOK_MAX).copied().find(|enquiry| {
+        let found = self.unrelieved.iter().copied().find(|enquiry| {
             self.entries.get(enquiry).is_some_and(|entry| {
                 entry.place.stage.owner() != Some(staff)
                     && !entry.is_busy()
+                    && !entry.relief_tried.contains(&staff)
                     && !entry.cools(staff, self.turn.now)
                     && self.may_take_up(entry, staff)
             })
@@ -127,6 +152,7 @@ impl Floor {
         self.unrelieved.remove(&enquiry);
         let Some(entry) = self.entries.get_mut(&enquiry) else { return false };
         entry.relief_failed = false;
+        entry.relief_tried.push(staff);
         let owner = entry.place.stage.owner();
         self.start_walk(enquiry, Purpose::OwnerGone, Vec::new(), owner);
         true
@@ -140,12 +166,12 @@ impl Floor {
             self.recheck(*staff);
         }
         self.orphan_the_suspended();
+        self.shelve_anew();
         let waiting: Vec<EnquiryId> =
             self.lines.all().flat_map(|(_, ranks)| ranks.iter().map(|rank| rank.enquiry)).collect();
         self.turn.touched.extend(waiting);
-        self.turn
-            .marked
-            .extend(everybody.iter().flat_map(|staff| self.seats[staff].owned.iter().copied()));
+        let owned = self.seats.values().flat_map(|seat| seat.owned.iter().copied());
+        self.turn.marked.extend(owned);
         self.turn.freed.extend(everybody);
     }
 
@@ -174,8 +200,14 @@ impl Floor {
     }
 
     fn orphan(&mut self, enquiry: EnquiryId, owner: StaffId) {
-        self.withdraw_all(enquiry, OfferEnd::Moved);
+        let transfers = self
+            .entries
+            .get(&enquiry)
+            .is_some_and(|entry| matches!(entry.place.errand, Errand::Transfer { .. }));
         self.drop_errand(enquiry);
+        if transfers {
+            self.happened(FloorEvent::TransferEnded { enquiry, end: TransferEnd::Overtaken });
+        }
         self.unrelieved.remove(&enquiry);
         self.release(enquiry, owner);
         let Some(entry) = self.entry_mut(enquiry) else { return };

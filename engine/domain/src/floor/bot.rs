@@ -6,8 +6,9 @@ use super::event::FloorEvent;
 use super::place::{Errand, Purpose, Stage};
 use super::{At, Floor, Refusal};
 use crate::ids::{BotId, EnquiryId};
+use crate::rule::Destination;
 use crate::time::Timestamp;
-use crate::trace::PassedOver;
+use crate::trace::{PassedOver, Step};
 
 /// Failures in a row after which a bot is passed over.
 const FAILURES_MAX: u8 = 5;
@@ -37,6 +38,7 @@ impl Floor {
         }
         entry.place.stage = Stage::WithBot { bot };
         entry.at = At::Bot;
+        self.decided(enquiry);
         self.happened(FloorEvent::BotTook { enquiry, bot });
         None
     }
@@ -59,6 +61,7 @@ impl Floor {
             entry.place.stage = Stage::Open;
         }
         let why = if failed { PassedOver::BotFailed } else { PassedOver::BotHandedOver };
+        self.turn.steps.push(Step::PassedOver { at: Destination::Bot(bot), why });
         self.move_on(enquiry, Some(why));
         Ok(())
     }

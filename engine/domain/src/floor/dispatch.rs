@@ -69,6 +69,8 @@ impl Floor {
             At::Direct { direct, .. } => {
                 let direct = *direct;
                 if self.verdict(enquiry, direct.staff).is_some() {
+                    // Free on arrival, and given something else since: perhaps not to be waited for.
+                    self.turn.touched.insert(enquiry);
                     return;
                 }
                 let until = self.turn.now + super::walk::DIRECT_RING;
@@ -86,7 +88,7 @@ impl Floor {
         let settings = Arc::clone(&self.settings);
         let Some(group) = settings.group_of(destination) else { return };
         let mut able = self.able(enquiry, group);
-        let Some((fresh, until)) = self.ring(enquiry, group, destination) else { return };
+        let Some((asked, until)) = self.ring(enquiry, group, destination) else { return };
         if able.is_empty() {
             return;
         }
@@ -102,7 +104,7 @@ impl Floor {
         };
         self.order(&mut able, group.method);
         // In a queue those who were not asked yet go before those who were.
-        able.sort_by_key(|staff| fresh.contains(staff));
+        able.sort_by_key(|staff| asked.contains(staff));
         if !simultaneous {
             able.truncate(1);
         }
@@ -205,7 +207,10 @@ impl Floor {
         }
         match &entry.at {
             At::Nowhere | At::Bot => Some(Verdict::NotAMember),
-            At::Direct { direct, .. } => (direct.staff != staff).then_some(Verdict::NotAMember),
+            At::Direct { direct, .. } if direct.staff != staff => Some(Verdict::NotAMember),
+            At::Direct { .. } => {
+                entry.asked_by_name.contains(&staff).then_some(Verdict::AlreadyAsked)
+            }
             At::Stop(stop) => {
                 let Some(group) = self.settings.group_of(stop.destination) else {
                     return Some(Verdict::NotAMember);

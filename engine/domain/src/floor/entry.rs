@@ -16,10 +16,16 @@ pub(super) struct Entry {
     pub(super) offers: Vec<Offer>,
     /// Who declined it, and until when they are left alone.
     pub(super) cooling: Vec<(StaffId, Timestamp)>,
+    /// Who was offered it by name in this walk and did not take it.
+    pub(super) asked_by_name: Vec<StaffId>,
     /// Who held an offer when somebody else was first.
     pub(super) rivals: Vec<StaffId>,
     /// Missed, and offered to these since the visitor last wrote.
     pub(super) missed_asked: Vec<StaffId>,
+    /// Its owner gone, and tried again for these since the visitor last wrote.
+    pub(super) relief_tried: Vec<StaffId>,
+    /// Since when its owner has it, this run of Usher.
+    pub(super) owned_since: Timestamp,
     /// When the owner will have been gone too long.
     pub(super) relief_at: Option<Timestamp>,
     /// Relief was tried and nobody took it; again when somebody frees up.
@@ -50,10 +56,12 @@ pub(super) struct AtStop {
     pub(super) arrived: Timestamp,
     /// No new offers from here on.
     pub(super) until: Timestamp,
-    /// Who declined it or let it lapse, in this order.
+    /// Who declined it or let it lapse, in this order; first those asked by name before.
     pub(super) asked: Vec<StaffId>,
     /// Offers made, so that a walk is bounded whatever people do.
     pub(super) made: u16,
+    /// People were told that it waits here.
+    pub(super) told: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -77,8 +85,11 @@ impl Entry {
             at: At::Nowhere,
             offers: Vec::new(),
             cooling: Vec::new(),
+            asked_by_name: Vec::new(),
             rivals: Vec::new(),
             missed_asked: Vec::new(),
+            relief_tried: Vec::new(),
+            owned_since: Timestamp::default(),
             relief_at: None,
             relief_failed: false,
             due: None,
@@ -92,6 +103,13 @@ impl Entry {
 
     pub(super) fn cools(&self, staff: StaffId, now: Timestamp) -> bool {
         self.cooling.iter().any(|&(who, until)| who == staff && now < until)
+    }
+
+    /// Forgets who declined long enough ago; whether there was anybody.
+    pub(super) fn let_cool(&mut self, now: Timestamp) -> bool {
+        let before = self.cooling.len();
+        self.cooling.retain(|&(_, until)| now < until);
+        self.cooling.len() < before
     }
 
     /// The line it stands in, and its rank there.
@@ -134,9 +152,13 @@ impl Entry {
             | Stage::WithBot { .. }
             | Stage::FollowedUp { .. } => None,
         };
+        let missed = matches!(self.place.stage, Stage::Missed { .. });
         let cooled = match self.at {
-            At::Nowhere | At::Bot => None,
-            At::Direct { .. } | At::Stop(_) => self.cooling.iter().map(|&(_, until)| until).min(),
+            At::Nowhere if !missed => None,
+            At::Bot => None,
+            At::Nowhere | At::Direct { .. } | At::Stop(_) => {
+                self.cooling.iter().map(|&(_, until)| until).min()
+            }
         };
         [offers, step, again, cooled, self.place.hold_until, self.relief_at]
             .into_iter()

@@ -1,16 +1,17 @@
 //! Missed enquiries: a shelf from which people who are free are offered one (`product.md` §3).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::event::OfferSort;
 use super::place::Stage;
 use super::{Entry, Floor};
-use crate::ids::{EnquiryId, StaffId};
-use crate::rule;
+use crate::ids::{EnquiryId, GroupId, StaffId};
+use crate::rule::{self, Rule};
 
 /// How long such an offer rings.
 const RING: Duration = Duration::from_mins(1);
-/// Most shelved enquiries looked at for one person at one time.
+/// Most shelved enquiries whose rule is asked for one person at one time.
 const LOOK_MAX: usize = 64;
 
 impl Floor {
@@ -21,7 +22,7 @@ impl Floor {
             return;
         }
         let key = (entry.place.window_until, enquiry);
-        let groups = self.groups_in_force(entry);
+        let groups = self.groups_named(entry);
         let mut members: Vec<StaffId> = Vec::new();
         for group in groups {
             self.missed.entry(group).or_default().insert(key);
@@ -43,15 +44,38 @@ impl Floor {
         });
     }
 
+    /// The settings are others: who may take what may be others too.
+    pub(super) fn shelve_anew(&mut self) {
+        self.missed.clear();
+        let missed: Vec<EnquiryId> = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| matches!(entry.place.stage, Stage::Missed { .. }))
+            .map(|(enquiry, _)| *enquiry)
+            .collect();
+        for enquiry in missed {
+            self.put_on_shelf(enquiry);
+        }
+    }
+
+    /// Groups that any branch of the rule names: which one is in force can change with the hour.
+    fn groups_named(&self, entry: &Entry) -> BTreeSet<GroupId> {
+        self.rule_of(entry)
+            .into_iter()
+            .flat_map(rule::destinations)
+            .filter_map(|to| self.settings.group_of(to))
+            .map(|group| group.id)
+            .collect()
+    }
+
+    fn rule_of(&self, entry: &Entry) -> Option<&Rule> {
+        self.settings.rules.get(&self.settings.channels.get(&entry.place.channel)?.rule)
+    }
+
     /// Groups that the rule as it is now would send it to.
-    fn groups_in_force(&self, entry: &Entry) -> Vec<crate::ids::GroupId> {
+    fn groups_in_force(&self, entry: &Entry) -> Vec<GroupId> {
         let channel = entry.place.channel;
-        let found = self
-            .settings
-            .channels
-            .get(&channel)
-            .and_then(|found| self.settings.rules.get(&found.rule));
-        let Some(rule) = found else { return Vec::new() };
+        let Some(rule) = self.rule_of(entry) else { return Vec::new() };
         let (leaf, _) =
             rule::leaf_in_force(rule, channel, self.turn.now, entry.place.drawn, &self.counters);
         self.groups_of(&leaf)
@@ -90,24 +114,25 @@ impl Floor {
         });
         let now = self.turn.now;
         shelves
-            .flat_map(|(_, shelf)| shelf.range((now, EnquiryId::from_number(0))..).take(LOOK_MAX))
-            .filter(|(window_until, enquiry)| {
-                now < *window_until
-                    && self
-                        .entries
-                        .get(enquiry)
-                        .is_some_and(|entry| self.missed_suits(entry, staff))
+            .filter_map(|(_, shelf)| {
+                shelf
+                    .range((now, EnquiryId::from_number(0))..)
+                    .filter(|(window_until, _)| now < *window_until)
+                    .filter_map(|key| Some((key, self.entries.get(&key.1)?)))
+                    .filter(|(_, entry)| self.is_on_hand(entry, staff))
+                    .take(LOOK_MAX)
+                    .find(|(_, entry)| self.may_take_up(entry, staff))
+                    .map(|(key, _)| *key)
             })
             .min()
-            .map(|(_, enquiry)| *enquiry)
+            .map(|(_, enquiry)| enquiry)
     }
 
-    fn missed_suits(&self, entry: &Entry, staff: StaffId) -> bool {
+    fn is_on_hand(&self, entry: &Entry, staff: StaffId) -> bool {
         entry.offers.is_empty()
             && !entry.is_busy()
             && !entry.missed_asked.contains(&staff)
             && !entry.cools(staff, self.turn.now)
-            && self.may_take_up(entry, staff)
     }
 
     /// Whether this person belongs to a group in force that accepts the visitor.

@@ -159,7 +159,7 @@ impl Floor {
         command: Command,
         effects: &mut Vec<Effect>,
     ) -> Result<(), Refusal> {
-        self.turn.now = now;
+        self.look_at_the_clock(now);
         self.expire_due();
         self.settle();
         let outcome = self.judge(command);
@@ -170,10 +170,15 @@ impl Floor {
 
     /// Deadlines that have come, at most [`EXPIRE_SLICE`] enquiries at a time.
     pub fn expire(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        self.turn.now = now;
+        self.look_at_the_clock(now);
         self.expire_due();
         self.settle();
         self.flush(effects);
+    }
+
+    /// While running, time never goes back: what has ended stays ended.
+    fn look_at_the_clock(&mut self, now: Timestamp) {
+        self.turn.now = self.turn.now.max(now);
     }
 
     /// When to call [`Floor::expire`] again.
@@ -248,13 +253,16 @@ impl Floor {
         let now = self.turn.now;
         let Some(entry) = self.entries.get_mut(&enquiry) else { return };
         entry.due = None;
-        entry.cooling.retain(|&(_, until)| now < until);
+        let cooled = entry.let_cool(now);
         self.turn.marked.insert(enquiry);
         self.turn.touched.insert(enquiry);
         self.let_offers_lapse(enquiry);
         self.end_hold_if_due(enquiry);
         self.walk_again_if_due(enquiry);
         self.relieve_if_due(enquiry);
+        if cooled {
+            self.put_on_shelf(enquiry);
+        }
     }
 
     /// Offers until nobody who could take a waiting enquiry is without it.
@@ -275,7 +283,9 @@ impl Floor {
     }
 
     fn flush(&mut self, effects: &mut Vec<Effect>) {
+        debug_assert!(self.turn.steps.is_empty(), "every step belongs to a decision");
         for enquiry in std::mem::take(&mut self.turn.marked) {
+            self.tell_that_it_waits(enquiry);
             self.note_relief(enquiry);
             self.note_deadline(enquiry);
             self.keep_place(enquiry);
@@ -290,8 +300,23 @@ impl Floor {
         effects.append(&mut self.turn.out);
     }
 
-    fn note_deadline(&mut self, enquiry: EnquiryId) {
+    /// Once per stop, when a turn leaves it in line with nobody to offer it to.
+    fn tell_that_it_waits(&mut self, enquiry: EnquiryId) {
         let Some(entry) = self.entries.get_mut(&enquiry) else { return };
+        if let At::Stop(stop) = &mut entry.at
+            && entry.offers.is_empty()
+            && !stop.told
+        {
+            stop.told = true;
+            let at = stop.destination;
+            self.happened(FloorEvent::Waiting { enquiry, at });
+        }
+    }
+
+    fn note_deadline(&mut self, enquiry: EnquiryId) {
+        let now = self.turn.now;
+        let Some(entry) = self.entries.get_mut(&enquiry) else { return };
+        entry.let_cool(now);
         let next = entry.next_deadline();
         if next == entry.due {
             return;

@@ -65,6 +65,10 @@ impl Floor {
         self.turn.touched.insert(enquiry);
         self.turn.freed.insert(staff);
         self.happened(FloorEvent::OfferEnded { enquiry, staff, end });
+        if offer.sort == OfferSort::Missed {
+            // Others who are free may have it now.
+            self.put_on_shelf(enquiry);
+        }
     }
 
     pub(super) fn withdraw_all(&mut self, enquiry: EnquiryId, end: OfferEnd) {
@@ -114,10 +118,13 @@ impl Floor {
     /// Somebody had their chance at this stop.
     fn asked(&mut self, enquiry: EnquiryId, staff: StaffId) {
         let Some(entry) = self.entries.get_mut(&enquiry) else { return };
-        if let At::Stop(stop) = &mut entry.at
-            && !stop.asked.contains(&staff)
-        {
-            stop.asked.push(staff);
+        let asked = match &mut entry.at {
+            At::Stop(stop) => &mut stop.asked,
+            At::Direct { .. } => &mut entry.asked_by_name,
+            At::Nowhere | At::Bot => return,
+        };
+        if !asked.contains(&staff) {
+            asked.push(staff);
         }
     }
 
@@ -180,7 +187,10 @@ impl Floor {
     fn is_still_meant(&self, entry: &super::Entry, offer: &Offer) -> bool {
         let destination = match offer.sort {
             OfferSort::Direct { .. } => return true,
-            OfferSort::Missed => return self.may_take_up(entry, offer.staff),
+            OfferSort::Missed => {
+                return self.settings.missed_offer_when_free
+                    && self.may_take_up(entry, offer.staff);
+            }
             OfferSort::OneByOne { at } | OfferSort::Simultaneous { at } => at,
             OfferSort::Transfer { group } => Destination::Group(group),
         };
@@ -205,6 +215,7 @@ impl Floor {
             self.recheck(staff);
         }
         self.turn.touched.insert(enquiry);
+        self.put_on_shelf(enquiry);
         Ok(())
     }
 }

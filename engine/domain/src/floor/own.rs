@@ -54,6 +54,7 @@ impl Floor {
         if seat.used() >= person.capacity {
             return Err(Refusal::AtCapacity);
         }
+        self.answered(staff);
         self.own(enquiry, staff, PickUp::FollowUp);
         Ok(())
     }
@@ -88,7 +89,8 @@ impl Floor {
             return Err(Refusal::Elsewhere);
         }
         let reserved = entry.offer_to(by).is_some_and(super::entry::Offer::reserves);
-        let seat = self.seats.get(&by).ok_or(Refusal::NotFound)?;
+        let enabled = self.settings.staff.get(&by).is_some_and(|person| person.enabled);
+        let seat = self.seats.get(&by).filter(|_| enabled).ok_or(Refusal::NobodyAvailable)?;
         if seat.used().saturating_sub(u16::from(reserved)) >= self.capacity(by) {
             return Err(Refusal::AtCapacity);
         }
@@ -104,6 +106,7 @@ impl Floor {
         self.leave_line(enquiry);
         self.take_off_shelf(enquiry);
         self.unrelieved.remove(&enquiry);
+        let now = self.turn.now;
         let Some(entry) = self.entry_mut(enquiry) else { return };
         let errand = std::mem::take(&mut entry.place.errand);
         let from = entry.place.stage.owner();
@@ -116,7 +119,9 @@ impl Floor {
         entry.place.epoch += 1;
         entry.place.hold_until = None;
         entry.relief_failed = false;
+        entry.owned_since = now;
         entry.missed_asked.clear();
+        entry.relief_tried.clear();
         let epoch = entry.place.epoch;
         if let Some(from) = from {
             self.release(enquiry, from);

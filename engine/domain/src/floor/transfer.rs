@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use super::entry::{Entry, Offer};
 use super::event::{FloorEvent, OfferEnd, TransferEnd, TransferTo};
 use super::place::{Direct, Errand, Stage};
 use super::{At, Floor, Refusal};
 use crate::ids::{EnquiryId, StaffId};
 use crate::rule::{Destination, Leaf, Stop};
-use crate::trace::{BindingKind, PassedOver};
+use crate::trace::BindingKind;
 
 impl Floor {
     pub(super) fn transfer(
@@ -22,7 +23,7 @@ impl Floor {
             return Err(Refusal::TransferPending);
         }
         let owner = entry.place.stage.owner();
-        self.can_be_reached(to, owner)?;
+        self.can_be_reached(entry, by, to)?;
         // Nobody serves it yet: there is nothing to come back to.
         let blind = blind || owner.is_none();
         self.drop_errand(enquiry);
@@ -32,6 +33,8 @@ impl Floor {
         entry.place.errand = Errand::Transfer { by, to, blind };
         entry.place.hold_until = None;
         entry.relief_failed = false;
+        entry.rivals.clear();
+        entry.asked_by_name.clear();
         if blind {
             entry.place.stage = Stage::Open;
             entry.place.epoch += u32::from(owner.is_some());
@@ -44,23 +47,33 @@ impl Floor {
         Ok(())
     }
 
-    fn can_be_reached(&self, to: TransferTo, owner: Option<StaffId>) -> Result<(), Refusal> {
-        let active = |staff: &StaffId| {
-            let enabled = self.settings.staff.get(staff).is_some_and(|person| person.enabled);
-            enabled && self.seats.get(staff).is_some_and(super::Seat::is_active)
+    /// Somebody there is Active who neither has it nor sends it.
+    fn can_be_reached(&self, entry: &Entry, by: StaffId, to: TransferTo) -> Result<(), Refusal> {
+        let owner = entry.place.stage.owner();
+        let reached = |staff: StaffId| {
+            let enabled = self.settings.staff.get(&staff).is_some_and(|person| person.enabled);
+            let active = self.seats.get(&staff).is_some_and(super::Seat::is_active);
+            enabled && active && Some(staff) != owner && staff != by
         };
         match to {
             TransferTo::Staff { staff } => {
-                if Some(staff) == owner || !active(&staff) {
+                if !reached(staff) {
                     return Err(Refusal::NobodyAvailable);
                 }
+                // What is on offer to them of this very enquiry is withdrawn first.
+                let reserved = entry.offer_to(staff).is_some_and(Offer::reserves);
                 let used = self.seats.get(&staff).map_or(0, super::Seat::used);
-                if used >= self.capacity(staff) { Err(Refusal::AtCapacity) } else { Ok(()) }
+                if used.saturating_sub(u16::from(reserved)) >= self.capacity(staff) {
+                    Err(Refusal::AtCapacity)
+                } else {
+                    Ok(())
+                }
             }
             TransferTo::Group { group } => {
                 let group = self.settings.groups.get(&group).ok_or(Refusal::NotFound)?;
-                let anybody =
-                    group.members.iter().any(|staff| Some(*staff) != owner && active(staff));
+                let accepted =
+                    group.accepts(entry.place.language.as_deref(), entry.place.country.as_deref());
+                let anybody = accepted && group.members.iter().any(|staff| reached(*staff));
                 if anybody { Ok(()) } else { Err(Refusal::NobodyAvailable) }
             }
         }
@@ -86,8 +99,10 @@ impl Floor {
             }
             TransferTo::Group { group } => {
                 let stop = Stop { to: Destination::Group(group), pick_up: None };
-                if let Some(why) = self.arrive_team(enquiry, stop) {
-                    self.transfer_came_to_nothing(enquiry, Some(why));
+                let over = self.arrive_team(enquiry, stop);
+                self.decided(enquiry);
+                if over.is_some() {
+                    self.transfer_came_to_nothing(enquiry);
                 }
             }
         }
@@ -120,22 +135,23 @@ impl Floor {
     }
 
     /// Loopback: everything stays. Blind: missed, without Away.
-    pub(super) fn transfer_came_to_nothing(&mut self, enquiry: EnquiryId, why: Option<PassedOver>) {
+    pub(super) fn transfer_came_to_nothing(&mut self, enquiry: EnquiryId) {
         let now = self.turn.now;
         self.withdraw_all(enquiry, OfferEnd::Moved);
-        let declined = why == Some(PassedOver::EverybodyAsked)
-            || self
-                .entries
-                .get(&enquiry)
-                .is_some_and(|entry| entry.cooling.iter().any(|&(_, until)| now < until));
+        let Some(entry) = self.entries.get(&enquiry) else { return };
+        let Errand::Transfer { to, blind, .. } = entry.place.errand else { return };
+        let declined = entry.cooling.iter().any(|&(staff, until)| {
+            let asked = match to {
+                TransferTo::Staff { staff: named } => staff == named,
+                TransferTo::Group { group } => self.is_member(staff, Destination::Group(group)),
+            };
+            asked && now < until
+        });
         let Some(entry) = self.entry_mut(enquiry) else { return };
-        let Errand::Transfer { blind, .. } = std::mem::take(&mut entry.place.errand) else {
-            return;
-        };
+        entry.place.errand = Errand::None;
         entry.at = At::Nowhere;
         if blind {
             entry.place.stage = Stage::Missed { since: now, again_at: None };
-            entry.missed_asked.clear();
         }
         self.turn.steps.clear();
         let end = if declined { TransferEnd::Declined } else { TransferEnd::Lapsed };

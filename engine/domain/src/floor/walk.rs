@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::entry::{AtStop, Entry};
-use super::event::FloorEvent;
+use super::event::{FloorEvent, OfferEnd};
 use super::place::{Direct, Errand, Place, Purpose, Stage, WalkKept};
 use super::{At, Floor, Refusal, Route};
 use crate::ids::{EnquiryId, GroupId, StaffId};
@@ -93,7 +93,6 @@ impl Floor {
             };
             self.add_bound(&mut directs, bound, direct);
         }
-        directs.dedup_by_key(|direct| direct.staff);
         directs
     }
 
@@ -118,6 +117,7 @@ impl Floor {
         let leaf = no_leaf();
         let Some(entry) = self.entry_mut(enquiry) else { return };
         entry.rivals.clear();
+        entry.asked_by_name.clear();
         entry.place.errand =
             Errand::Walk(Box::new(WalkKept { purpose, rule: None, leaf, done: 0, directs, skip }));
         self.take_off_shelf(enquiry);
@@ -166,6 +166,7 @@ impl Floor {
         match reached {
             Some((rule, reached)) => {
                 walk.rule = Some(rule);
+                entry.place.groups.clear();
                 self.take_leaf(enquiry, reached);
             }
             // A channel without a rule is refused by the settings; an enquiry must end all the same.
@@ -176,9 +177,13 @@ impl Floor {
     fn take_leaf(&mut self, enquiry: EnquiryId, reached: Reached) {
         let Reached { leaf, drawn, steps } = reached;
         self.turn.steps.extend(steps);
-        let groups = self.groups_of(&leaf);
+        let mut groups = self.groups_of(&leaf);
         let Some(entry) = self.entry_mut(enquiry) else { return };
         entry.place.drawn = drawn;
+        // A bucket that gave it on was part of the walk as well.
+        groups.append(&mut entry.place.groups);
+        groups.sort_unstable();
+        groups.dedup();
         entry.place.groups = groups;
         if let Errand::Walk(walk) = &mut entry.place.errand {
             walk.leaf = leaf;
@@ -222,7 +227,9 @@ impl Floor {
         let priority = priority_of(&entry.place, Leaf::PRIORITY_DEFAULT);
         entry.at = At::Direct { direct, ticket, priority, until: now + direct.wait };
         let verdict = self.verdict(enquiry, direct.staff);
-        let waits = verdict.is_some() && !direct.wait.is_zero() && self.may_wait_for(direct);
+        let waits = verdict.is_some_and(|verdict| verdict != Verdict::AlreadyAsked)
+            && !direct.wait.is_zero()
+            && self.may_wait_for(direct);
         let shown = match verdict {
             None => Verdict::Offered,
             Some(_) if waits => Verdict::WaitedFor,
@@ -254,13 +261,14 @@ impl Floor {
 
     /// Crosses the person off the walk's list.
     fn direct_is_over(&mut self, enquiry: EnquiryId, direct: Direct) {
-        let waitable = self.may_wait_for(direct);
+        let enabled = self.settings.staff.get(&direct.staff).is_some_and(|staff| staff.enabled);
+        let offline = enabled && !self.may_wait_for(direct);
         let Some(entry) = self.entry_mut(enquiry) else { return };
         let Errand::Walk(walk) = &mut entry.place.errand else { return };
         if !walk.directs.is_empty() {
             walk.directs.remove(0);
         }
-        if direct.or_missed && !waitable {
+        if direct.or_missed && offline {
             // Strict stickiness, set to be missed rather than given to the rule: an empty leaf.
             walk.directs.clear();
             walk.rule = Some(crate::ids::RuleId::from_number(0));
@@ -313,8 +321,9 @@ impl Floor {
             priority,
             arrived: now,
             until,
-            asked: Vec::new(),
+            asked: entry.asked_by_name.clone(),
             made: 0,
+            told: false,
         }));
         if let Some(why) = self.why_leave(enquiry) {
             self.explain_members(enquiry);
@@ -365,13 +374,13 @@ impl Floor {
 
     /// Leaves the present person or stop and goes on with the errand.
     pub(super) fn move_on(&mut self, enquiry: EnquiryId, why: Option<PassedOver>) {
-        self.withdraw_all(enquiry, super::event::OfferEnd::Moved);
+        self.withdraw_all(enquiry, OfferEnd::Moved);
         let Some(entry) = self.entries.get(&enquiry) else { return };
         let at = entry.at.clone();
         let transfers = matches!(entry.place.errand, Errand::Transfer { .. });
         self.leave_line(enquiry);
         if transfers {
-            self.transfer_came_to_nothing(enquiry, why);
+            self.transfer_came_to_nothing(enquiry);
             return;
         }
         match at {
@@ -401,7 +410,6 @@ impl Floor {
             return;
         }
         entry.place.stage = Stage::Missed { since: now, again_at: None };
-        entry.missed_asked.clear();
         let away = matches!(walk.purpose, Purpose::Opening | Purpose::Again);
         self.turn.steps.push(Step::Missed);
         self.decided(enquiry);
@@ -424,6 +432,7 @@ impl Floor {
         entry.place.window_until = entry.place.window_until.max(window_until);
         entry.place.visitor_waits = entry.place.visitor_waits.or(Some(now));
         entry.missed_asked.clear();
+        entry.relief_tried.clear();
         let Stage::Missed { since, .. } = entry.place.stage else { return Ok(()) };
         if opens && !entry.is_busy() {
             let again_at = since + AGAIN_AFTER;
@@ -441,7 +450,7 @@ impl Floor {
         if now < at || entry.is_busy() {
             return;
         }
-        self.withdraw_all(enquiry, super::event::OfferEnd::Moved);
+        self.withdraw_all(enquiry, OfferEnd::Moved);
         if let Some(entry) = self.entry_mut(enquiry) {
             entry.place.stage = Stage::Missed { since, again_at: None };
         }
@@ -467,7 +476,7 @@ impl Floor {
 
     /// Stops whatever is under way; the state stays.
     pub(super) fn drop_errand(&mut self, enquiry: EnquiryId) {
-        self.withdraw_all(enquiry, super::event::OfferEnd::Moved);
+        self.withdraw_all(enquiry, OfferEnd::Moved);
         self.leave_line(enquiry);
         if let Some(entry) = self.entry_mut(enquiry) {
             entry.place.errand = Errand::None;
@@ -503,7 +512,9 @@ impl Floor {
     }
 
     pub(super) fn resume_one(&mut self, enquiry: EnquiryId) {
-        let Some(entry) = self.entries.get(&enquiry) else { return };
+        let now = self.turn.now;
+        let Some(entry) = self.entries.get_mut(&enquiry) else { return };
+        entry.owned_since = now;
         self.turn.marked.insert(enquiry);
         match (&entry.place.errand, entry.place.stage) {
             (Errand::Walk(_), Stage::WithBot { .. }) => {
