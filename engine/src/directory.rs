@@ -10,7 +10,7 @@ use usher_domain::record::{Event, Record};
 use usher_domain::visitor::{self, Change, Effect, Key, Notice, Refusal, Seen, Visitor};
 use usher_store::{Reached, SeenIds};
 
-use crate::channel::{Heard, Merged, ReceiptCame, WindowsLapsed};
+use crate::channel::{Blocked, Heard, Merged, ReceiptCame, WindowsLapsed};
 use crate::inbound::{Inbound, InboundBody, Sender};
 use crate::ledger::{Ack, Release};
 use crate::metrics;
@@ -60,6 +60,16 @@ pub(crate) struct Meet {
     pub(crate) channel: ChannelId,
 }
 
+/// Its enquiry closed before it was taken: it is heard anew, by what is known of the visitor now.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Bounced {
+    pub(crate) channel: ChannelId,
+    pub(crate) visitor: Box<Visitor>,
+    pub(crate) update: Inbound,
+    pub(crate) ack: Arc<Ack>,
+}
+
 /// The archive has come this far.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
@@ -71,6 +81,8 @@ pub(crate) struct Directory {
     _guard: Guard,
     people: visitor::Directory,
     seen: SeenIds,
+    /// Delivered again before the first delivery was durable: safe when that one is.
+    again: Vec<(Box<str>, Arc<Ack>)>,
     /// Loaded and perhaps not needed any more.
     idle: BTreeSet<VisitorId>,
     /// Sequence at which the directory's revision was last noted, to tell it what is projected.
@@ -91,6 +103,7 @@ impl Directory {
             _guard: guard,
             people,
             seen,
+            again: Vec::new(),
             idle: BTreeSet::new(),
             revisions: std::collections::VecDeque::new(),
         }
@@ -99,6 +112,9 @@ impl Directory {
     fn take(&mut self, channel: ChannelId, update: Inbound, ack: &Arc<Ack>) {
         let ack = Arc::clone(ack);
         let Inbound { body, raw } = update;
+        if self.peers.channel(channel).is_none() {
+            return self.quarantine(channel, "no such channel", raw.unwrap_or_default(), ack);
+        }
         let raw_text = || raw.clone().unwrap_or_default();
         match body {
             InboundBody::Receipt(receipt) => {
@@ -115,7 +131,7 @@ impl Directory {
                 self.keep(Event::ProviderNoticed { channel, field, raw }, ack);
             }
             InboundBody::Preference { sender, stop } => {
-                self.preference(channel, &sender, stop, ack);
+                self.preference(channel, (&sender, stop), raw_text(), ack);
             }
             InboundBody::NumberChanged { .. } | InboundBody::UserIdChanged { .. } => {
                 self.notice(channel, body, raw, ack);
@@ -132,11 +148,7 @@ impl Directory {
     /// A message or the like: seen once, from somebody.
     fn hear(&mut self, channel: ChannelId, update: Inbound, ack: Arc<Ack>) {
         let Some((sender, provider_id)) = update.body.sender_and_id() else { return };
-        if self.is_duplicate(provider_id) {
-            ::metrics::counter!(metrics::DUPLICATES).increment(1);
-            self.peers.ledger.release(Release::Ack(ack));
-            return;
-        }
+        let Some(ack) = self.first_time(provider_id, ack) else { return };
         let Some(visitor) = self.identify(channel, sender) else {
             return self.quarantine(channel, "unattributed", update.raw.unwrap_or_default(), ack);
         };
@@ -152,11 +164,7 @@ impl Directory {
         ack: Arc<Ack>,
     ) {
         let Some((sender, provider_id)) = body.sender_and_id() else { return };
-        if self.is_duplicate(provider_id) {
-            ::metrics::counter!(metrics::DUPLICATES).increment(1);
-            self.peers.ledger.release(Release::Ack(ack));
-            return;
-        }
+        let Some(ack) = self.first_time(provider_id, ack) else { return };
         let notice = match &body {
             InboundBody::NumberChanged { sender, new_wa_id, .. } => sender
                 .wa_id
@@ -203,25 +211,62 @@ impl Directory {
         );
     }
 
-    fn preference(&mut self, channel: ChannelId, sender: &Sender, stop: bool, ack: Arc<Ack>) {
-        if let Some(visitor) = self.identify(channel, sender) {
-            let change = if stop { Change::OptOut } else { Change::OptIn };
-            // The visitor was identified just now, and opting out is never refused.
-            self.change(visitor.id, change).ok();
-        }
+    fn preference(
+        &mut self,
+        channel: ChannelId,
+        (sender, stop): (&Sender, bool),
+        raw: String,
+        ack: Arc<Ack>,
+    ) {
+        let Some(visitor) = self.identify(channel, sender) else {
+            return self.quarantine(channel, "unattributed", raw, ack);
+        };
+        let change = if stop { Change::OptOut } else { Change::OptIn };
+        // The visitor was identified just now, and opting out is never refused.
+        self.change(visitor.id, change).ok();
         self.peers.ledger.release(Release::Ack(ack));
     }
 
-    fn is_duplicate(&mut self, provider_id: &str) -> bool {
-        match self.seen.check(provider_id, self.peers.now(), &self.peers.reader) {
-            Ok(seen) => seen,
+    /// Gives the ack back for an id never seen; takes care of it for one that was.
+    fn first_time(&mut self, provider_id: &str, ack: Arc<Ack>) -> Option<Arc<Ack>> {
+        let seen = match self.seen.check(provider_id, self.peers.now(), &self.peers.reader) {
+            Ok(false) => return Some(ack),
+            Ok(true) => self.peers.reader.is_seen(self.peers.id, provider_id),
+            Err(error) => Err(error),
+        };
+        match seen {
+            Ok(durable) => {
+                ::metrics::counter!(metrics::DUPLICATES).increment(1);
+                if durable {
+                    self.peers.ledger.release(Release::Ack(ack));
+                } else {
+                    self.again.push((provider_id.into(), ack));
+                }
+            }
+            // Without the answer it may be taken twice or lost; the service is rebuilt, and the
+            // provider delivers it again.
             Err(error) => {
-                // Without the answer it may be taken twice or lost; the service is rebuilt instead.
                 tracing::error!(%error, "the archive could not be asked for a message id");
-                self.peers.service.do_send(crate::service::Broken { actor: "archive" });
-                true
+                self.peers.broken("archive");
             }
         }
+        None
+    }
+
+    /// What was delivered again is safe where the archive has the first delivery by now.
+    fn release_again(&mut self) {
+        let peers = &self.peers;
+        self.again.retain(|(provider_id, ack)| {
+            match peers.reader.is_seen(peers.id, provider_id) {
+                Ok(true) => peers.ledger.release(Release::Ack(Arc::clone(ack))),
+                Ok(false) => return true,
+                Err(error) => {
+                    tracing::error!(%error, "the archive could not be asked for a message id");
+                    peers.broken("archive");
+                }
+            }
+            false
+        });
     }
 
     fn note_seen(&mut self, provider_id: &str) {
@@ -263,7 +308,7 @@ impl Directory {
                 Ok(None) => {}
                 Err(error) => {
                     tracing::error!(%error, "the archive could not be asked for a visitor");
-                    self.peers.service.do_send(crate::service::Broken { actor: "archive" });
+                    self.peers.broken("archive");
                 }
             }
         }
@@ -286,9 +331,15 @@ impl Directory {
     fn change(&mut self, visitor: VisitorId, change: Change) -> Result<(), Refusal> {
         self.load_by_id(visitor);
         let mut effects = Vec::new();
+        let blocks = matches!(change, Change::Block);
         let command = visitor::Command { visitor, change };
         let outcome = self.people.apply(self.peers.now(), command, &mut effects);
         self.perform(effects);
+        if blocks && outcome.is_ok() {
+            for channel in self.peers.channels.values() {
+                channel.do_send(Blocked(visitor));
+            }
+        }
         outcome
     }
 
@@ -367,9 +418,22 @@ impl Handler<Arrived> for Directory {
     type Result = ();
 
     fn handle(&mut self, Arrived { channel, updates, ack }: Arrived, _: &mut Context<Self>) {
+        let peers = self.peers.clone();
         for update in updates {
+            let _taken = peers.in_hand.take(&update.body);
             self.take(channel, update, &ack);
         }
+    }
+}
+
+impl Handler<Bounced> for Directory {
+    type Result = ();
+
+    fn handle(&mut self, bounced: Bounced, _: &mut Context<Self>) {
+        let Bounced { channel, visitor, update, ack } = bounced;
+        self.load_by_id(visitor.id);
+        let visitor = self.people.visitor(visitor.id).cloned().map_or(visitor, Box::new);
+        self.channel(channel, Heard { visitor, update, ack });
     }
 }
 
@@ -416,6 +480,7 @@ impl Handler<Projected> for Directory {
 
     fn handle(&mut self, Projected(reached): Projected, _: &mut Context<Self>) {
         self.seen.projected(reached);
+        self.release_again();
         while let Some(&(seq, revision)) = self.revisions.front() {
             if seq > reached.seq {
                 break;

@@ -1,9 +1,9 @@
 //! Engagement: staff write first, with a template; the answer comes back to them.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use usher_domain::access::{Action, Viewer, may};
-use usher_domain::ids::{ChannelId, StaffId};
+use usher_domain::ids::{ChannelId, MessageId, StaffId};
 use usher_domain::message::{Author, Content};
 use usher_domain::outbox::Priority;
 use usher_domain::record::{Event, MessageQueued, Record};
@@ -22,6 +22,9 @@ use crate::service::AnswerTo;
 /// How long the answer is brought to whoever wrote first.
 const ENGAGED_FOR: std::time::Duration = std::time::Duration::from_hours(7 * 24);
 
+/// Keys of first messages remembered besides the archive.
+const STARTED_MAX: usize = 1_000;
+
 /// What somebody wants to write first, to whom.
 #[derive(Debug)]
 pub(crate) struct Wanted {
@@ -37,17 +40,55 @@ pub(crate) fn start(peers: &Peers, wanted: Wanted, answer: AnswerTo) {
     let peers = peers.clone();
     actix::spawn(async move {
         let staff = wanted.staff;
-        let outcome = engage(&peers, wanted).await;
-        peers.ledger.release(answer.release(&peers, staff, outcome));
+        let outcome = once(&peers, wanted).await;
+        answer.answer(&peers, staff, outcome);
     });
 }
 
-async fn engage(peers: &Peers, wanted: Wanted) -> Answer {
+/// A repeat while the first one is under way, or before the archive has it, is not sent twice.
+async fn once(peers: &Peers, wanted: Wanted) -> Answer {
+    let key = (wanted.staff, wanted.key.as_str().to_owned());
+    {
+        let mut starting = peers.starting.borrow_mut();
+        match starting.get(&key) {
+            Some(Some(message)) => return Ok(json!({ "message": message })),
+            Some(None) => return Err(Code::Unavailable.into()),
+            None => starting.insert(key.clone(), None),
+        };
+    }
+    let outcome = engage(peers, wanted).await;
+    let mut starting = peers.starting.borrow_mut();
+    match &outcome {
+        Ok((message, _)) => {
+            // By the time that so many more are known, the archive has the older ones.
+            while starting.len() > STARTED_MAX
+                && let Some(done) =
+                    starting.iter().find(|(_, done)| done.is_some()).map(|(key, _)| key.clone())
+            {
+                starting.remove(&done);
+            }
+            starting.insert(key, Some(*message));
+        }
+        Err(_) => {
+            starting.remove(&key);
+        }
+    }
+    outcome.map(|(_, ok)| ok)
+}
+
+async fn engage(peers: &Peers, wanted: Wanted) -> Result<(MessageId, Value), Refusal> {
     allowed(peers, &wanted)?;
     let author = Author::Staff { staff: wanted.staff };
     let again = peers.reader.message_by_key(peers.id, &author, wanted.key.as_str()).ok().flatten();
     if let Some(row) = again {
-        return Ok(json!({ "message": row.message }));
+        let same = matches!(&row.content, Content::Template { name, language, body }
+            if *name == wanted.template.name
+                && *language == wanted.template.language
+                && *body == wanted.template.body);
+        if !same {
+            return Err(Code::KeyReused.into());
+        }
+        return Ok((row.message, json!({ "message": row.message })));
     }
     let visitor = recipient(peers, &wanted).await?;
     let channel = peers.channel(wanted.channel).ok_or(Code::NotFound)?;
@@ -82,7 +123,7 @@ async fn engage(peers: &Peers, wanted: Wanted) -> Answer {
         withdraw_at: None,
         in_doubt: false,
     });
-    Ok(json!({ "message": message, "visitor": visitor.id }))
+    Ok((message, json!({ "message": message, "visitor": visitor.id })))
 }
 
 fn allowed(peers: &Peers, wanted: &Wanted) -> Result<(), Refusal> {

@@ -137,6 +137,11 @@ impl Engine {
         self.doors.get(&service).ok_or(Unavailable::NoService)
     }
 
+    #[cfg(test)]
+    pub(crate) fn service_of(&self, service: ServiceId) -> Addr<Service> {
+        self.doors[&service].service.clone()
+    }
+
     pub fn services(&self) -> impl Iterator<Item = ServiceId> {
         self.doors.keys().copied()
     }
@@ -194,8 +199,8 @@ impl Engine {
         let door = self.door(service).map_err(|_| unavailable())?;
         let credit = Arc::clone(&door.credits).try_acquire_owned().map_err(|_| unavailable())?;
         let (answer, hears) = oneshot::channel();
-        let to = service::AnswerTo::Caller(answer);
-        door.service.do_send(service::Order { staff, command, to, credit: Some(credit) });
+        let to = service::AnswerTo::Caller { to: answer, credit: Some(credit) };
+        door.service.do_send(service::Order { staff, command, to });
         hears.await.unwrap_or_else(|_| Err(unavailable()))
     }
 
@@ -209,16 +214,14 @@ impl Engine {
         command: Command,
     ) {
         let Ok(door) = self.door(service) else { return };
-        let to = service::AnswerTo::Connection { connection, id };
-        match Arc::clone(&door.credits).try_acquire_owned() {
-            Ok(credit) => {
-                door.service.do_send(service::Order { staff, command, to, credit: Some(credit) });
-            }
-            Err(_) => door.service.do_send(service::Refuse {
-                staff,
-                to,
-                refusal: Refusal::from(Code::Unavailable),
-            }),
+        let credit = Arc::clone(&door.credits).try_acquire_owned().ok();
+        let taken = credit.is_some();
+        let to = service::AnswerTo::Connection { connection, id, credit };
+        if taken {
+            door.service.do_send(service::Order { staff, command, to });
+        } else {
+            let refusal = Refusal::from(Code::Unavailable);
+            door.service.do_send(service::Refuse { staff, to, refusal });
         }
     }
 

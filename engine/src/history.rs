@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use serde_json::json;
+use usher_domain::access::{RoomFacts, Sight, Standing, Viewer, sight};
 use usher_domain::floor::event::FloorEvent;
 use usher_domain::ids::{EnquiryId, StaffId};
 use usher_domain::record::Event as Recorded;
 use usher_domain::settings::Settings;
+use usher_domain::time::Timestamp;
 use usher_protocol::command::PageLimit;
 use usher_protocol::event::Event as Telling;
 use usher_protocol::event::{
@@ -18,7 +20,7 @@ use usher_store::{Cursor, EventRow, MessageRow, RoomEntry};
 
 use crate::handle::Answer;
 use crate::peers::Peers;
-use crate::router::Pass;
+use crate::router::{Pass, Serves};
 use crate::service::AnswerTo;
 
 /// Which part of which room.
@@ -28,6 +30,9 @@ pub(crate) struct Page {
     pub(crate) before: Option<u64>,
     pub(crate) limit: PageLimit,
 }
+
+/// Entries of a room looked through for its former owners.
+const FORMER_LOOK_MAX: usize = 1_000;
 
 /// Most bytes of a page; the frame around it is small.
 const PAGE_BYTES_MAX: usize = 48 * 1024;
@@ -42,7 +47,8 @@ pub(crate) fn answer(peers: &Peers, staff: StaffId, page: Page, to: AnswerTo) {
 }
 
 async fn read(peers: &Peers, staff: StaffId, page: Page) -> Answer {
-    if !may_see(peers, staff, page.enquiry).await {
+    let sight = sight_of(peers, staff, page.enquiry).await;
+    if matches!(sight, Sight::Nothing | Sight::Head) {
         return Err(Code::NotFound.into());
     }
     let seq = peers.ledger.last();
@@ -63,14 +69,25 @@ async fn read(peers: &Peers, staff: StaffId, page: Page) -> Answer {
     // Pages are read in stored order and shown newest first.
     rows.reverse();
     rows.truncate(limit);
+    rows.retain(|row| {
+        sight.shows(match row {
+            RoomEntry::Message(row) => row.at,
+            RoomEntry::Event(row) => row.at,
+        })
+    });
     let settings = Arc::clone(&peers.settings);
     let entries: Vec<Entry> =
         rows.into_iter().filter_map(|row| entry(&settings, page.enquiry, row)).collect();
     Ok(json!(History::fitting(entries, more, PAGE_BYTES_MAX)))
 }
 
-/// Live: the enquiry itself decides. Closed: whoever serves the visitor, its owner, supervisors.
 pub(crate) async fn may_see(peers: &Peers, staff: StaffId, enquiry: EnquiryId) -> bool {
+    !matches!(sight_of(peers, staff, enquiry).await, Sight::Nothing | Sight::Head)
+}
+
+/// Live: the enquiry itself decides. Closed: whoever serves the visitor, its owner, who was in the
+/// room, supervisors.
+pub(crate) async fn sight_of(peers: &Peers, staff: StaffId, enquiry: EnquiryId) -> Sight {
     let (told, hears) = tokio::sync::oneshot::channel();
     let what = crate::enquiry::Told::MaySee { staff, answer: told };
     peers.router.do_send(Pass { enquiry, what });
@@ -78,8 +95,62 @@ pub(crate) async fn may_see(peers: &Peers, staff: StaffId, enquiry: EnquiryId) -
         return seen;
     }
     let row = peers.reader.enquiry(peers.id, enquiry).ok().flatten();
-    let Some((row, person)) = row.zip(peers.settings.staff.get(&staff)) else { return false };
-    row.owner == Some(staff) || person.role >= usher_domain::settings::Role::Supervisor
+    let Some((row, person)) = row.zip(peers.settings.staff.get(&staff)) else {
+        return Sight::Nothing;
+    };
+    let serves = Serves { staff, visitor: row.visitor };
+    let serving = peers.router.send(serves).await.unwrap_or(false);
+    let former = former(peers, enquiry);
+    // Of a closed one only the owner's groups are known.
+    let groups: Vec<_> = peers
+        .settings
+        .groups
+        .values()
+        .filter(|group| row.owner.is_some_and(|owner| group.members.contains(&owner)))
+        .map(|group| group.id)
+        .collect();
+    let viewer = Viewer {
+        staff: Some(staff),
+        role: person.role,
+        supervises: &person.supervises,
+        member_of: &[],
+        channels: None,
+    };
+    let facts = RoomFacts {
+        channel: row.channel,
+        standing: Standing::Closed,
+        owner: row.owner,
+        joined: &[],
+        offered_to: &[],
+        offered_before: &[],
+        groups: &groups,
+        transferred_by: None,
+        former: &former,
+        serving_visitor: if serving { std::slice::from_ref(&staff) } else { &[] },
+    };
+    sight(&viewer, &facts)
+}
+
+/// Who owned the enquiry before, or has left its room, and until when.
+pub(crate) fn former(peers: &Peers, enquiry: EnquiryId) -> Vec<(StaffId, Timestamp)> {
+    let members = peers.reader.room_members(peers.id, enquiry).unwrap_or_default();
+    let mut former: Vec<_> = members
+        .iter()
+        .filter(|member| !member.monitor)
+        .filter_map(|member| Some((member.staff, member.left_at?)))
+        .collect();
+    let room = peers.reader.room(peers.id, enquiry, Cursor::Latest, FORMER_LOOK_MAX);
+    for entry in room.unwrap_or_default() {
+        let RoomEntry::Event(row) = entry else { continue };
+        let left = match row.event {
+            Recorded::Floor(FloorEvent::PickedUp { from, .. }) => from,
+            Recorded::Floor(FloorEvent::TransferOffered { by, blind: true, .. }) => Some(by),
+            Recorded::Floor(FloorEvent::OwnerGone { owner, suspended: true, .. }) => Some(owner),
+            _ => None,
+        };
+        former.extend(left.map(|staff| (staff, row.at)));
+    }
+    former
 }
 
 fn entry(settings: &Settings, enquiry: EnquiryId, row: RoomEntry) -> Option<Entry> {

@@ -86,6 +86,15 @@ pub enum InboundBody {
 }
 
 impl InboundBody {
+    /// By what this update is known again when it is delivered once more.
+    pub(crate) fn mark(&self) -> String {
+        match (self.sender_and_id(), self) {
+            (Some((_, provider_id)), _) => provider_id.to_owned(),
+            (None, Self::Receipt(receipt)) => receipt.mark(),
+            (None, other) => format!("{other:?}"),
+        }
+    }
+
     /// Whose it is and its id, for what comes from a person and must not be taken twice.
     pub(crate) fn sender_and_id(&self) -> Option<(&Sender, &str)> {
         match self {
@@ -130,6 +139,12 @@ pub struct InboundReceipt {
     pub title: Option<String>,
     /// What our callback data says the receipt is about.
     pub about: Option<About>,
+}
+
+impl InboundReceipt {
+    pub(crate) fn mark(&self) -> String {
+        format!("{} {:?}", self.provider_id, self.delivery)
+    }
 }
 
 /// Our own words in `biz_opaque_callback_data`: the message, and the enquiry it was said in.

@@ -16,9 +16,9 @@ use usher_domain::record::Record;
 use usher_store::{Commit, CommitFailed, Entry, Journal, encode};
 
 use crate::handle::{Answer, ConnectionId};
-use crate::outgoing::ProviderCall;
-use crate::service::{Broken, Service};
-use crate::staff::{AnswerIs, Greet, Mark, Push, Staff, StaffAddrs};
+use crate::outgoing::{ProviderCall, SendOutcome};
+use crate::service::{Broken, Outcome, Service};
+use crate::staff::{AnswerIs, Greet, Mark, Push, Staff, StaffAddrs, State};
 
 /// Something that leaves the service, and only after what it rests on is durable.
 #[derive(Debug)]
@@ -28,16 +28,23 @@ pub(crate) enum Release {
         to: Vec<StaffId>,
         tail: Arc<str>,
     },
+    /// A statement of how things are for one person's screens.
+    State {
+        to: StaffId,
+        state: State,
+    },
     /// The answer to a command.
     Answer {
         to: oneshot::Sender<Answer>,
         answer: Answer,
+        credit: Credit,
     },
     Provider(ProviderCall),
     /// The answer to a command that came by a connection.
     AnswerBy {
         staff: Addr<Staff>,
         answer: AnswerIs,
+        credit: Credit,
     },
     /// From here on a person who connects is told of everything.
     Mark {
@@ -59,6 +66,9 @@ pub(crate) enum Release {
     /// One update of a webhook is safe.
     Ack(Arc<Ack>),
 }
+
+/// What the door lent for a command: given back when its answer is released.
+pub(crate) type Credit = Option<OwnedSemaphorePermit>;
 
 /// Tells the door when all updates of a webhook are durable; dropped before that, it tells failure.
 #[derive(Debug)]
@@ -100,6 +110,8 @@ pub(crate) struct Ledger(Rc<Inner>);
 
 struct Inner {
     service: ServiceId,
+    /// Which building of the service this is.
+    build: u64,
     journal: Journal,
     provider: mpsc::Sender<ProviderCall>,
     staff: RefCell<StaffAddrs>,
@@ -124,13 +136,14 @@ impl fmt::Debug for Ledger {
 impl Ledger {
     /// `last`: the service's last durable sequence.
     pub(crate) fn new(
-        service: ServiceId,
+        (service, build): (ServiceId, u64),
         journal: Journal,
         provider: mpsc::Sender<ProviderCall>,
         last: u64,
     ) -> Self {
         Self(Rc::new(Inner {
             service,
+            build,
             journal,
             provider,
             staff: RefCell::default(),
@@ -172,15 +185,15 @@ impl Ledger {
         loop {
             let taken = std::mem::take(&mut *self.0.gathering.borrow_mut());
             if taken.records.is_empty() {
-                self.perform(taken.releases);
+                self.perform(taken.releases, &service);
                 self.0.wake.notified().await;
                 continue;
             }
             match self.commit(taken.records).await {
-                Ok(()) => self.perform(taken.releases),
+                Ok(()) => self.perform(taken.releases, &service),
                 Err(failed) => {
                     tracing::error!(error = %failed, "a commit failed; the service is rebuilt");
-                    service.do_send(Broken { actor: "journal" });
+                    service.do_send(Broken { actor: "journal", build: self.0.build });
                     return;
                 }
             }
@@ -200,7 +213,7 @@ impl Ledger {
         hears.await.unwrap_or(Err(CommitFailed::Closed))
     }
 
-    fn perform(&self, releases: Vec<Release>) {
+    fn perform(&self, releases: Vec<Release>, service: &Addr<Service>) {
         for release in releases {
             match release {
                 Release::Feed { to, tail } => {
@@ -209,12 +222,21 @@ impl Ledger {
                         addr.do_send(Push(Arc::clone(&tail)));
                     }
                 }
-                Release::Answer { to, answer } => {
+                Release::State { to, state } => {
+                    if let Some(addr) = self.0.staff.borrow().get(&to) {
+                        addr.do_send(state);
+                    }
+                }
+                Release::Answer { to, answer, credit } => {
                     // The connection may be gone; the command was carried out all the same.
                     to.send(answer).ok();
+                    drop(credit);
                 }
-                Release::Provider(call) => self.call(call),
-                Release::AnswerBy { staff, answer } => staff.do_send(answer),
+                Release::Provider(call) => self.call(call, service),
+                Release::AnswerBy { staff, answer, credit } => {
+                    staff.do_send(answer);
+                    drop(credit);
+                }
                 Release::Mark { staff, connection } => staff.do_send(Mark(connection)),
                 Release::Greet { staff, greet } => staff.do_send(*greet),
                 Release::Durable { to, seq } => {
@@ -227,11 +249,27 @@ impl Ledger {
         }
     }
 
-    fn call(&self, call: ProviderCall) {
-        if let Err(refused) = self.0.provider.try_send(call) {
-            metrics::counter!(crate::metrics::MAILBOX_FULL, "actor" => "provider").increment(1);
-            let call = refused.into_inner();
-            tracing::warn!(kind = call.kind(), "the provider's door is full");
+    fn call(&self, call: ProviderCall, service: &Addr<Service>) {
+        let Err(refused) = self.0.provider.try_send(call) else { return };
+        metrics::counter!(crate::metrics::MAILBOX_FULL, "actor" => "provider").increment(1);
+        match refused.into_inner() {
+            // It certainly never left: the outbox tries again.
+            ProviderCall::Send(outgoing) => service.do_send(Outcome {
+                channel: outgoing.channel,
+                message: outgoing.message,
+                became: SendOutcome::NotSent,
+            }),
+            // Nobody asks for the file again: it waits for the door.
+            call @ ProviderCall::Fetch { .. } => {
+                let provider = self.0.provider.clone();
+                actix::spawn(async move {
+                    // The door is gone: so is the program.
+                    provider.send(call).await.ok();
+                });
+            }
+            call @ ProviderCall::Read { .. } => {
+                tracing::warn!(kind = call.kind(), "the provider's door is full");
+            }
         }
     }
 }

@@ -5,10 +5,13 @@
 //! process leaves by the ledger, after what it rests on is durable.
 
 mod channel;
+mod clip;
 mod clock;
 mod directory;
 mod engage;
 mod enquiry;
+#[cfg(test)]
+mod faults;
 mod handle;
 mod history;
 mod inbound;

@@ -25,6 +25,7 @@ pub const MAILBOX_FULL: &str = "usher_mailbox_full_total";
 pub const RESTARTS: &str = "usher_actor_restarts_total";
 pub const VIOLATIONS: &str = "usher_invariant_violations_total";
 pub const DUPLICATES: &str = "usher_duplicates_total";
+pub const WALL_STEPS: &str = "usher_wall_clock_steps_total";
 pub const QUARANTINED: &str = "usher_quarantined_total";
 pub const FEED_RESUMES: &str = "usher_feed_resumes_total";
 pub const EVICTED: &str = "usher_sessions_evicted_total";
@@ -63,6 +64,7 @@ pub fn describe() {
     describe_counter!(RESTARTS, "Services rebuilt from what is durable, by the actor that broke.");
     describe_counter!(VIOLATIONS, "Invariants found broken, by id.");
     describe_counter!(DUPLICATES, "Provider messages seen before and not taken twice.");
+    describe_counter!(WALL_STEPS, "Steps of the wall clock by more than two seconds.");
     describe_counter!(QUARANTINED, "Updates kept aside because nothing could be done with them.");
     describe_counter!(FEED_RESUMES, "Sessions that came back, by outcome.");
     describe_counter!(EVICTED, "Connections let go because they read too slowly or were dead.");

@@ -17,7 +17,8 @@ use crate::channel::Channel;
 use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::enquiry::Enquiry;
-use crate::ledger::Ledger;
+use crate::inbound::InboundBody;
+use crate::ledger::{Ledger, Release};
 use crate::router::Router;
 use crate::service::{Broken, Service};
 use crate::staff::{Staff, StaffAddrs, State};
@@ -42,6 +43,15 @@ macro_rules! ends {
                 actix::ActorContext::stop(ctx);
             }
         }
+
+        #[cfg(test)]
+        impl actix::Handler<crate::faults::Crash> for $actor {
+            type Result = ();
+
+            fn handle(&mut self, _: crate::faults::Crash, _: &mut actix::Context<Self>) {
+                panic!("broken on purpose");
+            }
+        }
     )*};
 }
 
@@ -51,6 +61,8 @@ ends!(Directory, Router, Timer, Channel, Staff, Enquiry);
 #[derive(Clone, Debug)]
 pub(crate) struct Peers {
     pub(crate) id: ServiceId,
+    /// Which building of the service this is; what older ones say is not listened to.
+    pub(crate) build: u64,
     pub(crate) clock: Clock,
     pub(crate) settings: Arc<Settings>,
     pub(crate) ledger: Ledger,
@@ -64,6 +76,16 @@ pub(crate) struct Peers {
     pub(crate) staff: StaffAddrs,
     /// Whether anybody at all is Active, as the router last saw it.
     pub(crate) staffed: Rc<Cell<bool>>,
+    /// What people are writing first, or have: by their keys.
+    pub(crate) starting: Rc<RefCell<BTreeMap<(StaffId, String), Option<MessageId>>>>,
+    /// Who has a connection open: how things are is told to nobody else.
+    pub(crate) connected: Rc<RefCell<BTreeSet<StaffId>>>,
+    /// Decided to be closed by the router, and not yet told so: nothing more is said in them.
+    pub(crate) closing: Rc<RefCell<BTreeSet<EnquiryId>>>,
+    /// The update that is being taken now, to know it again should it break whoever takes it.
+    pub(crate) in_hand: InHand,
+    /// Enquiries picked up in time, and all that count, since the start.
+    pub(crate) in_time: Rc<Cell<(u64, u64)>>,
     /// Rooms that people were added to or joined, as the enquiries say.
     pub(crate) joined: Rc<RefCell<BTreeMap<StaffId, BTreeSet<EnquiryId>>>>,
 }
@@ -97,11 +119,14 @@ impl Peers {
         self.timer.do_send(Arm { waiter, at });
     }
 
-    /// Tells a person how something is; the latest holds.
+    pub(crate) fn is_connected(&self, staff: StaffId) -> bool {
+        self.connected.borrow().contains(&staff)
+    }
+
+    /// Tells a person how something is, once that is durable; the latest holds.
     pub(crate) fn state(&self, staff: StaffId, now: &Now) {
-        if let Some(addr) = self.staff(staff) {
-            addr.do_send(State { key: now.key(), frame: now.encode() });
-        }
+        let state = State { key: now.key(), frame: now.encode() };
+        self.ledger.release(Release::State { to: staff, state });
     }
 
     /// Ends every actor; the channels end their enquiries.
@@ -117,8 +142,55 @@ impl Peers {
         }
     }
 
+    /// Something that cannot go on without what it asked for: the service is rebuilt.
+    pub(crate) fn broken(&self, actor: &'static str) {
+        self.service.do_send(Broken { actor, build: self.build });
+    }
+
+    /// One more enquiry was picked up, in time or not, or missed.
+    #[expect(clippy::cast_precision_loss, reason = "a metric")]
+    pub(crate) fn service_level(&self, in_time: bool) {
+        let (good, all) = self.in_time.get();
+        let (good, all) = (good + u64::from(in_time), all + 1);
+        self.in_time.set((good, all));
+        metrics::gauge!(crate::metrics::SERVICE_LEVEL).set(good as f64 / all as f64);
+    }
+
     pub(crate) fn guard(&self, actor: &'static str) -> Guard {
-        Guard { actor, service: self.service.clone() }
+        Guard { actor, build: self.build, service: self.service.clone() }
+    }
+}
+
+/// Which update is being taken; outlives the actors, so that one that breaks them is known again.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct InHand(Rc<RefCell<Option<String>>>);
+
+impl InHand {
+    /// Takes it in hand; it is put down when the returned value is dropped, but not by a panic.
+    pub(crate) fn take(&self, update: &InboundBody) -> Taken {
+        self.take_mark(update.mark())
+    }
+
+    pub(crate) fn take_mark(&self, mark: String) -> Taken {
+        *self.0.borrow_mut() = Some(mark);
+        Taken(self.clone())
+    }
+
+    /// What was in hand when an actor broke.
+    pub(crate) fn left_behind(&self) -> Option<String> {
+        self.0.borrow_mut().take()
+    }
+}
+
+/// Puts the update down again.
+#[derive(Debug)]
+pub(crate) struct Taken(InHand);
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.0.0.borrow_mut().take();
+        }
     }
 }
 
@@ -126,13 +198,14 @@ impl Peers {
 #[derive(Debug)]
 pub(crate) struct Guard {
     actor: &'static str,
+    build: u64,
     service: Addr<Service>,
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.service.do_send(Broken { actor: self.actor });
+            self.service.do_send(Broken { actor: self.actor, build: self.build });
         }
     }
 }

@@ -1,11 +1,12 @@
 //! Builds a service's actors from what is durable; closed history is never looked at.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use actix::prelude::*;
-use usher_domain::attendance::{Attendance, AttendanceKept, Times};
+use usher_domain::attendance::{Attendance, AttendanceKept, Reachability, Times};
 use usher_domain::enquiry::EnquiryKept;
 use usher_domain::floor::Floor;
 use usher_domain::floor::place::Place;
@@ -14,16 +15,16 @@ use usher_domain::outbox::Priority;
 use usher_domain::record::{After, Event, MessageQueued, Record};
 use usher_domain::visitor::Visitor;
 use usher_protocol::event::preview;
-use usher_store::{ArchiveReader, SeenIds, StoreError, Unsent};
+use usher_store::{ArchiveReader, LiveMembers, LiveRoom, SeenIds, StoreError, Unsent};
 
 use crate::channel::{Channel, Restored, ToSend};
 use crate::clock::Clock;
 use crate::directory::Directory;
-use crate::enquiry::{Enquiry, Kept, Opened, outgoing};
+use crate::enquiry::{Enquiry, Kept, Opened, Told, outgoing};
 use crate::ledger::Ledger;
-use crate::peers::Peers;
-use crate::router::Router;
-use crate::service::{Service, Start};
+use crate::peers::{InHand, Peers};
+use crate::router::{Present, Router};
+use crate::service::{Service, Start, StartError};
 use crate::staff::Staff;
 use crate::timer::Timer;
 
@@ -58,9 +59,9 @@ impl Contexts {
 
 pub(crate) fn build(
     start: &Start,
-    clock: Clock,
+    (clock, build, in_hand): (Clock, u64, InHand),
     service: &Addr<Service>,
-) -> Result<Peers, StoreError> {
+) -> Result<Peers, StartError> {
     let reader = Rc::new(start.archive.reader()?);
     let id = start.settings.service;
     let last = reader.position(id)?.seq;
@@ -69,9 +70,10 @@ pub(crate) fn build(
     let seen = SeenIds::load(start.dir.as_ref(), id, clock.now(), &reader)?;
     let contexts = Contexts::new(start);
     let addresses = contexts.staff.iter().map(|(id, context)| (*id, context.address())).collect();
-    let ledger = Ledger::new(id, start.journal.clone(), start.provider.clone(), last);
+    let ledger = Ledger::new((id, build), start.journal.clone(), start.provider.clone(), last);
     let peers = Peers {
         id,
+        build,
         clock,
         settings: Arc::clone(&start.settings),
         ledger,
@@ -86,12 +88,30 @@ pub(crate) fn build(
         ),
         staff: Rc::new(addresses),
         staffed: Rc::default(),
+        in_time: Rc::default(),
+        starting: Rc::default(),
+        connected: Rc::default(),
+        closing: Rc::default(),
+        in_hand,
         joined: Rc::default(),
     };
     peers.ledger.wire(Rc::clone(&peers.staff));
-    note_settings(&peers)?;
-    run(&peers, contexts, live, floor, seen)?;
-    Ok(peers)
+    // A record that panics in replay stops this service, and no other.
+    let started = catch_unwind(AssertUnwindSafe(|| {
+        note_settings(&peers)?;
+        run(&peers, contexts, live, floor, seen)
+    }));
+    match started {
+        Ok(Ok(())) => Ok(peers),
+        Ok(Err(error)) => {
+            peers.end();
+            Err(error.into())
+        }
+        Err(_) => {
+            peers.end();
+            Err(StartError::Panicked)
+        }
+    }
 }
 
 fn load(reader: &ArchiveReader, start: &Start, floor: &mut Floor) -> Result<Live, StoreError> {
@@ -140,22 +160,36 @@ fn run(
 ) -> Result<(), StoreError> {
     let mut restored: BTreeMap<ChannelId, Vec<Restored>> = BTreeMap::new();
     let mut pinned: Vec<Visitor> = Vec::new();
-    for (enquiry, place) in live.places {
-        let Some(kept) = live.kept.remove(&enquiry) else { continue };
-        let Some(visitor) = peers.reader.visitor(peers.id, place.visitor)? else { continue };
-        pinned.push(visitor.clone());
-        let (channel, owner, opened_at) = (place.channel, place.stage.owner(), place.opened_at);
-        let kept = remembered(peers, enquiry, place, kept)?;
-        let opened = Opened { enquiry, channel, visitor: Box::new(visitor) };
-        let visitor = opened.visitor.id;
+    let mut rooms = Rooms::read(peers)?;
+    let mut places: BTreeMap<EnquiryId, Box<Place>> = live.places.into_iter().collect();
+    for room in std::mem::take(&mut rooms.rooms) {
+        let Some(clock) = live.kept.remove(&room.enquiry) else { continue };
+        let enquiry = room.enquiry;
+        let place = places.remove(&enquiry);
+        let channel = place.as_ref().map_or(room.channel, |place| place.channel);
+        pinned.push(room.visitor.clone());
+        let (owner, opened_at) = (place.as_ref().and_then(|on| on.stage.owner()), clock.opened_at);
+        let unrouted = place.is_none();
+        let kept = Kept {
+            place,
+            clock,
+            first_message: room.first_message.as_ref().and_then(preview),
+            members: rooms.members.remove(&enquiry).unwrap_or_default(),
+            labels: rooms.labels.remove(&enquiry).unwrap_or_default(),
+        };
+        let visitor = room.visitor.id;
+        let opened = Opened { enquiry, channel, visitor: Box::new(room.visitor) };
         let actor = Enquiry::restore(peers.clone(), opened, kept).start();
-        restored.entry(channel).or_default().push(Restored {
-            enquiry,
-            visitor,
-            owner,
-            opened_at,
-            actor,
-        });
+        // The floor's word came after the enquiry's last one, or its word never reached the floor.
+        match room.closed {
+            Some(event) => actor.do_send(Told::Floor { event, place: None }),
+            None if unrouted => {
+                actor.do_send(Told::Route { provider_at: room.first_at.unwrap_or(opened_at) })
+            }
+            None => {}
+        }
+        let restoring = Restored { enquiry, visitor, owner, opened_at, actor };
+        restored.entry(channel).or_default().push(restoring);
     }
     contexts.timer.run(Timer::new(peers.clone()));
     contexts.directory.run(Directory::new(peers.clone(), seen, pinned));
@@ -165,46 +199,43 @@ fn run(
     }
     let times =
         Times { idle_after: peers.settings.idle_after, grace: peers.settings.presence_grace };
+    let mut present = Vec::new();
     for (id, context) in contexts.staff {
         let attendance = match live.attendance.remove(&id) {
             Some(kept) => Attendance::restore(peers.now(), times, kept),
             None => Attendance::new(times),
         };
+        present.push(Present {
+            staff: id,
+            presence: attendance.presence(),
+            reloading: matches!(attendance.reachability(), Reachability::Reloading { .. }),
+        });
         // Wall time at the build, in milliseconds: never the same twice for one person.
         let epoch = peers.now().millis();
         context.run(Staff::new(peers.clone(), id, attendance, epoch));
     }
-    contexts.router.run(Router::new(peers.clone(), floor));
+    contexts.router.run(Router::new(peers.clone(), floor, present));
     resend(peers)
 }
 
-fn remembered(
-    peers: &Peers,
-    enquiry: EnquiryId,
-    place: Box<Place>,
-    kept: EnquiryKept,
-) -> Result<Kept, StoreError> {
-    let row = peers.reader.enquiry(peers.id, enquiry)?;
-    let first = match row.as_ref().and_then(|row| row.first_message) {
-        Some(message) => peers.reader.message(peers.id, message)?,
-        None => None,
-    };
-    let mut members = BTreeMap::new();
-    for member in peers.reader.room_members(peers.id, enquiry)? {
-        if member.left_at.is_none() {
-            members.insert(member.staff, member.monitor);
+/// What live enquiries go on with besides their states, read in a few sweeps for all of them.
+struct Rooms {
+    rooms: Vec<LiveRoom>,
+    members: LiveMembers,
+    labels: BTreeMap<EnquiryId, BTreeSet<String>>,
+}
+
+impl Rooms {
+    fn read(peers: &Peers) -> Result<Self, StoreError> {
+        let mut rooms = Vec::new();
+        peers.reader.live_rooms(peers.id, |room| rooms.push(room))?;
+        let mut labels: BTreeMap<EnquiryId, BTreeSet<String>> = BTreeMap::new();
+        for (enquiry, label) in peers.reader.live_labels(peers.id)? {
+            labels.entry(enquiry).or_default().insert(label);
         }
+        let members = peers.reader.live_members(peers.id)?;
+        Ok(Self { rooms, members, labels })
     }
-    let labels: BTreeSet<String> =
-        row.map(|row| row.labels.into_iter().collect()).unwrap_or_default();
-    Ok(Kept {
-        place,
-        clock: kept,
-        first_message: first.as_ref().and_then(|row| preview(&row.content)),
-        members,
-        labels,
-        last_inbound: first.and_then(|row| row.provider_id),
-    })
 }
 
 /// What was in the outbox goes back into it; what was under way is in doubt.

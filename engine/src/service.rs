@@ -1,7 +1,9 @@
 //! One service: its actors' addresses, and the one way back when something breaks — rebuilding
 //! everything from what is durable.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::dev::ContextFutureSpawner;
 use actix::prelude::*;
@@ -10,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use usher_domain::ids::{ChannelId, EnquiryId, MessageId, ServiceId, SessionId, StaffId};
 use usher_domain::record::{Event, Record};
 use usher_domain::settings::Settings;
+use usher_domain::time::Timestamp;
 use usher_protocol::command::Command;
 use usher_protocol::feed::Pulled;
 use usher_protocol::refusal::{Code, Refusal};
@@ -20,9 +23,9 @@ use crate::clock::Clock;
 use crate::directory::{Arrived, Projected};
 use crate::handle::{Answer, Attach, ConnectionId, Explain, Explained};
 use crate::inbound::Inbound;
-use crate::ledger::{Ack, Release};
+use crate::ledger::{Ack, Credit, Release};
 use crate::outgoing::{ProviderCall, SendOutcome};
-use crate::peers::Peers;
+use crate::peers::{InHand, Peers};
 use crate::recovery;
 use crate::router::ExplainThis;
 use crate::staff::{
@@ -36,6 +39,43 @@ pub enum StartError {
     Store(#[from] StoreError),
     #[error("a thread for the service could not be started")]
     Thread,
+    #[error("what was kept breaks the actors that go on from it")]
+    Panicked,
+}
+
+/// Between two tries to build.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A wall clock that steps by more than this is spoken of.
+const STEP_MAX: Duration = Duration::from_secs(2);
+
+/// Updates that broke an actor; an update that has done so twice is kept aside.
+#[derive(Debug, Default)]
+struct Poison {
+    broke: VecDeque<(String, u8)>,
+}
+
+impl Poison {
+    const REMEMBERED_MAX: usize = 1_000;
+    const TIMES_MAX: u8 = 2;
+
+    fn broke(&mut self, mark: String) {
+        match self.broke.iter_mut().find(|(known, _)| *known == mark) {
+            Some((_, times)) => *times = times.saturating_add(1),
+            None => self.broke.push_back((mark, 1)),
+        }
+        if self.broke.len() > Self::REMEMBERED_MAX {
+            self.broke.pop_front();
+        }
+    }
+
+    fn holds(&self, update: &Inbound) -> bool {
+        if self.broke.is_empty() {
+            return false;
+        }
+        let mark = update.body.mark();
+        self.broke.iter().any(|(known, times)| *times >= Self::TIMES_MAX && *known == mark)
+    }
 }
 
 /// What a service is made from.
@@ -51,36 +91,28 @@ pub(crate) struct Start {
 /// Where the answer to a command goes.
 #[derive(Debug)]
 pub(crate) enum AnswerTo {
-    Connection { connection: ConnectionId, id: u64 },
-    Caller(oneshot::Sender<Answer>),
+    Connection { connection: ConnectionId, id: u64, credit: Credit },
+    Caller { to: oneshot::Sender<Answer>, credit: Credit },
 }
 
 impl AnswerTo {
     /// To be released once what the answer says is durable.
     pub(crate) fn release(self, peers: &Peers, staff: StaffId, answer: Answer) -> Release {
         match (self, peers.staff(staff)) {
-            (Self::Caller(to), _) => Release::Answer { to, answer },
-            (Self::Connection { connection, id }, Some(addr)) => Release::AnswerBy {
+            (Self::Caller { to, credit }, _) => Release::Answer { to, answer, credit },
+            (Self::Connection { connection, id, credit }, Some(addr)) => Release::AnswerBy {
                 staff: addr.clone(),
                 answer: AnswerIs { connection, id, answer },
+                credit,
             },
             (Self::Connection { .. }, None) => Release::Nothing,
         }
     }
 
-    /// Now: nothing has changed that would have to be durable first.
+    /// With nothing of its own to write down; a refusal too rests on what others have done, so it
+    /// waits until that is durable.
     pub(crate) fn answer(self, peers: &Peers, staff: StaffId, answer: Answer) {
-        match self {
-            Self::Caller(to) => {
-                // Whoever asked may have gone.
-                to.send(answer).ok();
-            }
-            Self::Connection { connection, id } => {
-                if let Some(addr) = peers.staff(staff) {
-                    addr.do_send(AnswerIs { connection, id, answer });
-                }
-            }
-        }
+        peers.ledger.release(self.release(peers, staff, answer));
     }
 }
 
@@ -99,7 +131,7 @@ messages! {
     Outcome { channel: ChannelId, message: MessageId, became: SendOutcome }
     ResumeChannel { channel: ChannelId }
     /// A command of a person's.
-    Order { staff: StaffId, command: Command, to: AnswerTo, credit: Option<OwnedSemaphorePermit> }
+    Order { staff: StaffId, command: Command, to: AnswerTo }
     /// A command that the door could not take.
     Refuse { staff: StaffId, to: AnswerTo, refusal: Refusal }
     AttachTo { attach: Attach, done: oneshot::Sender<()> }
@@ -112,7 +144,7 @@ messages! {
     ExplainIt { wanted: Explain, answer: oneshot::Sender<Explained> }
     MaySee { staff: StaffId, enquiry: EnquiryId, answer: oneshot::Sender<bool> }
     /// Something has broken: the service is rebuilt.
-    Broken { actor: &'static str }
+    Broken { actor: &'static str, build: u64 }
 }
 
 #[derive(Debug, Message)]
@@ -134,6 +166,14 @@ pub(crate) struct Service {
     /// `None` while it is rebuilt.
     peers: Option<Peers>,
     clock: Clock,
+    /// How often the service was built.
+    build: u64,
+    built_at: Timestamp,
+    in_hand: InHand,
+    /// Updates that have broken an actor, and how often.
+    poison: Poison,
+    /// How far the wall clock was off when that was last said.
+    wall_off: Duration,
     /// Tells what runs beside the actors (the ledger, the watch on the archive) to end.
     running: Vec<SpawnHandle>,
 }
@@ -143,7 +183,18 @@ pub(crate) fn start_here(start: Start) -> Result<Addr<Service>, StartError> {
     let clock = Clock::system();
     // What was kept is read once before anything is promised, so that a broken store is an error.
     start.archive.reader()?.position(start.settings.service)?;
-    Ok(Service { start, peers: None, clock, running: Vec::new() }.start())
+    let service = Service {
+        start,
+        peers: None,
+        clock,
+        build: 0,
+        built_at: Timestamp::default(),
+        in_hand: InHand::default(),
+        poison: Poison::default(),
+        wall_off: Duration::ZERO,
+        running: Vec::new(),
+    };
+    Ok(service.start())
 }
 
 /// Starts a service on a thread of its own.
@@ -160,12 +211,20 @@ pub(crate) async fn start_on(arbiter: &Arbiter, start: Start) -> Result<Addr<Ser
 }
 
 impl Service {
+    #[cfg(test)]
+    pub(crate) fn peers(&self) -> Option<&Peers> {
+        self.peers.as_ref()
+    }
+
     fn id(&self) -> ServiceId {
         self.start.settings.service
     }
 
     fn build(&mut self, ctx: &mut Context<Self>) {
-        match recovery::build(&self.start, self.clock, &ctx.address()) {
+        self.build += 1;
+        self.built_at = self.clock.now();
+        let (with, service) = ((self.clock, self.build, self.in_hand.clone()), ctx.address());
+        match recovery::build(&self.start, with, &service) {
             Ok(peers) => {
                 let ledger = peers.ledger.clone().run(ctx.address());
                 self.running.push(ctx.spawn(ledger.into_actor(self)));
@@ -175,7 +234,7 @@ impl Service {
             }
             Err(error) => {
                 tracing::error!(%error, service = %self.id(), "the service could not be built; trying again");
-                ctx.run_later(std::time::Duration::from_secs(1), Self::build);
+                ctx.run_later(PAUSE, Self::build);
             }
         }
     }
@@ -198,6 +257,9 @@ impl Service {
     /// Drops all actors, takes the journal up again, and builds anew from what is durable.
     fn rebuild(&mut self, actor: &'static str, ctx: &mut Context<Self>) {
         let Some(peers) = self.peers.take() else { return };
+        if let Some(mark) = self.in_hand.left_behind() {
+            self.poison.broke(mark);
+        }
         tracing::error!(actor, service = %self.id(), "broken; the service is rebuilt from what is durable");
         metrics::counter!(crate::metrics::RESTARTS, "actor" => actor).increment(1);
         for handle in self.running.drain(..) {
@@ -207,7 +269,12 @@ impl Service {
             staff.do_send(LetGo);
         }
         peers.end();
-        self.retry(ctx);
+        // Broken again at once: whatever broke it may be in what is durable.
+        if self.clock.now().since(self.built_at) < PAUSE {
+            ctx.run_later(PAUSE, Self::retry);
+        } else {
+            self.retry(ctx);
+        }
     }
 
     /// Takes the journal up again, waits for the archive, builds; tried until it works.
@@ -235,12 +302,59 @@ impl Service {
                 if level {
                     service.build(ctx);
                 } else {
-                    ctx.run_later(std::time::Duration::from_secs(1), |service, ctx| {
-                        service.retry(ctx);
-                    });
+                    ctx.run_later(PAUSE, Self::retry);
                 }
             })
             .spawn(ctx);
+    }
+}
+
+impl Service {
+    /// A step moves no deadline, but people and records will read odd times.
+    fn watch_wall_clock(&mut self) {
+        let off = self.clock.wall_step();
+        if off.abs_diff(self.wall_off) > STEP_MAX {
+            tracing::warn!(service = %self.id(), ?off, before = ?self.wall_off, "the wall clock has stepped");
+            metrics::counter!(crate::metrics::WALL_STEPS).increment(1);
+            self.wall_off = off;
+        }
+    }
+
+    /// What broke an actor twice is kept aside instead of being tried again.
+    fn without_poison(&self, peers: &Peers, received: Received<'_>) -> Vec<Inbound> {
+        let Received { channel, updates, ack } = received;
+        let (bad, good): (Vec<_>, Vec<_>) =
+            updates.into_iter().partition(|update| self.poison.holds(update));
+        for update in bad {
+            tracing::error!(%channel, mark = update.body.mark(), "an update that broke twice is kept aside");
+            metrics::counter!(crate::metrics::QUARANTINED).increment(1);
+            let raw = update.raw.unwrap_or_else(|| format!("{:?}", update.body));
+            let why = "it broke whoever took it, twice".to_owned();
+            let event = Event::Quarantined { channel, why, raw };
+            let record = Record::new(peers.now(), event);
+            peers.ledger.append(vec![record], vec![Release::Ack(Arc::clone(ack))]);
+        }
+        good
+    }
+}
+
+/// Updates of one webhook, on their way to the directory.
+struct Received<'a> {
+    channel: ChannelId,
+    updates: Vec<Inbound>,
+    ack: &'a Arc<Ack>,
+}
+
+impl Handler<Receive> for Service {
+    type Result = ();
+
+    fn handle(&mut self, message: Receive, _: &mut Context<Self>) {
+        // While the service is rebuilt, what comes is dropped, and the door hears of it.
+        let Some(peers) = &self.peers else { return };
+        let Receive { channel, updates, durable, credit } = message;
+        let ack = Ack::new(updates.len(), durable, credit);
+        let updates = self.without_poison(peers, Received { channel, updates, ack: &ack });
+        peers.directory.do_send(Arrived { channel, updates, ack });
     }
 }
 
@@ -249,6 +363,7 @@ impl Actor for Service {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         self.build(ctx);
+        ctx.run_interval(Duration::from_secs(1), |service, _| service.watch_wall_clock());
     }
 }
 
@@ -267,11 +382,6 @@ macro_rules! pass_on {
 }
 
 pass_on! {
-    Receive => |message, peers| {
-        let Receive { channel, updates, durable, credit } = message;
-        let ack = Ack::new(updates.len(), durable, credit);
-        peers.directory.do_send(Arrived { channel, updates, ack });
-    }
     Outcome => |message, peers| {
         let Outcome { channel, message, became } = message;
         if let Some(channel) = peers.channel(channel) {
@@ -284,13 +394,11 @@ pass_on! {
         }
     }
     Order => |message, peers| {
-        let Order { staff, command, to, credit } = message;
+        let Order { staff, command, to } = message;
         match peers.staff(staff) {
             Some(addr) => addr.do_send(Commanded { command, answer: to }),
             None => to.answer(peers, staff, Err(Code::NotFound.into())),
         }
-        // The credit bounds what waits before the service, not how long a command takes.
-        drop(credit);
     }
     Refuse => |message, peers| {
         message.to.answer(peers, message.staff, Err(message.refusal));
@@ -345,8 +453,11 @@ pass_on! {
 impl Handler<Broken> for Service {
     type Result = ();
 
-    fn handle(&mut self, Broken { actor }: Broken, ctx: &mut Context<Self>) {
-        self.rebuild(actor, ctx);
+    fn handle(&mut self, Broken { actor, build }: Broken, ctx: &mut Context<Self>) {
+        // Actors of an earlier building may still break while they end.
+        if build == self.build {
+            self.rebuild(actor, ctx);
+        }
     }
 }
 

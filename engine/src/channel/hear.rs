@@ -47,8 +47,6 @@ impl Channel {
         let enquiry = new_enquiry();
         let now = self.peers.now();
         let id = visitor.id;
-        let event = Event::EnquiryOpened { enquiry, channel: self.id, visitor: id };
-        self.peers.ledger.append(vec![Record::new(now, event)], Vec::new());
         let opened = Opened { enquiry, channel: self.id, visitor: visitor.clone() };
         let actor = Enquiry::open(self.peers.clone(), opened).start();
         actor.do_send(Told::Visitor { visitor, update, ack });
@@ -89,6 +87,8 @@ impl Channel {
         let event = match update.body {
             InboundBody::Message(message) => {
                 let received = received(channel, visitor, *message, now);
+                metrics::counter!(crate::metrics::MESSAGES, "direction" => "in", "kind" => "message", "outcome" => "beside")
+                    .increment(1);
                 if received.counts.extends_window() {
                     let until = received.provider_at + std::time::Duration::from_hours(24);
                     self.remember(visitor, Change::WindowExtended { channel, until });
@@ -197,11 +197,12 @@ impl Handler<Heard> for Channel {
     fn handle(&mut self, Heard { visitor, update, ack }: Heard, _: &mut Context<Self>) {
         #[expect(clippy::cast_precision_loss, reason = "a metric in seconds")]
         let now = self.peers.now().millis() as f64 / 1_000.0;
-        metrics::gauge!(crate::metrics::LAST_INBOUND, "channel" => self.id.to_string()).set(now);
+        self.gauges.last_inbound.set(now);
         let mut effects = Vec::new();
         // What comes in counts against the number's limit; it is never refused.
         self.outbox.apply(self.peers.now(), outbox::Command::Inbound, &mut effects).ok();
         self.perform(effects, None);
+        let _taken = self.peers.in_hand.take(&update.body);
         self.hear(visitor, update, ack);
     }
 }

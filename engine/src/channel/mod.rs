@@ -20,6 +20,7 @@ use crate::directory::Pin;
 use crate::enquiry::{Enquiry, Told};
 use crate::inbound::{Inbound, InboundReceipt};
 use crate::ledger::Ack;
+use crate::metrics as names;
 use crate::outgoing::{Outgoing, SendOutcome};
 use crate::peers::{Due, End, Guard, Peers};
 use crate::router::Decide;
@@ -126,8 +127,41 @@ pub(crate) struct Channel {
     enquiries: BTreeMap<EnquiryId, Live>,
     outbox: Outbox,
     /// What the outbox holds, by message.
-    unsent: BTreeMap<MessageId, Box<Outgoing>>,
+    unsent: BTreeMap<MessageId, Leaving>,
+    gauges: Gauges,
     delivered: Delivered,
+}
+
+/// What the outbox holds, for whom.
+#[derive(Debug)]
+struct Leaving {
+    outgoing: Box<Outgoing>,
+    visitor: VisitorId,
+    class: outbox::Priority,
+}
+
+/// Found once: every message sets them.
+struct Gauges {
+    up: metrics::Gauge,
+    last_inbound: metrics::Gauge,
+    pending: metrics::Gauge,
+}
+
+impl Gauges {
+    fn of(channel: ChannelId) -> Self {
+        let channel = channel.to_string();
+        Self {
+            up: metrics::gauge!(names::CHANNEL_UP, "channel" => channel.clone()),
+            last_inbound: metrics::gauge!(names::LAST_INBOUND, "channel" => channel.clone()),
+            pending: metrics::gauge!(names::OUTBOUND_PENDING, "channel" => channel),
+        }
+    }
+}
+
+impl std::fmt::Debug for Gauges {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gauges").finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -157,6 +191,7 @@ impl Channel {
             enquiries: BTreeMap::new(),
             outbox: Outbox::new(outbox::Limits::default()),
             unsent: BTreeMap::new(),
+            gauges: Gauges::of(id),
             delivered: Delivered::default(),
             _guard: guard,
             peers,
@@ -194,7 +229,7 @@ impl Actor for Channel {
     type Context = Context<Self>;
 
     fn started(&mut self, _: &mut Context<Self>) {
-        metrics::gauge!(crate::metrics::CHANNEL_UP, "channel" => self.id.to_string()).set(1.0);
+        self.gauges.up.set(1.0);
         self.arm();
     }
 }
@@ -217,6 +252,7 @@ impl Handler<Ended> for Channel {
     type Result = ();
 
     fn handle(&mut self, Ended(enquiry): Ended, _: &mut Context<Self>) {
+        self.peers.closing.borrow_mut().remove(&enquiry);
         let Some(live) = self.enquiries.remove(&enquiry) else { return };
         if self.live.get(&live.visitor) == Some(&enquiry) {
             self.live.remove(&live.visitor);
@@ -301,5 +337,21 @@ impl Handler<EndAll> for Channel {
             live.actor.do_send(End);
         }
         ctx.stop();
+    }
+}
+
+#[cfg(test)]
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct CrashEnquiries;
+
+#[cfg(test)]
+impl Handler<CrashEnquiries> for Channel {
+    type Result = ();
+
+    fn handle(&mut self, _: CrashEnquiries, _: &mut Context<Self>) {
+        for live in self.enquiries.values() {
+            live.actor.do_send(crate::faults::Crash);
+        }
     }
 }

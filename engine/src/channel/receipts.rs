@@ -121,6 +121,7 @@ impl Handler<ReceiptCame> for Channel {
     type Result = ();
 
     fn handle(&mut self, came: ReceiptCame, _: &mut Context<Self>) {
+        let _taken = self.peers.in_hand.take_mark(came.receipt.mark());
         self.take(came);
     }
 }

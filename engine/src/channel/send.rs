@@ -1,21 +1,23 @@
 //! Sending: the outbox says when; each try is written down before it leaves.
 
 use actix::prelude::*;
-use usher_domain::ids::MessageId;
+use usher_domain::ids::{EnquiryId, MessageId};
 use usher_domain::message::Delivery;
 use usher_domain::outbox::{self, Effect, Item};
 use usher_domain::record::{Event, Record};
+use usher_domain::visitor::Change;
 
-use super::{Channel, OutcomeCame, Resume, ToSend, Withdraw};
+use super::{Channel, Leaving, OutcomeCame, Resume, ToSend, Withdraw};
+use crate::directory::Remember;
 use crate::enquiry::{Became, Told};
 use crate::ledger::Release;
 use crate::metrics as names;
 use crate::outgoing::{Disposition, ProviderCall, SendOutcome};
 
 impl Channel {
-    /// `provider_id`: of the message that the provider has now.
-    pub(super) fn perform(&mut self, effects: Vec<Effect>, provider_id: Option<String>) {
-        let mut provider_id = provider_id;
+    /// `said`: the provider's id of the message that it has taken, or its words of refusal.
+    pub(super) fn perform(&mut self, effects: Vec<Effect>, said: Option<String>) {
+        let mut said = said;
         for effect in effects {
             match effect {
                 Effect::Send { message, attempt } => self.start(message, attempt),
@@ -23,10 +25,10 @@ impl Channel {
                     self.write(Event::MessagePutBack { message, code: code.unwrap_or(0) });
                 }
                 Effect::Accepted { message } => {
-                    self.accepted(message, provider_id.take().unwrap_or_default());
+                    self.accepted(message, said.take().unwrap_or_default());
                 }
                 Effect::GiveUp { message, code } => {
-                    self.gave_up(message, code.unwrap_or(0), String::new());
+                    self.gave_up(message, code.unwrap_or(0), said.take().unwrap_or_default());
                 }
                 Effect::Unknown { message } => {
                     metrics::counter!(names::OUTBOUND_UNKNOWN).increment(1);
@@ -35,32 +37,31 @@ impl Channel {
                 }
                 Effect::Withdrawn { message } => {
                     self.write(Event::MessageWithdrawn { message });
-                    let enquiry =
-                        self.unsent.remove(&message).and_then(|outgoing| outgoing.enquiry);
+                    let enquiry = self.let_leave(message, "withdrawn");
                     if let Some(enquiry) = enquiry {
                         self.tell(enquiry, Told::Withdrawn { message });
                     }
                 }
                 Effect::StopChannel { why } => {
                     tracing::error!(channel = %self.id, ?why, "the channel cannot send; it is probed");
-                    metrics::gauge!(names::CHANNEL_UP, "channel" => self.id.to_string()).set(0.0);
+                    self.gauges.up.set(0.0);
                 }
                 Effect::ResumeProbe { .. } => {}
                 Effect::Resumed => {
                     tracing::info!(channel = %self.id, "the channel sends again");
-                    metrics::gauge!(names::CHANNEL_UP, "channel" => self.id.to_string()).set(1.0);
+                    self.gauges.up.set(1.0);
                 }
             }
         }
         #[expect(clippy::cast_precision_loss, reason = "a metric")]
         let pending = self.unsent.len() as f64;
-        metrics::gauge!(names::OUTBOUND_PENDING, "channel" => self.id.to_string()).set(pending);
+        self.gauges.pending.set(pending);
         self.arm();
     }
 
     /// The request leaves only after it is durable that it may have left.
     fn start(&mut self, message: MessageId, attempt: u32) {
-        let Some(outgoing) = self.unsent.get(&message) else { return };
+        let Some(Leaving { outgoing, .. }) = self.unsent.get(&message) else { return };
         let record = Record::new(self.peers.now(), Event::MessageSending { message, attempt });
         let call = Release::Provider(ProviderCall::Send(outgoing.clone()));
         self.peers.ledger.append(vec![record], vec![call]);
@@ -88,14 +89,25 @@ impl Channel {
             | Delivery::Read
             | Delivery::Played => "accepted",
         };
-        metrics::counter!(names::MESSAGES, "direction" => "out", "kind" => "message", "outcome" => outcome)
-            .increment(1);
         self.delivered.set(message, delivery);
-        let enquiry = self.unsent.remove(&message).and_then(|outgoing| outgoing.enquiry);
-        if let Some(enquiry) = enquiry {
+        if let Some(enquiry) = self.let_leave(message, outcome) {
             let became = Became { message, delivery, failure, by_receipt: false };
             self.tell(enquiry, Told::Message(became));
         }
+    }
+
+    /// Gone from the outbox; the enquiry it was said in.
+    fn let_leave(&mut self, message: MessageId, outcome: &'static str) -> Option<EnquiryId> {
+        let Leaving { outgoing, class, .. } = self.unsent.remove(&message)?;
+        let kind = match class {
+            outbox::Priority::Staff => "staff",
+            outbox::Priority::Bot => "bot",
+            outbox::Priority::Auto => "auto",
+            outbox::Priority::Campaign => "campaign",
+        };
+        metrics::counter!(names::MESSAGES, "direction" => "out", "kind" => kind, "outcome" => outcome)
+            .increment(1);
+        outgoing.enquiry
     }
 
     fn write(&self, event: Event) {
@@ -103,18 +115,16 @@ impl Channel {
     }
 
     fn outcome(&mut self, message: MessageId, outcome: SendOutcome) {
-        let mut provider_id_now = None;
+        let mut said = None;
         let command = match outcome {
             SendOutcome::Accepted { provider_id, .. } => {
-                provider_id_now = Some(provider_id);
+                said = Some(provider_id);
                 outbox::Command::Accepted { message }
             }
-            SendOutcome::Refused { code, then, .. } => {
-                if let Disposition::Final { window_lapsed: true, .. } = then {
-                    let enquiry = self.unsent.get(&message).and_then(|outgoing| outgoing.enquiry);
-                    if let Some(enquiry) = enquiry {
-                        self.tell(enquiry, Told::WindowLapsed);
-                    }
+            SendOutcome::Refused { code, title, then } => {
+                said = Some(title);
+                if let Disposition::Final { window_lapsed, opted_out } = then {
+                    self.learn_from_refusal(message, window_lapsed, opted_out);
                 }
                 outbox::Command::Refused { message, code, how: how(then) }
             }
@@ -126,7 +136,19 @@ impl Channel {
             // A receipt may have settled it before the answer came.
             tracing::debug!(%refused, "an outcome for a message that is settled");
         }
-        self.perform(effects, provider_id_now);
+        self.perform(effects, said);
+    }
+
+    /// What a final refusal says about the visitor.
+    fn learn_from_refusal(&self, message: MessageId, window_lapsed: bool, opted_out: bool) {
+        let Some(leaving) = self.unsent.get(&message) else { return };
+        if let Some(enquiry) = leaving.outgoing.enquiry.filter(|_| window_lapsed) {
+            self.tell(enquiry, Told::WindowLapsed);
+        }
+        if opted_out {
+            let (visitor, change) = (leaving.visitor, Change::OptOut);
+            self.peers.directory.do_send(Remember { visitor, change, answer: None });
+        }
     }
 }
 
@@ -154,7 +176,7 @@ impl Handler<ToSend> for Channel {
         } else {
             outbox::Command::Push(item)
         };
-        self.unsent.insert(message, outgoing);
+        self.unsent.insert(message, Leaving { outgoing, visitor, class });
         let mut effects = Vec::new();
         let outcome = self.outbox.apply(self.peers.now(), push, &mut effects);
         self.perform(effects, None);

@@ -3,6 +3,7 @@
 use usher_domain::enquiry::auto_message::notification_text;
 use usher_domain::enquiry::{Command, Effect, IdleClock, Notice, RemindWhy, Unsent};
 use usher_domain::floor;
+use usher_domain::floor::event::Closer;
 use usher_domain::ids::MessageId;
 use usher_domain::message::{Author, AutoMessage, Content, Delivery};
 use usher_domain::outbox::Priority;
@@ -50,7 +51,16 @@ impl Enquiry {
                 RemindWhy::NotificationUnsent => Reminder::NotificationUnsent,
             }),
             Effect::Close { by, silent } => {
-                metrics::counter!(names::AUTO_CLOSE, "outcome" => "closed").increment(1);
+                let outcome = match by {
+                    Closer::AutoClose { unanswered: true } => "closed_unanswered",
+                    Closer::AutoClose { unanswered: false } => "closed",
+                    Closer::Stale => "stale",
+                    Closer::Staff { .. }
+                    | Closer::Bot { .. }
+                    | Closer::Merged
+                    | Closer::Blocked => "other",
+                };
+                metrics::counter!(names::AUTO_CLOSE, "outcome" => outcome).increment(1);
                 self.floor(floor::Command::Close { enquiry, by, silent, reason: None });
             }
             Effect::WindowOpened { until } => {

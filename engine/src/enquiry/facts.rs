@@ -190,10 +190,17 @@ impl Enquiry {
             },
             offer: offer.map(|held| Offer { until: held.until.into(), sort: held.sort }),
             transfer: place.and_then(|place| self.transfer_of(&place.errand)),
-            people: self.members.keys().map(|staff| self.named(*staff)).collect(),
+            people: self.seen_by(staff).map(|staff| self.named(staff)).collect(),
             labels: self.labels.iter().cloned().collect(),
             elsewhere: Vec::new(),
         }
+    }
+
+    /// Who looks on unseen is seen by nobody but themselves.
+    fn seen_by(&self, viewer: Option<StaffId>) -> impl Iterator<Item = StaffId> {
+        let seen =
+            move |(staff, looks_on): &(&StaffId, &bool)| !**looks_on || Some(**staff) == viewer;
+        self.members.iter().filter(seen).map(|(staff, _)| *staff)
     }
 
     fn transfer_of(&self, errand: &Errand) -> Option<Transfer> {

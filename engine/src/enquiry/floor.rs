@@ -101,7 +101,9 @@ impl Enquiry {
             metrics::counter!(names::OFFERS, "outcome" => outcome(end)).increment(1);
             metrics::histogram!(names::OFFER_SECONDS, "outcome" => outcome(end)).record(stood);
         }
-        self.offered_before.push(staff);
+        if !self.offered_before.contains(&staff) {
+            self.offered_before.push(staff);
+        }
         self.tell(vec![staff], &Telling::Withdrawn { enquiry: self.id, why: end.into() });
     }
 
@@ -116,10 +118,14 @@ impl Enquiry {
         let now = self.peers.now();
         let was_missed = matches!(before, Some(Stage::Missed { .. }));
         if let Some(from) = from {
-            self.former.push((from, now));
+            self.was_here(from, now);
         } else {
             let waited = now.since(self.machine.kept().opened_at);
             metrics::histogram!(names::WAIT).record(waited.as_secs_f64());
+            // A missed one was counted when it was missed.
+            if !was_missed {
+                self.peers.service_level(waited <= self.peers.settings.service_level);
+            }
         }
         self.members.remove(&by);
         self.note(Command::Handling(true));
@@ -154,6 +160,7 @@ impl Enquiry {
     fn missed(&mut self, away: bool) {
         self.note(Command::Handling(false));
         metrics::counter!(names::ENQUIRIES, "outcome" => "missed").increment(1);
+        self.peers.service_level(false);
         for staff in self.group_members() {
             self.tell(vec![staff], &Telling::Missed { enquiry: Box::new(self.head(staff)) });
         }
@@ -194,10 +201,16 @@ impl Enquiry {
         self.updated();
     }
 
+    /// Of somebody who comes and goes the latest going counts.
+    pub(super) fn was_here(&mut self, staff: StaffId, until: Timestamp) {
+        self.former.retain(|(former, _)| *former != staff);
+        self.former.push((staff, until));
+    }
+
     /// Was the owner, and sees what was said until now.
     fn leaves(&mut self, owner: StaffId) {
         let now = self.peers.now();
-        self.former.push((owner, now));
+        self.was_here(owner, now);
         self.tell(
             vec![owner],
             &Telling::Updated { enquiry: Box::new(self.head_as(Relation::Gone, None)) },
@@ -246,6 +259,7 @@ impl Enquiry {
         if let Some(channel) = self.peers.channel(self.channel) {
             channel.do_send(Ended(self.id));
         }
+        self.bounce_held_back();
     }
 
     /// What is remembered of the visitor: last owner, window, and who served them.

@@ -14,11 +14,15 @@ use usher_protocol::event::{Direction, Event as Telling, Message, Writer, previe
 
 use super::Enquiry;
 use crate::channel::received;
+use crate::clip;
 use crate::directory::Remember;
 use crate::inbound::{Inbound, InboundBody, InboundMessage};
 use crate::ledger::{Ack, Release};
 use crate::outgoing::ProviderCall;
 use crate::router::Decide;
+
+/// Most bytes of a provider's notice shown in a room.
+const NOTICE_MAX: usize = 2_048;
 
 impl Enquiry {
     pub(super) fn hear(&mut self, visitor: Box<Visitor>, update: Inbound, ack: Arc<Ack>) {
@@ -37,7 +41,8 @@ impl Enquiry {
             }
             InboundBody::Notice { provider_id, text, .. } => {
                 let (channel, visitor, enquiry) = self.of_room();
-                let told = text.clone();
+                let mut told = text.clone();
+                clip::clip(&mut told, NOTICE_MAX);
                 let event = Event::SystemNoticed { channel, visitor, enquiry, provider_id, text };
                 self.write(vec![event], vec![Release::Ack(ack)]);
                 self.notice(self.room(), told);
@@ -85,7 +90,7 @@ impl Enquiry {
         let (channel, visitor, enquiry) = self.of_room();
         let now = self.peers.now();
         self.note(Command::VisitorWrote { counts: Counts::Edit, provider_at: now });
-        let (target, told) = (self.message_of(&of), shown(&content));
+        let (target, told) = (self.message_of(&of), clip::content(shown(&content)));
         let event = Event::MessageEdited { channel, visitor, enquiry, provider_id, of, content };
         self.write(vec![event], vec![Release::Ack(ack)]);
         if let Some(message) = target {
@@ -125,8 +130,10 @@ impl Enquiry {
     }
 
     fn hear_message(&mut self, message: InboundMessage, ack: Arc<Ack>) {
+        #[cfg(test)]
+        crate::faults::trip(&message.provider_id);
         let now = self.peers.now();
-        let opening = self.place.is_none();
+        let opening = !self.routed;
         let counts = message.counts;
         let received = received(self.channel, &self.visitor, message, now);
         let received = MessageReceived { enquiry: Some(self.id), ..received };
@@ -137,11 +144,18 @@ impl Enquiry {
             self.first_message = preview(&received.content);
         }
         self.last_inbound = Some(received.provider_id.clone());
-        let telling = self.telling_of(&received);
         let mut releases = vec![Release::Ack(ack)];
         releases.extend(self.fetch(&received));
         let replies = received.reply_to.is_some();
-        self.write(vec![Event::MessageReceived(Box::new(received))], releases);
+        let mut events = Vec::new();
+        if std::mem::take(&mut self.unopened) {
+            let (enquiry, channel, visitor) = (self.id, self.channel, self.visitor.id);
+            events.push(Event::EnquiryOpened { enquiry, channel, visitor });
+        }
+        let order = self.peers.ledger.last() + events.len() as u64 + 1;
+        let telling = self.telling_of(&received, order);
+        events.push(Event::MessageReceived(Box::new(received)));
+        self.write(events, releases);
         metrics::counter!(crate::metrics::MESSAGES, "direction" => "in", "kind" => kind(counts), "outcome" => "taken")
             .increment(1);
         if opening {
@@ -169,7 +183,6 @@ impl Enquiry {
 
     /// The opening message: welcome, then the floor.
     fn begin(&mut self, opened_by: OpenedBy) {
-        let window_until = self.machine.kept().window_until;
         let now = self.peers.now();
         let memory = self.visitor.channels.get(&self.channel);
         let lapsed = !self.machine.window_is_open(now);
@@ -185,13 +198,23 @@ impl Enquiry {
             self.remember(Change::Welcomed { channel: self.channel });
         }
         self.use_up_engagement();
+        self.ask_the_way(opened_by == OpenedBy::OldMessage);
+    }
+
+    /// After a restart: what was said was written down in the turn of the message; the way was not.
+    pub(super) fn route(&mut self, provider_at: Timestamp) {
+        self.ask_the_way(self.is_delayed(provider_at));
+    }
+
+    fn ask_the_way(&mut self, delayed: bool) {
+        self.routed = true;
         let route = floor::Route {
             enquiry: self.id,
             channel: self.channel,
             visitor: (*self.visitor).clone(),
             country: self.visitor.country().map(Box::from),
-            window_until,
-            delayed: opened_by == OpenedBy::OldMessage,
+            window_until: self.machine.kept().window_until,
+            delayed,
         };
         self.floor(floor::Command::Route(Box::new(route)));
     }
@@ -218,22 +241,22 @@ impl Enquiry {
         self.peers.router.do_send(Decide { command, answer: None });
     }
 
-    fn telling_of(&self, received: &MessageReceived) -> Telling {
+    fn telling_of(&self, received: &MessageReceived, order: u64) -> Telling {
         let echo = received.counts == Counts::Echo;
         let message = Message {
             id: received.message,
             enquiry: self.id,
-            order: self.peers.ledger.last() + 1,
+            order,
             direction: if echo { Direction::Out } else { Direction::In },
             writer: if echo { Writer::Phone } else { Writer::Visitor },
-            content: shown(&received.content),
+            content: clip::content(shown(&received.content)),
             time: self.peers.now().into(),
             provider_time: Some(received.provider_at.into()),
             reply_to: received.reply_to.as_deref().and_then(|id| self.message_of(id)),
             delivery: None,
             failure: None,
             key: None,
-            referral: received.referral.clone(),
+            referral: received.referral.as_deref().map(clip::referral).map(Box::new),
             forwarded: received.forwarded,
             changed: None,
             reactions: Vec::new(),

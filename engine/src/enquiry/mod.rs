@@ -17,9 +17,10 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 use usher_domain::access::Sight;
-use usher_domain::enquiry::{self, Effect, EnquiryKept, Terms};
+use usher_domain::enquiry::{self, Effect, EnquiryKept, Serving, Terms};
+use usher_domain::floor as floor_rules;
 use usher_domain::floor::event::FloorEvent;
-use usher_domain::floor::place::Place;
+use usher_domain::floor::place::{Errand, Place, Stage};
 use usher_domain::ids::{ChannelId, EnquiryId, MessageId, StaffId, VisitorId};
 use usher_domain::message::Delivery;
 use usher_domain::record::{After, Event, Record};
@@ -30,6 +31,7 @@ use usher_protocol::command::Command;
 use usher_protocol::event::Event as Telling;
 use usher_protocol::refusal::{Code, Refusal};
 
+use crate::directory::Bounced;
 use crate::inbound::Inbound;
 use crate::ledger::{Ack, Release};
 use crate::peers::{Guard, Peers};
@@ -69,6 +71,10 @@ pub(crate) enum Told {
     /// The provider says so.
     WindowLapsed,
     Due,
+    /// After a restart: its opening message, of this provider time, had not reached the floor.
+    Route {
+        provider_at: Timestamp,
+    },
     /// A person has connected and is to be shown this enquiry.
     ShowTo {
         staff: StaffId,
@@ -77,10 +83,18 @@ pub(crate) enum Told {
     /// Whether this person sees the room; dropped where the enquiry is not live.
     MaySee {
         staff: StaffId,
-        answer: tokio::sync::oneshot::Sender<bool>,
+        answer: tokio::sync::oneshot::Sender<Sight>,
     },
     /// The channel has forgotten the enquiry: nothing more comes.
     Stop,
+}
+
+/// What was sent under a key.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    message: MessageId,
+    /// Of its content: a repeat has the same.
+    digest: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -111,12 +125,12 @@ pub(crate) struct Opened {
 /// What an enquiry goes on with after a restart.
 #[derive(Debug)]
 pub(crate) struct Kept {
-    pub(crate) place: Box<Place>,
+    /// `None`: it had not reached the floor, or has closed.
+    pub(crate) place: Option<Box<Place>>,
     pub(crate) clock: EnquiryKept,
     pub(crate) first_message: Option<String>,
     pub(crate) members: BTreeMap<StaffId, bool>,
     pub(crate) labels: BTreeSet<String>,
-    pub(crate) last_inbound: Option<String>,
 }
 
 #[derive(Debug)]
@@ -135,14 +149,22 @@ pub(crate) struct Enquiry {
     /// Colleagues in the room; true = looks on unseen.
     members: BTreeMap<StaffId, bool>,
     former: Vec<(StaffId, Timestamp)>,
+    /// After a restart they are read when somebody asks who may be one of them.
+    former_known: bool,
     labels: BTreeSet<String>,
     first_message: Option<String>,
     /// Provider's id of the visitor's newest message, for typing and read.
     last_inbound: Option<String>,
-    /// Keys of the newest sends, until the archive has them.
-    keys: Vec<(StaffId, String, MessageId)>,
+    /// Keys of the newest sends, until the archive has them, and what was sent.
+    keys: Vec<(StaffId, String, Sent)>,
     /// Sequence of the newest entry of the room.
     order: u64,
+    /// Its opening is not written down yet: it is, with its first message.
+    unopened: bool,
+    /// The floor was asked to route it.
+    routed: bool,
+    /// Came for the visitor after the floor had decided to close: for the enquiry after this one.
+    held_back: Vec<(Inbound, Arc<Ack>)>,
     closed: bool,
 }
 
@@ -156,11 +178,13 @@ impl Enquiry {
     pub(crate) fn restore(peers: Peers, opened: Opened, kept: Kept) -> Self {
         let machine = enquiry::Enquiry::restore(kept.clock);
         Self {
-            place: Some(kept.place),
+            routed: kept.place.is_some(),
+            place: kept.place,
+            unopened: false,
+            former_known: false,
             first_message: kept.first_message,
             members: kept.members,
             labels: kept.labels,
-            last_inbound: kept.last_inbound,
             ..Self::with(peers, opened, machine)
         }
     }
@@ -179,11 +203,15 @@ impl Enquiry {
             offered_before: Vec::new(),
             members: BTreeMap::new(),
             former: Vec::new(),
+            former_known: true,
             labels: BTreeSet::new(),
             first_message: None,
             last_inbound: None,
             keys: Vec::new(),
             order: 0,
+            unopened: true,
+            routed: false,
+            held_back: Vec::new(),
             closed: false,
         }
     }
@@ -285,9 +313,10 @@ impl Actor for Enquiry {
     type Context = Context<Self>;
 
     fn started(&mut self, _: &mut Context<Self>) {
-        if self.place.is_some() {
+        if !self.unopened {
             self.sync_joined();
             self.note(enquiry::Command::Recovered);
+            self.catch_up();
             self.arm();
         }
     }
@@ -301,7 +330,15 @@ impl Handler<Told> for Enquiry {
             return self.after_the_end(told, ctx);
         }
         match told {
-            Told::Visitor { visitor, update, ack } => self.hear(visitor, update, ack),
+            Told::Visitor { visitor, update, ack } if self.is_closing() => {
+                self.visitor = visitor;
+                self.held_back.push((update, ack));
+            }
+            Told::Visitor { visitor, update, ack } => {
+                let _taken = self.peers.in_hand.take(&update.body);
+                self.hear(visitor, update, ack);
+            }
+            Told::Route { provider_at } => self.route(provider_at),
             Told::Floor { event, place } => self.on_floor(event, place),
             Told::Message(became) => self.became(became),
             Told::Withdrawn { message } => self.notification_withdrawn(message),
@@ -319,12 +356,9 @@ impl Handler<Told> for Enquiry {
             }
             Told::ShowTo { staff, gathered } => self.show(staff, &gathered),
             Told::MaySee { staff, answer } => {
-                let seen = matches!(
-                    self.sight_of(staff),
-                    Sight::Whole | Sight::ReadOnly | Sight::ReadOnlyUntil(_)
-                );
+                self.know_former();
                 // Whoever asked may have gone.
-                answer.send(seen).ok();
+                answer.send(self.sight_of(staff)).ok();
             }
             Told::Stop => ctx.stop(),
         }
@@ -332,16 +366,66 @@ impl Handler<Told> for Enquiry {
 }
 
 impl Enquiry {
+    /// The floor has decided it, or was asked to and will: what comes opens a new enquiry.
+    fn is_closing(&self) -> bool {
+        self.machine.is_closed() || self.peers.closing.borrow().contains(&self.id)
+    }
+
+    fn bounce(&self, visitor: Box<Visitor>, update: Inbound, ack: Arc<Ack>) {
+        let channel = self.channel;
+        self.peers.directory.do_send(Bounced { channel, visitor, update, ack });
+    }
+
+    /// The channel has been told of the end: what came too late for this enquiry opens another.
+    fn bounce_held_back(&mut self) {
+        for (update, ack) in std::mem::take(&mut self.held_back) {
+            self.bounce(self.visitor.clone(), update, ack);
+        }
+    }
+
+    /// After a restart: what one of machine and floor was told, and the other was not any more.
+    fn catch_up(&mut self) {
+        let Some(place) = self.place.clone() else { return };
+        let kept = self.machine.kept().clone();
+        let (handled, offered) = match kept.serving {
+            Serving::Nobody => (false, false),
+            Serving::Somebody => (true, false),
+            Serving::Transfer { handled } => (handled, true),
+        };
+        if handled != place.stage.is_handling() {
+            self.note(enquiry::Command::Handling(place.stage.is_handling()));
+        }
+        let offers = matches!(place.errand, Errand::Transfer { .. });
+        if offered != offers {
+            self.note(enquiry::Command::TransferOffered(offers));
+        }
+        let unwalked = matches!(place.stage, Stage::Missed { since, again_at: None }
+            if since < kept.last_counted && place.errand.is_none());
+        if kept.visitor_last && (unwalked || place.visitor_waits.is_none()) {
+            let (enquiry, window_until) = (self.id, kept.window_until);
+            let opens = unwalked;
+            self.floor(floor_rules::Command::VisitorWrote { enquiry, opens, window_until });
+        }
+    }
+
+    fn know_former(&mut self) {
+        if !std::mem::replace(&mut self.former_known, true) {
+            for (staff, until) in crate::history::former(&self.peers, self.id) {
+                if !self.former.iter().any(|(known, _)| *known == staff) {
+                    self.former.push((staff, until));
+                }
+            }
+        }
+    }
+
     /// Closed, and the channel does not know it yet: what comes for the visitor goes back.
     fn after_the_end(&self, told: Told, ctx: &mut Context<Self>) {
         match told {
-            Told::Visitor { visitor, update, ack } => {
-                if let Some(channel) = self.peers.channel(self.channel) {
-                    channel.do_send(crate::channel::Heard { visitor, update, ack });
-                }
-            }
-            Told::Order { staff, answer, .. } => {
-                answer.answer(&self.peers, staff, Err(Code::Closed.into()));
+            Told::Visitor { visitor, update, ack } => self.bounce(visitor, update, ack),
+            Told::Order { staff, command, answer } => {
+                // What is not theirs to see answers as what does not exist.
+                let refusal = self.allowed(staff, &command).err().unwrap_or(Code::Closed.into());
+                answer.answer(&self.peers, staff, Err(refusal));
             }
             Told::Stop => ctx.stop(),
             Told::Floor { .. }
@@ -351,6 +435,7 @@ impl Enquiry {
             | Told::MergedAway { .. }
             | Told::WindowLapsed
             | Told::Due
+            | Told::Route { .. }
             | Told::MaySee { .. }
             | Told::ShowTo { .. } => {}
         }

@@ -1,12 +1,15 @@
 //! What people want done in an enquiry: who may is decided in one place; what concerns the floor is
 //! passed on to it.
 
+use std::hash::{Hash as _, Hasher as _};
+
 use serde_json::json;
 use usher_domain::access::{Action, Denied, InRoom, may};
 use usher_domain::enquiry::Command as Clock;
 use usher_domain::enquiry::auto_message::{as_sent, display_name};
 use usher_domain::floor;
 use usher_domain::floor::event::Closer;
+use usher_domain::floor::place::Stage;
 use usher_domain::ids::{MediaId, MessageId, StaffId};
 use usher_domain::message::{Author, Content, Media, MediaKind};
 use usher_domain::outbox::Priority;
@@ -15,11 +18,11 @@ use usher_protocol::command::{Command, Key, Outgoing};
 use usher_protocol::event::{Event as Telling, Note, Now};
 use usher_protocol::refusal::{Code, Refusal};
 
-use super::Enquiry;
+use super::{Enquiry, Sent};
 use crate::ledger::Release;
 use crate::outgoing::ProviderCall;
 use crate::peers::new_message;
-use crate::router::Decide;
+use crate::router::{Decide, TakeUp};
 use crate::service::AnswerTo;
 
 /// Most people in a room.
@@ -37,6 +40,10 @@ impl Enquiry {
             return self.refuse(staff, answer, refusal);
         }
         match command {
+            command @ Command::Send { .. } if self.has_to_be_taken_up(staff, &command) => {
+                let enquiry = self.id;
+                self.peers.router.do_send(TakeUp { enquiry, staff, command, answer });
+            }
             Command::Send { key, content, reply_to, .. } => {
                 self.send(staff, key, content, reply_to, answer);
             }
@@ -58,7 +65,17 @@ impl Enquiry {
         }
     }
 
-    fn allowed(&self, staff: StaffId, command: &Command) -> Result<(), Refusal> {
+    /// Writing to a missed enquiry takes it up; not by what could not be sent anyway.
+    fn has_to_be_taken_up(&self, staff: StaffId, command: &Command) -> bool {
+        let Command::Send { content, .. } = command else { return false };
+        let missed =
+            matches!(self.place.as_ref().map(|place| place.stage), Some(Stage::Missed { .. }));
+        let sendable = matches!(content, Outgoing::Template { .. })
+            || self.machine.window_is_open(self.peers.now());
+        missed && sendable && !self.members.contains_key(&staff)
+    }
+
+    pub(super) fn allowed(&self, staff: StaffId, command: &Command) -> Result<(), Refusal> {
         let Some(action) = in_room(command) else { return Ok(()) };
         let verdict =
             self.with_facts(staff, |viewer, facts| may(viewer, Action::InRoom(action, facts)));
@@ -99,13 +116,20 @@ impl Enquiry {
         reply_to: Option<MessageId>,
         answer: AnswerTo,
     ) {
-        if let Some(message) = self.sent_before(staff, &key) {
-            return self.accept(staff, answer, json!({ "message": message }));
-        }
-        let queued = match self.composed(staff, content, reply_to) {
-            Ok(queued) => queued,
-            Err(refusal) => return self.refuse(staff, answer, refusal),
+        let before = self.sent_before(staff, &key);
+        let queued = match (self.composed(staff, content, reply_to), before) {
+            (Ok(queued), Some(before)) if digest(&queued.content) != before.digest => {
+                return self.refuse(staff, answer, Code::KeyReused);
+            }
+            (_, Some(Sent { message, .. })) => {
+                return self.accept(staff, answer, json!({ "message": message }));
+            }
+            (Ok(queued), None) => queued,
+            (Err(refusal), None) => return self.refuse(staff, answer, refusal),
         };
+        if let Err(refusal) = self.may_restart_with(&queued.content) {
+            return self.refuse(staff, answer, refusal);
+        }
         let template = matches!(queued.content, Content::Template { .. });
         if queued.reacts_to.is_none() {
             let wrote = Clock::WeWrote { author: queued.author, template };
@@ -117,7 +141,8 @@ impl Enquiry {
             return self.refuse(staff, answer, Code::WindowLapsed);
         }
         let message = queued.message;
-        self.keys.push((staff, key.as_str().to_owned(), message));
+        let sent = Sent { message, digest: digest(&queued.content) };
+        self.keys.push((staff, key.as_str().to_owned(), sent));
         if self.keys.len() > KEYS_MAX {
             self.keys.remove(0);
         }
@@ -131,14 +156,30 @@ impl Enquiry {
     }
 
     /// The same key again is the same message.
-    fn sent_before(&self, staff: StaffId, key: &Key) -> Option<MessageId> {
+    fn sent_before(&self, staff: StaffId, key: &Key) -> Option<Sent> {
         let here = self.keys.iter().find(|(who, known, _)| *who == staff && known == key.as_str());
-        if let Some((_, _, message)) = here {
-            return Some(*message);
+        if let Some((_, _, sent)) = here {
+            return Some(*sent);
         }
         let author = Author::Staff { staff };
         let found = self.peers.reader.message_by_key(self.peers.id, &author, key.as_str());
-        found.ok().flatten().map(|row| row.message)
+        found.ok().flatten().map(|row| {
+            // A key belongs to what was said, and to where.
+            let here = row.enquiry == Some(self.id);
+            let digest = if here { digest(&row.content) } else { !digest(&row.content) };
+            Sent { message: row.message, digest }
+        })
+    }
+
+    /// With the window lapsed, only by the templates that are set for it.
+    fn may_restart_with(&self, content: &Content) -> Result<(), Refusal> {
+        let Content::Template { name, .. } = content else { return Ok(()) };
+        let listed = self.settings().is_some_and(|on| on.restart_templates.contains(name));
+        if listed || self.machine.window_is_open(self.peers.now()) {
+            return Ok(());
+        }
+        let text = "The 24-hour message window has lapsed, and this is none of the channel's restart templates.";
+        Err(Refusal::saying(Code::WindowLapsed, text))
     }
 
     fn composed(
@@ -252,6 +293,11 @@ impl Enquiry {
     }
 
     fn typing(&mut self, staff: StaffId, answer: AnswerTo) {
+        if self.last_inbound.is_none() {
+            // After a restart it is looked up when it is first wanted.
+            self.last_inbound =
+                self.peers.reader.last_inbound(self.peers.id, self.id).ok().flatten();
+        }
         if let Some(provider_id) = self.last_inbound.clone() {
             let (channel, typing) = (self.channel, true);
             self.peers.ledger.release(Release::Provider(ProviderCall::Read {
@@ -318,7 +364,7 @@ impl Enquiry {
         self.sync_joined();
         let now = self.peers.now();
         if !monitor {
-            self.former.push((who, now));
+            self.was_here(who, now);
         }
         let release = answer.release(&self.peers, by, Ok(json!({})));
         self.write(vec![Event::RoomLeft { enquiry: self.id, staff: who }], vec![release]);
@@ -326,6 +372,12 @@ impl Enquiry {
         told.push(who);
         self.tell(told, &Telling::Left { enquiry: self.id, staff: self.named(who) });
     }
+}
+
+fn digest(content: &Content) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    format!("{content:?}").hash(&mut hasher);
+    hasher.finish()
 }
 
 const fn in_room(command: &Command) -> Option<InRoom> {

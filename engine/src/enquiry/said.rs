@@ -9,6 +9,7 @@ use usher_protocol::event::{Direction, Event as Telling, Message, Writer, shown}
 
 use super::Enquiry;
 use crate::channel::ToSend;
+use crate::clip;
 use crate::ledger::Release;
 use crate::outgoing::Outgoing;
 use crate::peers::{Peers, new_message};
@@ -68,7 +69,7 @@ impl Enquiry {
             order: self.peers.ledger.last() + 1,
             direction: Direction::Out,
             writer: Writer::of(queued.author, |id: StaffId| self.peers.name_of(id), bot),
-            content: shown(&queued.content),
+            content: clip::content(shown(&queued.content)),
             time: self.peers.now().into(),
             provider_time: None,
             reply_to,

@@ -13,12 +13,12 @@ use usher_protocol::{HEARTBEAT_SECONDS, PART_BYTES_MAX};
 
 use super::{
     AllGathered, Arriving, Connect, Connection, Disconnect, Gathered, Greet, IsAlive, Mark, Parked,
-    PullFrames, Staff,
+    PullFrames, ShowPresenceTo, Staff,
 };
 use crate::handle::ConnectionId;
 use crate::ledger::Release;
 use crate::metrics as names;
-use crate::router::ShowAll;
+use crate::router::{ShowAll, TellTo};
 
 /// Without a pong for this long a connection is dead.
 const DEAD_AFTER: Duration = Duration::from_secs(33);
@@ -27,15 +27,17 @@ const BEHIND_MAX: Duration = Duration::from_secs(10);
 
 impl Staff {
     fn greet(&mut self, Greet { connection, heads }: Greet) {
-        let Some(Arriving { session, done, mark }) = self.arriving.remove(&connection) else {
+        let Some(Arriving { session, done, mark, resume }) = self.arriving.remove(&connection)
+        else {
             return;
         };
         let epoch = self.feed.epoch().clone();
-        let marked = mark.map(|offset| Resume { epoch, offset });
-        let recovery = match self.feed.resume(marked.as_ref()) {
-            Recovery::Recovered(cursor) => Recovery::Snapshot(cursor),
+        let marked = resume.clone().or_else(|| mark.map(|offset| Resume { epoch, offset }));
+        let recovery = match (self.feed.resume(marked.as_ref()), resume) {
+            (Recovery::Recovered(cursor), None) => Recovery::Snapshot(cursor),
+            (recovered @ Recovery::Recovered(_), Some(_)) => recovered,
             // More was told meanwhile than is kept: the client comes back and finds it calmer.
-            Recovery::Snapshot(_) => return self.drop_connection(connection),
+            (Recovery::Snapshot(_), _) => return self.drop_connection(connection),
         };
         self.open(connection, session, recovery, heads);
         // The door may have given up meanwhile; then the connection is found dead.
@@ -61,6 +63,12 @@ impl Staff {
         let open = Connection { session, outlet, pull: None, heard: now, behind_since: None };
         self.connections.insert(connection, open);
         self.count_sessions();
+        self.peers.router.do_send(TellTo(self.id));
+        for colleague in self.colleagues() {
+            if let Some(addr) = self.peers.staff(colleague) {
+                addr.do_send(ShowPresenceTo(self.id));
+            }
+        }
     }
 
     fn welcome(&self, session: usher_domain::ids::SessionId) -> Welcome {
@@ -138,6 +146,12 @@ impl Staff {
 
     pub(super) fn count_sessions(&self) {
         tracing::trace!(staff = %self.id, connections = self.connections.len(), "connections");
+        let mut connected = self.peers.connected.borrow_mut();
+        if self.connections.is_empty() {
+            connected.remove(&self.id);
+        } else {
+            connected.insert(self.id);
+        }
     }
 }
 
@@ -153,16 +167,16 @@ impl Handler<Connect> for Staff {
             tracing::info!(%refused, "a connection was refused");
             return;
         }
-        let recovery = self.feed.resume(resume.as_ref());
-        if recovery.is_recovered() {
-            self.open(connection, session, recovery, Vec::new());
-            // The door may have given up meanwhile; then the connection is found dead.
-            done.send(()).ok();
+        let staff = ctx.address();
+        if self.feed.resume(resume.as_ref()).is_recovered() {
+            self.arriving.insert(connection, Arriving { session, done, mark: None, resume });
+            // The welcome tells of the presence, which has to be durable first.
+            let greet = Box::new(Greet { connection, heads: Vec::new() });
+            self.peers.ledger.release(Release::Greet { staff, greet });
             return;
         }
         let member_of = self.rooms_joined();
-        self.arriving.insert(connection, Arriving { session, done, mark: None });
-        let staff = ctx.address();
+        self.arriving.insert(connection, Arriving { session, done, mark: None, resume: None });
         self.peers.ledger.release(Release::Mark { staff: staff.clone(), connection });
         let heads = Mutex::default();
         let gathered = Arc::new(Gathered { heads, member_of, connection, staff });

@@ -15,11 +15,13 @@ use usher_domain::floor::event::PresenceWhy;
 use usher_domain::ids::{EnquiryId, SessionId, StaffId};
 use usher_domain::presence::Presence;
 use usher_domain::record::{After, Event, Record};
+use usher_domain::settings::Role;
 use usher_domain::time::Timestamp;
 use usher_protocol::command::Command;
 use usher_protocol::event::{Head, Named, Now, PresenceNow};
 use usher_protocol::feed::{FeedServer, Outlet, Pulled};
 use usher_protocol::frame::{Resume, ServerFrame, reply_error};
+use usher_protocol::refusal::{Code, Refusal};
 
 use crate::handle::{Answer, ConnectionId};
 use crate::peers::{Due, Guard, Peers};
@@ -123,9 +125,21 @@ pub(crate) struct LetGo;
 pub(crate) struct SignedOut(pub(crate) SessionId);
 
 /// A supervisor has set this person's presence.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct SetBySupervisor {
+    pub(crate) presence: Presence,
+    pub(crate) by: StaffId,
+    pub(crate) answer: AnswerTo,
+}
+
+/// A colleague has connected and is shown how this person's presence is.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
-pub(crate) struct SetBySupervisor(pub(crate) Presence);
+pub(crate) struct ShowPresenceTo(pub(crate) StaffId);
+
+/// Members of larger groups are not told of each other's coming and going: it would be a flood.
+const COLLEAGUES_MAX: usize = 200;
 
 #[derive(Debug)]
 pub(crate) struct Staff {
@@ -173,8 +187,8 @@ impl Gathered {
         }
     }
 
-    pub(crate) fn is_member(&self, enquiry: EnquiryId) -> bool {
-        self.member_of.contains(&enquiry)
+    pub(crate) fn member_of(&self) -> impl Iterator<Item = EnquiryId> {
+        self.member_of.iter().copied()
     }
 }
 
@@ -192,6 +206,8 @@ struct Arriving {
     done: oneshot::Sender<()>,
     /// The newest event when gathering began: what comes after it is told, the heads show the rest.
     mark: Option<u64>,
+    /// Comes back to a place in the feed that is still known: there is nothing to gather.
+    resume: Option<Resume>,
 }
 
 impl Staff {
@@ -261,6 +277,29 @@ impl Staff {
         })
     }
 
+    /// Who shares a group with this person, or stands over one of theirs, or the reverse.
+    fn colleagues(&self) -> BTreeSet<StaffId> {
+        let settings = &self.peers.settings;
+        let mut theirs = BTreeSet::new();
+        let mut groups = BTreeSet::new();
+        for group in settings.groups.values() {
+            if group.members.contains(&self.id) {
+                groups.insert(group.id);
+                if group.members.len() <= COLLEAGUES_MAX {
+                    theirs.extend(group.members.iter().copied());
+                }
+            }
+        }
+        let over = settings.staff.values().filter(|person| {
+            person.role >= Role::Supervisor
+                && (person.supervises.is_empty()
+                    || person.supervises.iter().any(|group| groups.contains(group)))
+        });
+        theirs.extend(over.map(|person| person.id).take(COLLEAGUES_MAX));
+        theirs.remove(&self.id);
+        theirs
+    }
+
     fn arrival(&self, session: SessionId, resume: Option<&Resume>) -> Arrival {
         let known = self.connections.values().any(|connection| connection.session == session);
         if known || resume.is_some() { Arrival::Return } else { Arrival::SignIn }
@@ -310,9 +349,20 @@ impl Handler<PresenceIs> for Staff {
             self.attend(attendance::Command::NoAnswer).ok();
         }
         let now = self.presence_now(presence, Some(why));
-        for staff in self.peers.settings.staff.keys() {
-            self.peers.state(*staff, &now);
+        for staff in self.colleagues().into_iter().chain([self.id]) {
+            if self.peers.is_connected(staff) {
+                self.peers.state(staff, &now);
+            }
         }
+    }
+}
+
+impl Handler<ShowPresenceTo> for Staff {
+    type Result = ();
+
+    fn handle(&mut self, ShowPresenceTo(staff): ShowPresenceTo, _: &mut Context<Self>) {
+        let now = self.presence_now(self.attendance.presence(), None);
+        self.peers.state(staff, &now);
     }
 }
 
@@ -366,10 +416,15 @@ impl Handler<SignedOut> for Staff {
 impl Handler<SetBySupervisor> for Staff {
     type Result = ();
 
-    fn handle(&mut self, SetBySupervisor(presence): SetBySupervisor, _: &mut Context<Self>) {
+    fn handle(
+        &mut self,
+        SetBySupervisor { presence, by, answer }: SetBySupervisor,
+        _: &mut Context<Self>,
+    ) {
         let command = attendance::Command::Set { presence, by: attendance::Setter::Supervisor };
-        if let Err(refused) = self.attend(command) {
-            tracing::info!(%refused, "a presence set by a supervisor was refused");
-        }
+        let outcome = self.attend(command).map(|()| serde_json::json!({}));
+        let refused =
+            |refused: attendance::Refusal| Refusal::saying(Code::NotActive, refused.to_string());
+        answer.answer(&self.peers, by, outcome.map_err(refused));
     }
 }

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use usher_domain::access::{Action, Viewer, may};
 use usher_domain::attendance::{self, Setter};
 use usher_domain::ids::{GroupId, StaffId, VisitorId};
-use usher_domain::visitor::Change;
+use usher_domain::visitor::{Change, Refusal as Refused};
 use usher_protocol::command::{Command, Held, SetPresence};
 use usher_protocol::refusal::{Code, Refusal};
 
@@ -14,7 +14,8 @@ use super::{Commanded, SignedOut, Staff};
 use crate::directory::Remember;
 use crate::enquiry::Told;
 use crate::history;
-use crate::router::{HowMany, Pass};
+use crate::peers::Peers;
+use crate::router::{HowMany, Pass, Serves};
 use crate::service::AnswerTo;
 use crate::staff::SetBySupervisor;
 
@@ -34,11 +35,11 @@ impl Handler<Commanded> for Staff {
             Command::Block { visitor, .. } => self.block(visitor, answer),
             Command::Language { visitor, language } => {
                 let language = language.map(String::into_boxed_str);
-                self.change_visitor(visitor, Change::SetLanguage { language }, answer);
+                self.change_served(visitor, Change::SetLanguage { language }, answer);
             }
             Command::OptOut { visitor, on } => {
                 let change = if on { Change::OptOut } else { Change::OptIn };
-                self.change_visitor(visitor, change, answer);
+                self.change_served(visitor, change, answer);
             }
             Command::Start { channel, to, template, key } => {
                 let wanted = crate::engage::Wanted { staff: self.id, channel, to, template, key };
@@ -102,8 +103,8 @@ impl Staff {
         });
         match self.peers.staff(other).filter(|_| allowed) {
             Some(addr) => {
-                addr.do_send(SetBySupervisor(presence.into()));
-                self.ok(answer);
+                let presence = presence.into();
+                addr.do_send(SetBySupervisor { presence, by: self.id, answer });
             }
             None => self.refuse(answer, Code::NotFound),
         }
@@ -119,7 +120,7 @@ impl Staff {
             AnswerTo::Connection { connection, .. } => {
                 self.connections.get(connection).map(|open| open.session)
             }
-            AnswerTo::Caller(_) => None,
+            AnswerTo::Caller { .. } => None,
         };
         let router = self.peers.router.clone();
         let staff = self.id;
@@ -158,29 +159,49 @@ impl Staff {
         if !allowed {
             return self.refuse(answer, Code::Forbidden);
         }
-        for channel in self.peers.channels.values() {
-            channel.do_send(crate::channel::Blocked(visitor));
-        }
         self.change_visitor(visitor, Change::Block, answer);
     }
 
-    fn change_visitor(&self, visitor: VisitorId, change: Change, answer: AnswerTo) {
-        let (told, hears) = oneshot::channel();
-        self.peers.directory.do_send(Remember { visitor, change, answer: Some(told) });
-        let (peers, staff) = (self.peers.clone(), self.id);
+    /// By whoever serves the visitor, or supervises; to others there is no such visitor.
+    fn change_served(&self, visitor: VisitorId, change: Change, answer: AnswerTo) {
+        let (router, staff) = (self.peers.router.clone(), self.id);
+        let (peers, role) = (self.peers.clone(), self.peers.settings.staff.get(&staff));
+        let supervises =
+            role.is_some_and(|person| person.role >= usher_domain::settings::Role::Supervisor);
+        if supervises {
+            return self.change_visitor(visitor, change, answer);
+        }
         actix::spawn(async move {
-            let outcome = match hears.await {
-                Ok(Ok(_)) => Ok(json!({})),
-                Ok(Err(usher_domain::visitor::Refusal::UnknownVisitor)) => {
-                    Err(Code::NotFound.into())
-                }
-                Ok(Err(usher_domain::visitor::Refusal::Engaged { .. })) => {
-                    Err(Code::Engaged.into())
-                }
-                Ok(Err(usher_domain::visitor::Refusal::OptedOut)) => Err(Code::OptedOut.into()),
-                Err(_) => Err(Code::Unavailable.into()),
-            };
-            peers.ledger.release(answer.release(&peers, staff, outcome));
+            if router.send(Serves { staff, visitor }).await.unwrap_or(false) {
+                change_visitor(&peers, staff, (visitor, change), answer).await;
+            } else {
+                answer.answer(&peers, staff, Err(Code::NotFound.into()));
+            }
         });
     }
+
+    fn change_visitor(&self, visitor: VisitorId, change: Change, answer: AnswerTo) {
+        let (peers, staff) = (self.peers.clone(), self.id);
+        actix::spawn(async move {
+            change_visitor(&peers, staff, (visitor, change), answer).await;
+        });
+    }
+}
+
+async fn change_visitor(
+    peers: &Peers,
+    staff: StaffId,
+    (visitor, change): (VisitorId, Change),
+    answer: AnswerTo,
+) {
+    let (told, hears) = oneshot::channel();
+    peers.directory.do_send(Remember { visitor, change, answer: Some(told) });
+    let outcome = match hears.await {
+        Ok(Ok(_)) => Ok(json!({})),
+        Ok(Err(Refused::UnknownVisitor)) => Err(Code::NotFound.into()),
+        Ok(Err(Refused::Engaged { .. })) => Err(Code::Engaged.into()),
+        Ok(Err(Refused::OptedOut)) => Err(Code::OptedOut.into()),
+        Err(_) => Err(Code::Unavailable.into()),
+    };
+    answer.answer(peers, staff, outcome);
 }

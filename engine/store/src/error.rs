@@ -4,9 +4,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
-use usher_domain::ids::ServiceId;
+use usher_domain::ids::{ServiceId, VisitorId};
 
 use crate::encoding::BadRecord;
+use crate::journal::CommitFailed;
 
 /// The world failed the store.
 #[derive(Debug, Error)]
@@ -32,6 +33,10 @@ pub enum StoreError {
     },
     #[error("projecting record {seq} of {service} panicked")]
     Panicked { service: ServiceId, seq: u64 },
+    #[error("{visitor} has a live enquiry")]
+    Live { visitor: VisitorId },
+    #[error("the journal could not be rewritten")]
+    Journal(#[from] CommitFailed),
     #[error("not a SHA-256 digest in lower-case hexadecimal")]
     NotADigest,
 }
@@ -63,7 +68,11 @@ impl StoreError {
                 )
             ),
             Self::File { .. } | Self::InUse { .. } | Self::CheckpointHeld => true,
-            Self::Record { .. } | Self::Panicked { .. } | Self::NotADigest => false,
+            Self::Record { .. }
+            | Self::Panicked { .. }
+            | Self::Journal(_)
+            | Self::Live { .. }
+            | Self::NotADigest => false,
         }
     }
 }

@@ -6,10 +6,12 @@
 mod archive;
 mod directory;
 mod encoding;
+mod erase;
 mod error;
 mod journal;
 mod media;
 mod progress;
+mod prune;
 mod seen;
 mod sql;
 mod store;
@@ -19,18 +21,22 @@ mod contract;
 #[cfg(test)]
 mod disk_tests;
 #[cfg(test)]
+mod prune_tests;
+#[cfg(test)]
 mod samples;
 #[cfg(test)]
 mod script;
 
 pub use archive::read::{
     ArchiveReader, AsideKind, AsideRow, BindingRow, ClosedRow, Cursor, DecisionRow, Direction,
-    EnquiryFilter, EnquiryRow, EventRow, LiveState, MediaRow, MessageRow, ParticipantDelivery,
-    ReactionRow, RoomEntry, RoomMember, SessionRow, SettingsRow, TemplatesRow, Unsent,
+    EnquiryFilter, EnquiryRow, EventRow, LiveMembers, LiveRoom, LiveState, MediaRow, MessageRow,
+    ParticipantDelivery, ReactionRow, RoomEntry, RoomMember, SessionRow, SettingsRow, TemplatesRow,
+    Unsent,
 };
 pub use archive::{Archive, ArchiveOptions, Reached, Stuck, rebuild};
 pub use directory::DataDir;
 pub use encoding::{BadRecord, decode, encode};
+pub use erase::Erased;
 pub use error::StoreError;
 pub use journal::{
     Commit, CommitFailed, CommitInfo, Done, Entry, Full, Journal, JournalOptions, JournalReader,
@@ -38,5 +44,6 @@ pub use journal::{
 };
 pub use media::{MediaStore, MediaWriter, StoredFile};
 pub use progress::Lag;
+pub use prune::Pruned;
 pub use seen::SeenIds;
 pub use store::{Store, StoreOptions};

@@ -14,13 +14,17 @@ use crate::journal::JournalReader;
 use crate::sql::{self, Columns, uint};
 
 /// Rises with every change of `schema.sql` or of what is projected: an older archive is made anew.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
-/// Pages of the write-ahead log after which it is written back (16 MiB).
-const CHECKPOINT_PAGES: i64 = 4096;
+/// Pages of the write-ahead log after which it is written back (64 MiB): a page that many
+/// transactions change is written back once.
+const CHECKPOINT_PAGES: i64 = 16_384;
+
+/// What is read through the kernel's own pages instead of being copied.
+const MAPPED_BYTES: i64 = 1 << 30;
 
 /// Page cache of the projector's connection.
-const CACHE_KIB: i64 = 64 << 10;
+const CACHE_KIB: i64 = 128 << 10;
 
 pub(super) fn open(dir: &DataDir) -> Result<Connection, StoreError> {
     open_at(&dir.archive())
@@ -33,6 +37,7 @@ pub(super) fn open_at(path: &Path) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    connection.pragma_update(None, "mmap_size", MAPPED_BYTES)?;
     if version(&connection)? == 0 {
         create(&connection)?;
     }
@@ -43,6 +48,7 @@ pub(super) fn open_read_only(dir: &DataDir) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(dir.archive(), flags)?;
     sql::prepare(&connection)?;
+    connection.pragma_update(None, "mmap_size", MAPPED_BYTES)?;
     Ok(connection)
 }
 

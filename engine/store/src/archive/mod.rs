@@ -1,6 +1,7 @@
 //! The archive: what is read. Derived from the journal by the projector, and made anew at will.
 
 mod file;
+pub(crate) mod forget;
 mod project;
 mod projector;
 pub(crate) mod read;
@@ -14,6 +15,7 @@ use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rusqlite::{Connection, TransactionBehavior};
 use thiserror::Error;
 use tokio::sync::watch;
 use usher_domain::ids::ServiceId;
@@ -59,7 +61,7 @@ pub struct ArchiveOptions {
 impl Default for ArchiveOptions {
     fn default() -> Self {
         Self {
-            batch_max: 512,
+            batch_max: 4096,
             lag_max: Lag { records: 200_000, age: Duration::from_secs(30) },
             on_lag: Box::new(|_| ()),
         }
@@ -123,6 +125,24 @@ impl Archive {
             At::Memory(name) => file::open_memory(name)?,
         };
         Ok(ArchiveReader::new(connection))
+    }
+
+    /// Changes what is projected already, in one transaction beside the projector's.
+    pub(crate) fn change<T>(
+        &self,
+        run: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        let mut connection = match &self.at {
+            At::Disk(dir) => file::open(dir)?,
+            At::Memory(name) => file::open_memory(name)?,
+        };
+        // The log is written back by the projector's own connection.
+        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+        connection.pragma_update(None, "secure_delete", true)?;
+        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let changed = run(&tx)?;
+        tx.commit()?;
+        Ok(changed)
     }
 
     /// How far the archive has come with a service.

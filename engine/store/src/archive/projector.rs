@@ -8,7 +8,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::watch;
 use usher_domain::ids::ServiceId;
 
-use super::project::{Target, project};
+use super::project::{Live, Target, project};
 use super::{Reached, file};
 use crate::encoding::decode;
 use crate::error::StoreError;
@@ -108,17 +108,18 @@ impl Projector {
     /// All of `rows` or none of them, with the positions they lead to.
     fn transaction(&mut self, rows: &[JournalRow]) -> Result<(), StoreError> {
         let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut moved = Positions::new();
+        let (mut moved, mut live) = (Positions::new(), Live::default());
         for row in rows {
             let before = moved.get(&row.service).or_else(|| self.positions.get(&row.service));
             let before = before.copied().unwrap_or_default();
             if before.stuck || row.seq <= before.seq {
                 continue;
             }
-            project_row(&tx, row)?;
+            project_row(&tx, &mut live, row)?;
             let reached = Reached { seq: row.seq, journal_id: row.id, stuck: false };
             moved.insert(row.service, reached);
         }
+        live.write(&tx)?;
         keep_positions(&tx, &moved, rows)?;
         tx.commit()?;
         self.positions.append(&mut moved);
@@ -169,7 +170,7 @@ impl Projector {
     }
 }
 
-fn project_row(tx: &Connection, row: &JournalRow) -> Result<(), StoreError> {
+fn project_row(tx: &Connection, live: &mut Live, row: &JournalRow) -> Result<(), StoreError> {
     let (service, seq) = (row.service, row.seq);
     let record = decode(&row.body).map_err(|source| StoreError::Record { service, seq, source })?;
     let target = Target {
@@ -179,7 +180,7 @@ fn project_row(tx: &Connection, row: &JournalRow) -> Result<(), StoreError> {
         id: int(row.id),
         at: millis(record.at),
     };
-    let projected = catch_unwind(AssertUnwindSafe(|| project(&target, &record)));
+    let projected = catch_unwind(AssertUnwindSafe(|| project(&target, live, record)));
     Ok(projected.map_err(|_| StoreError::Panicked { service, seq })??)
 }
 

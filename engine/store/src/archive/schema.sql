@@ -39,6 +39,7 @@ CREATE TABLE enquiries (
   silent INTEGER, reason TEXT, first_message BLOB, last_message BLOB, last_message_at INTEGER,
   messages INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (service, enquiry)) WITHOUT ROWID;
+CREATE INDEX enquiries_closed ON enquiries (closed_at) WHERE closed_at IS NOT NULL;
 CREATE INDEX enquiries_opened ON enquiries (service, opened_seq);
 CREATE INDEX enquiries_state ON enquiries (service, state, opened_seq);
 CREATE INDEX enquiries_owner ON enquiries (service, owner, opened_seq) WHERE owner IS NOT NULL;
@@ -59,7 +60,7 @@ CREATE TABLE presences (
   service BLOB, seq INTEGER, at INTEGER NOT NULL, staff BLOB NOT NULL, presence TEXT NOT NULL,
   why TEXT NOT NULL, PRIMARY KEY (service, seq)) WITHOUT ROWID;
 
--- `delivery` ranks: 10 queued, 20 unknown, 30 accepted, 40 sent, 50 failed, 60 delivered, 70 read,
+-- `touched`: the journal row of the last record about it. `delivery` ranks: 10 queued, 20 unknown, 30 accepted, 40 sent, 50 failed, 60 delivered, 70 read,
 -- 80 played. `unsent`: in the outbox; `sending`: the request left and nobody knows what came of it.
 CREATE TABLE messages (
   id INTEGER PRIMARY KEY, service BLOB NOT NULL, message BLOB NOT NULL, seq INTEGER NOT NULL,
@@ -69,7 +70,7 @@ CREATE TABLE messages (
   forwarded INTEGER NOT NULL DEFAULT 0, delivery INTEGER, code INTEGER, title TEXT,
   edited_at INTEGER, revoked_at INTEGER, media_unavailable TEXT, unsent INTEGER NOT NULL DEFAULT 0,
   sending INTEGER NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0, withdraw_at INTEGER,
-  withdrawn INTEGER NOT NULL DEFAULT 0);
+  withdrawn INTEGER NOT NULL DEFAULT 0, touched INTEGER NOT NULL);
 CREATE UNIQUE INDEX messages_message ON messages (service, message);
 CREATE UNIQUE INDEX messages_provider ON messages (service, provider_id)
   WHERE provider_id IS NOT NULL;
@@ -80,8 +81,11 @@ CREATE INDEX messages_key ON messages (service, key) WHERE key IS NOT NULL;
 CREATE VIRTUAL TABLE messages_text USING fts5 (
   text, content = '', contentless_delete = 1, tokenize = 'unicode61 remove_diacritics 2');
 -- Provider's ids of what is no message of its own: edits, deletions, reactions, notices.
+-- `target`: the provider's id of the message it is about.
 CREATE TABLE other_ids (
-  id INTEGER PRIMARY KEY, service BLOB NOT NULL, provider_id TEXT NOT NULL, at INTEGER NOT NULL);
+  id INTEGER PRIMARY KEY, service BLOB NOT NULL, provider_id TEXT NOT NULL, at INTEGER NOT NULL,
+  target TEXT);
+CREATE INDEX other_ids_target ON other_ids (service, target) WHERE target IS NOT NULL;
 CREATE UNIQUE INDEX other_ids_provider ON other_ids (service, provider_id);
 CREATE TABLE deliveries (
   service BLOB, message BLOB, participant TEXT, delivery INTEGER NOT NULL, at INTEGER NOT NULL,
@@ -94,6 +98,7 @@ CREATE TABLE media (
   service BLOB, media BLOB, message BLOB, at INTEGER NOT NULL, sha256 TEXT NOT NULL,
   mime_type TEXT NOT NULL, bytes INTEGER NOT NULL, filename TEXT,
   PRIMARY KEY (service, media)) WITHOUT ROWID;
+CREATE INDEX media_file ON media (sha256);
 
 -- The newest state of what is live: places and kept parts of enquiries, seats,
 -- attendances, draws.

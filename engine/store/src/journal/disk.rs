@@ -6,6 +6,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 use usher_domain::ids::ServiceId;
 
+use super::rewrite::{self, Rewrite};
 use super::writer::Records;
 use super::{Entry, JournalRow};
 use crate::directory::DataDir;
@@ -53,6 +54,8 @@ impl JournalFile {
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         connection.pragma_update(None, "journal_size_limit", WAL_KEPT_BYTES)?;
+        // Nothing that was moved leaves a copy behind: what is erased later would stand in it.
+        connection.pragma_update(None, "secure_delete", "FAST")?;
         connection.execute_batch(SCHEMA)?;
         let held: i64 =
             connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
@@ -104,6 +107,12 @@ impl JournalFile {
         self.log_bytes += bytes;
         self.heads.extend(heads);
         Ok(synced)
+    }
+
+    /// Takes rows out or changes their bodies.
+    pub(super) fn rewrite(&mut self, rewrite: &Rewrite) -> Result<(), StoreError> {
+        self.log_bytes = 0;
+        Ok(rewrite::apply(&mut self.connection, rewrite)?)
     }
 
     /// Writes the log back when about `enough` was added to it, without waiting for readers.

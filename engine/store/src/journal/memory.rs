@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use usher_domain::ids::ServiceId;
 
 use super::writer::follow;
-use super::{Commit, CommitFailed, JournalRow, Reopened};
+use super::{Commit, CommitFailed, Entry, JournalRow, Reopened, Rewrite};
 use crate::archive::Projector;
 
 /// Keeps records in memory and projects them at once, so that nothing ever has to be waited for.
@@ -18,18 +18,27 @@ pub(crate) struct MemoryJournal {
 
 #[derive(Debug)]
 struct Kept {
-    rows: Vec<JournalRow>,
-    /// Positions in `rows`, per service.
-    services: BTreeMap<ServiceId, Vec<usize>>,
+    /// By row.
+    rows: BTreeMap<u64, JournalRow>,
+    last_id: u64,
+    services: BTreeMap<ServiceId, Service>,
     refused: BTreeSet<ServiceId>,
     closed: bool,
     projector: Projector,
 }
 
+#[derive(Debug, Default)]
+struct Service {
+    head: u64,
+    /// Rows by sequence.
+    rows: BTreeMap<u64, u64>,
+}
+
 impl MemoryJournal {
     pub(crate) fn new(projector: Projector) -> Arc<Self> {
         let kept = Kept {
-            rows: Vec::new(),
+            rows: BTreeMap::new(),
+            last_id: 0,
             services: BTreeMap::new(),
             refused: BTreeSet::new(),
             closed: false,
@@ -55,13 +64,16 @@ impl MemoryJournal {
                 kept.refused.insert(service);
                 return Err(conflict);
             }
-            let first = kept.rows.len();
-            for entry in records {
-                kept.services.entry(service).or_default().push(kept.rows.len());
-                let id = kept.rows.len() as u64 + 1;
-                kept.rows.push(JournalRow { id, service, seq: entry.seq, body: entry.body });
+            let last = kept.last_id;
+            for Entry { seq, body } in records {
+                kept.last_id += 1;
+                let id = kept.last_id;
+                let known = kept.services.entry(service).or_default();
+                known.head = seq;
+                known.rows.insert(seq, id);
+                kept.rows.insert(id, JournalRow { id, service, seq, body });
             }
-            kept.project_from(first);
+            kept.project_after(last);
             Ok(())
         });
         done(outcome);
@@ -83,7 +95,7 @@ impl MemoryJournal {
     }
 
     pub(super) fn heads(&self) -> Vec<(ServiceId, u64)> {
-        self.with(|kept| kept.services.iter().map(|(id, rows)| (*id, rows.len() as u64)).collect())
+        self.with(|kept| kept.services.iter().map(|(id, known)| (*id, known.head)).collect())
     }
 
     pub(super) fn head(&self, service: ServiceId) -> u64 {
@@ -91,27 +103,46 @@ impl MemoryJournal {
     }
 
     pub(super) fn read_after(&self, service: ServiceId, seq: u64, limit: usize) -> Vec<JournalRow> {
-        let skip = usize::try_from(seq).unwrap_or(usize::MAX);
         self.with(|kept| {
-            let rows = kept.services.get(&service).map_or(&[][..], Vec::as_slice);
-            rows.iter().skip(skip).take(limit).map(|row| kept.rows[*row].clone()).collect()
+            let Some(known) = kept.services.get(&service) else { return Vec::new() };
+            let ids = known.rows.range(seq.saturating_add(1)..).map(|(_, id)| id);
+            ids.filter_map(|id| kept.rows.get(id)).take(limit).cloned().collect()
         })
     }
 
     pub(super) fn read_after_id(&self, id: u64, limit: usize) -> Vec<JournalRow> {
-        let skip = usize::try_from(id).unwrap_or(usize::MAX);
-        self.with(|kept| kept.rows.iter().skip(skip).take(limit).cloned().collect())
+        self.with(|kept| kept.after(id).take(limit).cloned().collect())
+    }
+
+    pub(super) fn rewrite(&self, rewrite: Rewrite) {
+        self.with(|kept| {
+            for (id, body) in rewrite.changed {
+                if let Some(row) = kept.rows.get_mut(&id) {
+                    row.body = body;
+                }
+            }
+            for row in rewrite.removed.iter().filter_map(|id| kept.rows.remove(id)) {
+                if let Some(known) = kept.services.get_mut(&row.service) {
+                    known.rows.remove(&row.seq);
+                }
+            }
+        });
     }
 }
 
 impl Kept {
     fn head(&self, service: ServiceId) -> u64 {
-        self.services.get(&service).map_or(0, |rows| rows.len() as u64)
+        self.services.get(&service).map_or(0, |known| known.head)
+    }
+
+    fn after(&self, id: u64) -> impl Iterator<Item = &JournalRow> {
+        self.rows.range(id.saturating_add(1)..).map(|(_, row)| row)
     }
 
     /// In memory only a record itself can fail, and that stops its service alone.
-    fn project_from(&mut self, first: usize) {
-        if let Err(error) = self.projector.absorb(&self.rows[first..]) {
+    fn project_after(&mut self, last: u64) {
+        let rows: Vec<JournalRow> = self.after(last).cloned().collect();
+        if let Err(error) = self.projector.absorb(&rows) {
             tracing::error!(%error, cause = ?error, "the archive in memory failed");
         }
     }

@@ -3,6 +3,7 @@
 mod disk;
 mod memory;
 mod reader;
+mod rewrite;
 mod writer;
 
 use std::collections::HashSet;
@@ -23,6 +24,7 @@ use crate::progress::Progress;
 pub(crate) use disk::JournalFile;
 pub(crate) use memory::MemoryJournal;
 pub use reader::{JournalReader, JournalRow};
+pub(crate) use rewrite::Rewrite;
 use writer::{Between, Job, Records, Told, Writer};
 
 /// One record as it is handed in: its place in the service's sequence, and its body.
@@ -207,6 +209,25 @@ impl Journal {
             Way::Disk { jobs, .. } => {
                 let done = Told::new(done);
                 drop(jobs.send(Job::Between(Between::Reopen { service, done })));
+            }
+        }
+    }
+
+    /// Takes durable rows out or says them anew, between two transactions; waits for it.
+    pub(crate) fn rewrite(&self, rewrite: Rewrite) -> Result<(), CommitFailed> {
+        match &self.way {
+            Way::Memory(memory) => {
+                memory.rewrite(rewrite);
+                Ok(())
+            }
+            Way::Disk { jobs, .. } => {
+                let (told, outcome) = channel();
+                let done = Told::new(Box::new(move |result| {
+                    // Whoever asked waits for it right here.
+                    drop(told.send(result));
+                }));
+                drop(jobs.send(Job::Between(Between::Rewrite { rewrite, done })));
+                outcome.recv().unwrap_or(Err(CommitFailed::Closed))
             }
         }
     }

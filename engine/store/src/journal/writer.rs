@@ -10,6 +10,7 @@ use std::time::Duration;
 use usher_domain::ids::ServiceId;
 
 use super::disk::JournalFile;
+use super::rewrite::Rewrite;
 use super::{CommitFailed, CommitInfo, Entry, JournalOptions};
 use crate::directory::DataDir;
 use crate::progress::{Progress, monotonic};
@@ -30,6 +31,10 @@ pub(super) enum Between {
     Reopen {
         service: ServiceId,
         done: Told<u64>,
+    },
+    Rewrite {
+        rewrite: Rewrite,
+        done: Told<()>,
     },
     Close,
     #[cfg(test)]
@@ -94,6 +99,7 @@ impl Writer {
             match then {
                 None => (),
                 Some(Between::Reopen { service, done }) => self.reopen(service, done),
+                Some(Between::Rewrite { rewrite, done }) => self.rewrite(&rewrite, done),
                 Some(Between::Close) => break,
                 #[cfg(test)]
                 Some(Between::Run(run)) => run(self.file.as_ref().unwrap().connection()),
@@ -217,6 +223,18 @@ impl Writer {
         let outcome = self.open().map(|()| {
             self.refused.remove(&service);
             self.file.as_ref().map_or(0, |file| file.head(service))
+        });
+        done.tell(outcome);
+    }
+
+    fn rewrite(&mut self, rewrite: &Rewrite, done: Told<()>) {
+        let outcome = self.open().and_then(|()| {
+            let Some(file) = &mut self.file else { return Ok(()) };
+            file.rewrite(rewrite).map_err(|error| {
+                tracing::error!(%error, cause = ?error, "the journal could not be rewritten");
+                self.file = None;
+                CommitFailed::Storage(Arc::new(error))
+            })
         });
         done.tell(outcome);
     }

@@ -97,7 +97,8 @@ fn presence_changed(t: &Target<'_>, staff: StaffId, (to, why): (String, String))
 
 fn decided(t: &Target<'_>, enquiry: EnquiryId, steps: &[Step]) -> Result<()> {
     t.run(
-        "INSERT INTO decisions (service, enquiry, seq, at, steps) VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT INTO decisions (service, enquiry, seq, at, steps) SELECT ?1, ?2, ?3, ?4, ?5
+         WHERE EXISTS (SELECT 1 FROM enquiries WHERE service = ?1 AND enquiry = ?2)",
         (t.service, enquiry.blob(), t.seq, t.at, json(steps)),
     )?;
     let drawn = steps.iter().rev().find_map(|step| match step {

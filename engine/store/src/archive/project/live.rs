@@ -1,48 +1,67 @@
 //! The newest state of what is live, from the records' `after`.
 
-use rusqlite::Result;
+use std::collections::HashMap;
+
+use rusqlite::{Connection, Result};
 use usher_domain::floor::place::{Place, Stage};
-use usher_domain::ids::{ChannelId, EnquiryId, RuleId};
+use usher_domain::ids::EnquiryId;
 use usher_domain::record::After;
 
 use super::Target;
-use crate::sql::{Id, blob, json, millis};
+use crate::sql::{Blob, Id, blob, json, millis};
 
-pub(super) fn keep(t: &Target<'_>, after: &After) -> Result<()> {
-    match after {
-        After::Place { enquiry, place } => {
-            if let Some(place) = place {
-                stands(t, *enquiry, place)?;
+/// The states that the records of one transaction left, each once: of what changes with every
+/// message only the last state is written.
+#[derive(Debug, Default)]
+pub(crate) struct Live {
+    left: HashMap<Key, (i64, After)>,
+}
+
+type Key = (Blob, &'static str, Vec<u8>);
+
+impl Live {
+    pub(super) fn keep(&mut self, t: &Target<'_>, after: After) -> Result<()> {
+        if let After::Place { enquiry, place: Some(place) } = &after {
+            stands(t, *enquiry, place)?;
+        }
+        let (kind, key) = key(&after);
+        self.left.insert((t.service, kind, key), (t.seq, after));
+        Ok(())
+    }
+
+    /// Writes them.
+    pub(crate) fn write(self, tx: &Connection) -> Result<()> {
+        let mut put = tx.prepare_cached(
+            "REPLACE INTO live (service, kind, key, seq, state) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?;
+        let mut remove =
+            tx.prepare_cached("DELETE FROM live WHERE service = ?1 AND kind = ?2 AND key = ?3")?;
+        for ((service, kind, key), (seq, after)) in self.left {
+            if is_gone(&after) {
+                remove.execute((service, kind, key))?;
+            } else {
+                put.execute((service, kind, key, seq, json(&after)))?;
             }
-            put(t, "place", &enquiry.blob(), place.is_some().then_some(after))
         }
-        After::Enquiry { enquiry, kept } => {
-            put(t, "enquiry", &enquiry.blob(), kept.is_some().then_some(after))
-        }
-        After::Seat { staff, .. } => put(t, "seat", &staff.blob(), Some(after)),
-        After::Attendance { staff, .. } => put(t, "attendance", &staff.blob(), Some(after)),
+        Ok(())
+    }
+}
+
+fn key(after: &After) -> (&'static str, Vec<u8>) {
+    match after {
+        After::Place { enquiry, .. } => ("place", enquiry.blob().to_vec()),
+        After::Enquiry { enquiry, .. } => ("enquiry", enquiry.blob().to_vec()),
+        After::Seat { staff, .. } => ("seat", staff.blob().to_vec()),
+        After::Attendance { staff, .. } => ("attendance", staff.blob().to_vec()),
         After::Draws { channel, rule, node, .. } => {
-            put(t, "draws", &draws_key(*channel, *rule, *node), Some(after))
+            let ids = [&channel.blob()[..], &rule.blob()[..], &node.to_be_bytes()[..]];
+            ("draws", ids.concat())
         }
     }
 }
 
-fn draws_key(channel: ChannelId, rule: RuleId, node: u16) -> Vec<u8> {
-    [&channel.blob()[..], &rule.blob()[..], &node.to_be_bytes()[..]].concat()
-}
-
-fn put(t: &Target<'_>, kind: &str, key: &[u8], state: Option<&After>) -> Result<()> {
-    match state {
-        Some(after) => t.run(
-            "REPLACE INTO live (service, kind, key, seq, state) VALUES (?1, ?2, ?3, ?4, ?5)",
-            (t.service, kind, key, t.seq, json(after)),
-        )?,
-        None => t.run(
-            "DELETE FROM live WHERE service = ?1 AND kind = ?2 AND key = ?3",
-            (t.service, kind, key),
-        )?,
-    };
-    Ok(())
+const fn is_gone(after: &After) -> bool {
+    matches!(after, After::Place { place: None, .. } | After::Enquiry { kept: None, .. })
 }
 
 /// A live enquiry's row says what its place says.

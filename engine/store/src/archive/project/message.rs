@@ -1,6 +1,6 @@
 //! Messages that came in, and what became of them: edits, deletions, reactions, files.
 
-use rusqlite::{OptionalExtension, Result, named_params};
+use rusqlite::{OptionalExtension, Result, params};
 use usher_domain::ids::{MediaId, MessageId};
 use usher_domain::message::{Author, Content, Counts};
 use usher_domain::record::MessageReceived;
@@ -11,15 +11,25 @@ use crate::sql::{Id, blob, int, json, millis, parse, word};
 pub(super) fn received(t: &Target<'_>, received: &MessageReceived) -> Result<()> {
     // An echo was written by the business on its own phone: it went out.
     let author = matches!(received.counts, Counts::Echo).then(|| json(&Author::Phone));
-    let added = t.tx.prepare_cached(INSERT)?.execute(named_params! {
-        ":id": t.id, ":service": t.service, ":message": received.message.blob(), ":seq": t.seq,
-        ":at": t.at, ":provider_at": millis(received.provider_at),
-        ":channel": received.channel.blob(), ":visitor": received.visitor.blob(),
-        ":enquiry": blob(received.enquiry), ":inbound": author.is_none(), ":author": author,
-        ":counts": word(&received.counts), ":content": json(&received.content),
-        ":provider_id": received.provider_id, ":reply_to": received.reply_to,
-        ":referral": received.referral.as_ref().map(json), ":forwarded": received.forwarded,
-    })?;
+    let added = t.tx.prepare_cached(INSERT)?.execute(params![
+        t.id,
+        t.service,
+        received.message.blob(),
+        t.seq,
+        t.at,
+        millis(received.provider_at),
+        received.channel.blob(),
+        received.visitor.blob(),
+        blob(received.enquiry),
+        author.is_none(),
+        author,
+        word(&received.counts),
+        json(&received.content),
+        received.provider_id,
+        received.reply_to,
+        received.referral.as_ref().map(json),
+        received.forwarded,
+    ])?;
     if added == 0 {
         tracing::error!(seq = t.seq, "a message with an id already known was journaled");
         return Ok(());
@@ -30,27 +40,27 @@ pub(super) fn received(t: &Target<'_>, received: &MessageReceived) -> Result<()>
 
 const INSERT: &str = "
 INSERT INTO messages (id, service, message, seq, at, provider_at, channel, visitor, enquiry,
-  inbound, author, counts, content, provider_id, reply_to, referral, forwarded)
-VALUES (:id, :service, :message, :seq, :at, :provider_at, :channel, :visitor, :enquiry,
-  :inbound, :author, :counts, :content, :provider_id, :reply_to, :referral, :forwarded)
+  inbound, author, counts, content, provider_id, reply_to, referral, forwarded, touched)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?1)
 ON CONFLICT DO NOTHING";
 
 pub(super) fn edited(t: &Target<'_>, id: &str, of: &str, content: &Content) -> Result<()> {
-    id_seen(t, id)?;
+    id_seen(t, id, Some(of))?;
     let Some(row) = row_of(t, of)? else { return Ok(()) };
     t.run(
-        "UPDATE messages SET original = coalesce(original, content), content = ?2, edited_at = ?3
+        "UPDATE messages SET original = coalesce(original, content), content = ?2, edited_at = ?3,
+           touched = ?4
          WHERE id = ?1",
-        (row, json(content), t.at),
+        (row, json(content), t.at, t.id),
     )?;
     t.run("DELETE FROM messages_text WHERE rowid = ?1", [row])?;
     index(t, row, content)
 }
 
 pub(super) fn revoked(t: &Target<'_>, id: &str, of: &str) -> Result<()> {
-    id_seen(t, id)?;
+    id_seen(t, id, Some(of))?;
     let Some(row) = row_of(t, of)? else { return Ok(()) };
-    t.run("UPDATE messages SET revoked_at = ?2 WHERE id = ?1", (row, t.at))?;
+    t.run("UPDATE messages SET revoked_at = ?2, touched = ?3 WHERE id = ?1", (row, t.at, t.id))?;
     t.run("DELETE FROM messages_text WHERE rowid = ?1", [row])?;
     Ok(())
 }
@@ -71,12 +81,12 @@ pub(super) fn reacted(t: &Target<'_>, on: &str, who: &str, emoji: Option<&str>) 
     Ok(())
 }
 
-/// A provider's id of something that is no message of its own.
-pub(super) fn id_seen(t: &Target<'_>, provider_id: &str) -> Result<()> {
+/// A provider's id of something that is no message of its own, but perhaps about one.
+pub(super) fn id_seen(t: &Target<'_>, provider_id: &str, target: Option<&str>) -> Result<()> {
     t.run(
-        "INSERT INTO other_ids (id, service, provider_id, at) VALUES (?1, ?2, ?3, ?4)
+        "INSERT INTO other_ids (id, service, provider_id, at, target) VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT DO NOTHING",
-        (t.id, t.service, provider_id, t.at),
+        (t.id, t.service, provider_id, t.at, target),
     )?;
     Ok(())
 }
@@ -97,6 +107,10 @@ pub(super) fn media_stored(
 
 /// The message's content names the file that is stored here.
 fn file_known(t: &Target<'_>, media: MediaId, message: MessageId) -> Result<()> {
+    t.run(
+        "UPDATE messages SET touched = ?3 WHERE service = ?1 AND message = ?2",
+        (t.service, message.blob(), t.id),
+    )?;
     let content: Option<String> =
         t.tx.prepare_cached("SELECT content FROM messages WHERE service = ?1 AND message = ?2")?
             .query_row((t.service, message.blob()), |row| row.get(0))
@@ -115,8 +129,9 @@ fn file_known(t: &Target<'_>, media: MediaId, message: MessageId) -> Result<()> 
 
 pub(super) fn media_unavailable(t: &Target<'_>, message: MessageId, why: &str) -> Result<()> {
     t.run(
-        "UPDATE messages SET media_unavailable = ?3 WHERE service = ?1 AND message = ?2",
-        (t.service, message.blob(), why),
+        "UPDATE messages SET media_unavailable = ?3, touched = ?4
+         WHERE service = ?1 AND message = ?2",
+        (t.service, message.blob(), why, t.id),
     )?;
     Ok(())
 }

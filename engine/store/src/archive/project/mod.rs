@@ -14,6 +14,8 @@ use usher_domain::record::{Event, Record};
 
 use crate::sql::Blob;
 
+pub(crate) use live::Live;
+
 /// The place in the archive that one record is projected to.
 #[derive(Debug)]
 pub(crate) struct Target<'a> {
@@ -31,10 +33,10 @@ impl Target<'_> {
     }
 }
 
-/// Projects one record: what happened, then the states it left.
-pub(crate) fn project(target: &Target<'_>, record: &Record) -> Result<()> {
+/// Projects one record: what happened, then the states it left, which wait in `live`.
+pub(crate) fn project(target: &Target<'_>, live: &mut Live, record: Record) -> Result<()> {
     event(target, &record.event)?;
-    record.after.iter().try_for_each(|after| live::keep(target, after))
+    record.after.into_iter().try_for_each(|after| live.keep(target, after))
 }
 
 #[expect(clippy::too_many_lines, reason = "one arm per event, each a call")]
@@ -83,12 +85,12 @@ fn event(t: &Target<'_>, event: &Event) -> Result<()> {
         }
         Event::MessageRevoked { provider_id, of, .. } => message::revoked(t, provider_id, of),
         Event::Reacted { provider_id, on, emoji, by, visitor, .. } => {
-            message::id_seen(t, provider_id)?;
+            message::id_seen(t, provider_id, Some(on))?;
             let who = by.map_or_else(|| visitor.to_string(), |staff| staff.to_string());
             message::reacted(t, on, &who, emoji.as_deref())
         }
         Event::SystemNoticed { enquiry, provider_id, .. } => {
-            message::id_seen(t, provider_id)?;
+            message::id_seen(t, provider_id, None)?;
             enquiry.map_or(Ok(()), |enquiry| room::event(t, enquiry, event))
         }
         Event::MediaStored { media, message, sha256, mime_type, bytes, filename } => {

@@ -1,4 +1,7 @@
 //! What a room shows beside its messages: events, labels, and who is in it.
+//!
+//! A room that is not known was pruned: what is still told of it has no effect, whether it is
+//! projected before the room goes, after it, or again.
 
 use rusqlite::Result;
 use usher_domain::ids::{EnquiryId, StaffId};
@@ -9,7 +12,8 @@ use crate::sql::{Id, json};
 
 pub(super) fn event(t: &Target<'_>, enquiry: EnquiryId, event: &Event) -> Result<()> {
     t.run(
-        "INSERT INTO events (service, enquiry, seq, at, event) VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT INTO events (service, enquiry, seq, at, event) SELECT ?1, ?2, ?3, ?4, ?5
+         WHERE EXISTS (SELECT 1 FROM enquiries WHERE service = ?1 AND enquiry = ?2)",
         (t.service, enquiry.blob(), t.seq, t.at, json(event)),
     )?;
     Ok(())
@@ -23,7 +27,8 @@ pub(super) fn label(
 ) -> Result<()> {
     if on {
         t.run(
-            "REPLACE INTO labels (service, enquiry, label, by, at) VALUES (?1, ?2, ?3, ?4, ?5)",
+            "REPLACE INTO labels (service, enquiry, label, by, at) SELECT ?1, ?2, ?3, ?4, ?5
+             WHERE EXISTS (SELECT 1 FROM enquiries WHERE service = ?1 AND enquiry = ?2)",
             (t.service, enquiry.blob(), label, by.blob(), t.at),
         )?;
     } else {
@@ -43,7 +48,8 @@ pub(super) fn joined(
 ) -> Result<()> {
     t.run(
         "REPLACE INTO members (service, enquiry, staff, monitor, by, joined_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6
+         WHERE EXISTS (SELECT 1 FROM enquiries WHERE service = ?1 AND enquiry = ?2)",
         (t.service, enquiry.blob(), staff.blob(), monitor, by.blob(), t.at),
     )?;
     Ok(())

@@ -3,6 +3,7 @@
 mod aside;
 mod dump;
 mod enquiry;
+mod kept;
 mod live;
 mod message;
 mod room;
@@ -18,7 +19,8 @@ use crate::sql::{Columns, Id};
 
 pub use aside::{AsideKind, AsideRow};
 pub use enquiry::{ClosedRow, DecisionRow, EnquiryFilter, EnquiryRow};
-pub use live::LiveState;
+pub(crate) use kept::ClosedEnquiry;
+pub use live::{LiveMembers, LiveRoom, LiveState};
 pub(super) use message::rank;
 pub use message::{Direction, MessageRow, ParticipantDelivery, ReactionRow, Unsent};
 pub use room::{Cursor, EventRow, RoomEntry, RoomMember};

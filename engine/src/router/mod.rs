@@ -1,13 +1,18 @@
 //! The router: asks the floor, writes down what it decided, passes the word on.
 
+mod index;
+
+use std::collections::{BTreeMap, BTreeSet};
+
 use actix::prelude::*;
 use serde_json::json;
 use tokio::sync::oneshot;
-use usher_domain::floor::event::FloorEvent;
+use usher_domain::floor::event::{FloorEvent, PresenceWhy};
 use usher_domain::floor::{Command, Effect, Floor, Refusal, Route};
-use usher_domain::ids::{ChannelId, EnquiryId, StaffId, VisitorId};
+use usher_domain::ids::{ChannelId, EnquiryId, GroupId, StaffId, VisitorId};
 use usher_domain::presence::Presence;
-use usher_domain::record::{Event, Record};
+use usher_domain::record::{After, Event, Record};
+use usher_domain::rule::Destination;
 use usher_domain::time::Timestamp;
 use usher_domain::trace::Step;
 use usher_domain::visitor::{Identities, Visitor};
@@ -23,6 +28,8 @@ use crate::peers::{Due, Guard, Peers};
 use crate::service::AnswerTo;
 use crate::staff::{Gathered, PresenceIs};
 use crate::timer::Waiter;
+
+use index::Index;
 
 /// Something for the floor to judge; `answer`: who asked, and where the answer goes.
 #[derive(Debug, Message)]
@@ -48,6 +55,38 @@ pub(crate) struct ShowAll {
     pub(crate) gathered: std::sync::Arc<Gathered>,
 }
 
+/// A missed enquiry is taken up by writing to it: first the pick-up, then the command.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct TakeUp {
+    pub(crate) enquiry: EnquiryId,
+    pub(crate) staff: StaffId,
+    pub(crate) command: usher_protocol::command::Command,
+    pub(crate) answer: AnswerTo,
+}
+
+/// Whether this person owns, or has joined, a live enquiry of this visitor.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "bool")]
+pub(crate) struct Serves {
+    pub(crate) staff: StaffId,
+    pub(crate) visitor: VisitorId,
+}
+
+/// Tells this person how things are, after they have connected.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct TellTo(pub(crate) StaffId);
+
+/// A person as attendance knows them after a restart.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Present {
+    pub(crate) staff: StaffId,
+    pub(crate) presence: Presence,
+    /// Expected back within the grace.
+    pub(crate) reloading: bool,
+}
+
 /// How many live enquiries this person owns.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "usize")]
@@ -71,15 +110,21 @@ pub(crate) struct Router {
     peers: Peers,
     _guard: Guard,
     floor: Floor,
+    index: Index,
+    /// Who is there at the start.
+    present: Vec<Present>,
     /// The gauges and statements of lines are due to be told again.
     stale: bool,
 }
 
 impl Router {
-    /// `resumed`: what the floor decided on going on after a restart.
-    pub(crate) fn new(peers: Peers, floor: Floor) -> Self {
+    pub(crate) fn new(peers: Peers, floor: Floor, present: Vec<Present>) -> Self {
         let guard = peers.guard("router");
-        Self { peers, _guard: guard, floor, stale: true }
+        let mut index = Index::default();
+        for (enquiry, place) in floor.live() {
+            index.note(enquiry, Some(place));
+        }
+        Self { peers, _guard: guard, floor, index, present, stale: true }
     }
 
     /// One turn, one record group.
@@ -87,16 +132,23 @@ impl Router {
         let now = self.peers.now();
         let mut records: Vec<Record> = Vec::new();
         let mut happened = Vec::new();
+        let mut closed = BTreeMap::new();
         for effect in effects {
             match effect {
                 Effect::Happened(event) => {
                     records.push(Record::new(now, Event::Floor(event.clone())));
                     happened.push(event);
                 }
-                Effect::Keep(after) => match records.last_mut() {
-                    Some(last) => last.after.push(after),
-                    None => records.push(Record::new(now, Event::FloorKept {}).leaving(after)),
-                },
+                Effect::Keep(after) => {
+                    if let After::Place { enquiry, place } = &after {
+                        let channel = self.index.note(*enquiry, place.as_deref());
+                        closed.extend(channel.map(|channel| (*enquiry, channel)));
+                    }
+                    match records.last_mut() {
+                        Some(last) => last.after.push(after),
+                        None => records.push(Record::new(now, Event::FloorKept {}).leaving(after)),
+                    }
+                }
             }
         }
         let releases = answer
@@ -105,13 +157,15 @@ impl Router {
             .collect();
         self.peers.ledger.append(records, releases);
         for event in happened {
-            self.pass_on(&event);
+            let channel = event.enquiry().and_then(|enquiry| closed.get(&enquiry).copied());
+            self.pass_on(&event, channel);
         }
         self.stale = true;
         self.peers.arm(Waiter::Router, self.floor.next_deadline());
     }
 
-    fn pass_on(&self, event: &FloorEvent) {
+    /// `closed_on`: where it was before this turn, for what is off the floor by now.
+    fn pass_on(&self, event: &FloorEvent, closed_on: Option<ChannelId>) {
         if let FloorEvent::PresenceChanged { staff, presence, why } = *event {
             if let Some(addr) = self.peers.staff(staff) {
                 addr.do_send(PresenceIs { presence, why });
@@ -124,16 +178,13 @@ impl Router {
         }
         let Some(enquiry) = event.enquiry() else { return };
         let place = self.floor.place(enquiry).cloned().map(Box::new);
-        // Closed ones are off the floor; the channel that they are on is the one that still has them.
-        let channels: Vec<ChannelId> = match &place {
-            Some(place) => vec![place.channel],
-            None => self.peers.channels.keys().copied().collect(),
-        };
-        for channel in channels {
-            if let Some(addr) = self.peers.channel(channel) {
-                let what = Told::Floor { event: event.clone(), place: place.clone() };
-                addr.do_send(ToEnquiry { enquiry, what });
-            }
+        if matches!(event, FloorEvent::Closed { .. }) {
+            // From now on nothing is said in it, though it has not heard yet.
+            self.peers.closing.borrow_mut().insert(enquiry);
+        }
+        let channel = place.as_ref().map(|place| place.channel).or(closed_on);
+        if let Some(addr) = channel.and_then(|channel| self.peers.channel(channel)) {
+            addr.do_send(ToEnquiry { enquiry, what: Told::Floor { event: event.clone(), place } });
         }
     }
 
@@ -157,42 +208,67 @@ impl Router {
         }
         self.gauge_states();
         let settings = std::sync::Arc::clone(&self.peers.settings);
-        let lengths: std::collections::BTreeMap<_, _> = self.floor.line_lengths().collect();
-        let queues = settings.queues.values().map(|queue| {
-            (usher_domain::rule::Destination::Queue(queue.id), queue.name.clone(), queue.group)
-        });
-        let groups = settings.groups.values().map(|group| {
-            (usher_domain::rule::Destination::Group(group.id), group.name.clone(), group.id)
-        });
+        let lengths: BTreeMap<_, _> = self.floor.line_lengths().collect();
+        let queues = settings
+            .queues
+            .values()
+            .map(|queue| (Destination::Queue(queue.id), queue.name.clone(), queue.group));
+        let groups = settings
+            .groups
+            .values()
+            .map(|group| (Destination::Group(group.id), group.name.clone(), group.id));
         for (destination, name, group) in groups.chain(queues) {
             let length = lengths.get(&destination).copied().unwrap_or(0);
-            let first = self.floor.line(destination).first().copied();
-            let oldest =
-                first.and_then(|enquiry| self.floor.place(enquiry)).map(|place| place.opened_at);
+            let oldest = if length == 0 { None } else { self.oldest(destination) };
             self.gauge_line(&name, length, oldest);
-            let now = Now::Queue(QueueNow {
-                destination,
-                name,
-                length: u32::try_from(length).unwrap_or(u32::MAX),
-                oldest: oldest.map(Into::into),
-            });
+            let now = queue_now(destination, name, (length, oldest));
             for staff in settings.groups.get(&group).map_or(&[][..], |group| &group.members) {
-                self.peers.state(*staff, &now);
+                if self.peers.is_connected(*staff) {
+                    self.peers.state(*staff, &now);
+                }
             }
         }
-        for staff in settings.staff.keys() {
+        for staff in settings.staff.keys().filter(|staff| self.peers.is_connected(**staff)) {
             self.tell_counters(*staff);
         }
     }
 
+    fn oldest(&self, destination: Destination) -> Option<Timestamp> {
+        let first = self.floor.line(destination).first().copied();
+        first.and_then(|enquiry| self.floor.place(enquiry)).map(|place| place.opened_at)
+    }
+
+    /// Lines behind which this person stands, and their own counters.
+    fn tell_lines(&self, staff: StaffId) {
+        let settings = std::sync::Arc::clone(&self.peers.settings);
+        let groups = self.groups_of(staff);
+        let lengths: BTreeMap<_, _> = self.floor.line_lengths().collect();
+        let queues = settings.queues.values().filter(|queue| groups.contains(&queue.group));
+        let queues = queues.map(|queue| (Destination::Queue(queue.id), queue.name.clone()));
+        let own = settings.groups.values().filter(|group| groups.contains(&group.id));
+        let own = own.map(|group| (Destination::Group(group.id), group.name.clone()));
+        for (destination, name) in own.chain(queues) {
+            let length = lengths.get(&destination).copied().unwrap_or(0);
+            let oldest = if length == 0 { None } else { self.oldest(destination) };
+            self.peers.state(staff, &queue_now(destination, name, (length, oldest)));
+        }
+        self.tell_counters(staff);
+    }
+
+    fn groups_of(&self, staff: StaffId) -> Vec<GroupId> {
+        let groups = self.peers.settings.groups.values();
+        groups.filter(|group| group.members.contains(&staff)).map(|group| group.id).collect()
+    }
+
     fn tell_counters(&self, staff: StaffId) {
         let Some(seat) = self.floor.seat(staff) else { return };
+        let unserved = self.index.count_of(&self.groups_of(staff));
         let now = Now::Counters(Counters {
             load: seat.used,
             capacity: seat.capacity,
             offers: u16::try_from(seat.offers.len()).unwrap_or(u16::MAX),
-            waiting: 0,
-            missed: 0,
+            waiting: unserved.waiting,
+            missed: unserved.missed,
         });
         self.peers.state(staff, &now);
     }
@@ -208,16 +284,8 @@ impl Router {
 
     #[expect(clippy::cast_precision_loss, reason = "metrics")]
     fn gauge_states(&self) {
-        let mut states = std::collections::BTreeMap::from([
-            ("open", 0_u64),
-            ("ongoing", 0),
-            ("missed", 0),
-            ("followed_up", 0),
-        ]);
-        for (_, place) in self.floor.live() {
-            *states.entry(place.stage.name()).or_default() += 1;
-        }
-        for (state, count) in states {
+        for state in ["open", "ongoing", "missed", "followed_up"] {
+            let count = self.index.in_state(state);
             metrics::gauge!(names::ENQUIRIES_LIVE, "state" => state).set(count as f64);
         }
         let mut presences = [0_u64; 4];
@@ -264,6 +332,19 @@ impl Router {
     }
 }
 
+fn queue_now(
+    destination: Destination,
+    name: String,
+    (length, oldest): (usize, Option<Timestamp>),
+) -> Now {
+    Now::Queue(QueueNow {
+        destination,
+        name,
+        length: u32::try_from(length).unwrap_or(u32::MAX),
+        oldest: oldest.map(Into::into),
+    })
+}
+
 fn count_decision(steps: &[Step]) {
     let outcome = if steps.contains(&Step::Missed) { "missed" } else { "decided" };
     let shape = steps.iter().find_map(|step| match step {
@@ -292,9 +373,21 @@ impl Actor for Router {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        self.note_staffed();
         let mut effects = Vec::new();
-        self.floor.resume(self.peers.now(), &mut effects);
+        let now = self.peers.now();
+        // Who was here is expected back, and nothing is offered to anybody before that.
+        for Present { staff, presence, reloading } in std::mem::take(&mut self.present) {
+            let why = PresenceWhy::NoConnection;
+            for command in [
+                Command::Reloading { staff, on: reloading },
+                Command::Presence { staff, presence, why },
+            ] {
+                // Neither is ever refused.
+                self.floor.apply(now, command, &mut effects).ok();
+            }
+        }
+        self.floor.resume(now, &mut effects);
+        self.note_staffed();
         self.carry_out(effects, None);
         ctx.run_interval(std::time::Duration::from_secs(1), |router, _| router.tell_state());
     }
@@ -341,28 +434,59 @@ impl Handler<ShowAll> for Router {
     type Result = ();
 
     fn handle(&mut self, ShowAll { staff, gathered }: ShowAll, _: &mut Context<Self>) {
-        let groups: Vec<_> = self
-            .peers
-            .settings
-            .groups
-            .values()
-            .filter(|group| group.members.contains(&staff))
-            .map(|group| group.id)
-            .collect();
-        let owned: std::collections::BTreeSet<EnquiryId> = self.floor.owned_by(staff).collect();
-        for (enquiry, place) in self.floor.live() {
-            let handled = place.stage.is_handling();
-            let of_group = !handled && place.groups.iter().any(|group| groups.contains(group));
-            let offered = self.floor.offers(enquiry).iter().any(|offer| offer.staff == staff);
-            let member = handled && gathered.is_member(enquiry);
-            if !(owned.contains(&enquiry) || of_group || offered || member) {
-                continue;
-            }
+        let groups = self.groups_of(staff);
+        let offered = self.floor.seat(staff).map(|seat| seat.offers).unwrap_or_default();
+        let mut shown: BTreeSet<EnquiryId> = self.floor.owned_by(staff).collect();
+        shown.extend(self.index.unserved(&groups));
+        shown.extend(offered);
+        shown.extend(gathered.member_of());
+        for enquiry in shown {
+            let Some(place) = self.floor.place(enquiry) else { continue };
             if let Some(channel) = self.peers.channel(place.channel) {
                 let what = Told::ShowTo { staff, gathered: std::sync::Arc::clone(&gathered) };
                 channel.do_send(ToEnquiry { enquiry, what });
             }
         }
+    }
+}
+
+impl Handler<TakeUp> for Router {
+    type Result = ();
+
+    fn handle(&mut self, take_up: TakeUp, _: &mut Context<Self>) {
+        let TakeUp { enquiry, staff, command, answer } = take_up;
+        let mut effects = Vec::new();
+        let pick_up = Command::PickUp { enquiry, staff };
+        let outcome = self.floor.apply(self.peers.now(), pick_up, &mut effects);
+        self.carry_out(effects, None);
+        let channel = self.floor.place(enquiry).and_then(|place| self.peers.channel(place.channel));
+        match (outcome, channel) {
+            (Ok(()), Some(channel)) => {
+                let what = Told::Order { staff, command, answer };
+                channel.do_send(ToEnquiry { enquiry, what });
+            }
+            (Ok(()), None) => answer.answer(&self.peers, staff, Err(Code::NotFound.into())),
+            (Err(refused), _) => answer.answer(&self.peers, staff, Err(code_of(refused).into())),
+        }
+    }
+}
+
+impl Handler<Serves> for Router {
+    type Result = bool;
+
+    fn handle(&mut self, Serves { staff, visitor }: Serves, _: &mut Context<Self>) -> bool {
+        let joined = self.peers.joined.borrow().get(&staff).cloned().unwrap_or_default();
+        let mut theirs = self.floor.owned_by(staff).chain(joined);
+        theirs
+            .any(|enquiry| self.floor.place(enquiry).is_some_and(|place| place.visitor == visitor))
+    }
+}
+
+impl Handler<TellTo> for Router {
+    type Result = ();
+
+    fn handle(&mut self, TellTo(staff): TellTo, _: &mut Context<Self>) {
+        self.tell_lines(staff);
     }
 }
 

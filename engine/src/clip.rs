@@ -1,0 +1,98 @@
+//! What people are shown of a content that is too large for a frame: its beginning.
+//!
+//! The journal keeps it whole.
+
+use usher_domain::message::{Content, Referral};
+
+/// Most bytes of one text; several of them and the frame around them stay under 64 KB.
+const TEXT_MAX: usize = 12 * 1024;
+const WORDS_MAX: usize = 1024;
+const ITEMS_MAX: usize = 20;
+
+pub(crate) fn content(mut content: Content) -> Content {
+    match &mut content {
+        Content::Text { body } => clip(body, TEXT_MAX),
+        Content::Media(media) => {
+            clip_some(&mut media.caption, TEXT_MAX);
+            clip_some(&mut media.filename, WORDS_MAX);
+            clip(&mut media.mime_type, WORDS_MAX);
+        }
+        Content::Location { name, address, .. } => {
+            clip_some(name, WORDS_MAX);
+            clip_some(address, WORDS_MAX);
+        }
+        Content::Contacts { cards } => {
+            cards.truncate(ITEMS_MAX);
+            for card in cards {
+                clip(&mut card.name, WORDS_MAX);
+                card.phones.truncate(ITEMS_MAX);
+                card.phones.iter_mut().for_each(|phone| clip(phone, 64));
+            }
+        }
+        Content::Choice { id, title } => {
+            clip(id, WORDS_MAX);
+            clip(title, WORDS_MAX);
+        }
+        Content::Form { name, fields } => {
+            clip_some(name, WORDS_MAX);
+            clip(fields, TEXT_MAX);
+        }
+        Content::Order { items, text } => {
+            items.truncate(ITEMS_MAX);
+            for item in items {
+                let words =
+                    [&mut item.product, &mut item.quantity, &mut item.price, &mut item.currency];
+                words.into_iter().for_each(|word| clip(word, 256));
+            }
+            clip_some(text, TEXT_MAX);
+        }
+        Content::Template { name, language, body } => {
+            clip(name, WORDS_MAX);
+            clip(language, WORDS_MAX);
+            body.truncate(ITEMS_MAX);
+            body.iter_mut().for_each(|value| clip(value, WORDS_MAX));
+        }
+        Content::Unsupported { what, raw } => {
+            clip_some(what, WORDS_MAX);
+            clip_some(raw, TEXT_MAX);
+        }
+    }
+    content
+}
+
+pub(crate) fn referral(referral: &Referral) -> Referral {
+    let mut referral = referral.clone();
+    clip(&mut referral.source, WORDS_MAX);
+    for text in [&mut referral.url, &mut referral.headline, &mut referral.body] {
+        clip_some(text, WORDS_MAX);
+    }
+    referral
+}
+
+/// At most `max` bytes, cut between characters, with a sign that it was cut.
+pub(crate) fn clip(text: &mut String, max: usize) {
+    if text.len() > max {
+        text.truncate(text.floor_char_boundary(max));
+        text.push('…');
+    }
+}
+
+fn clip_some(text: &mut Option<String>, max: usize) {
+    if let Some(text) = text {
+        clip(text, max);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_is_cut_between_characters_and_a_short_one_stays() {
+        let long = Content::Text { body: "ä".repeat(100_000) };
+        let Content::Text { body } = content(long) else { panic!("still a text") };
+        assert!(body.len() <= TEXT_MAX + 3 && body.ends_with('…'));
+        let short = Content::Text { body: "Hello".into() };
+        assert_eq!(content(short.clone()), short);
+    }
+}

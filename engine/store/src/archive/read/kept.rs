@@ -1,0 +1,183 @@
+//! What pruning and erasure have to know: whose records are whose, and which of them still stand.
+
+use std::collections::HashSet;
+
+use usher_domain::ids::{EnquiryId, MessageId, ServiceId, VisitorId};
+use usher_domain::time::Timestamp;
+use usher_domain::visitor::Visitor;
+
+use super::ArchiveReader;
+use crate::error::StoreError;
+use crate::sql::{Columns, Id, int, millis};
+
+/// An enquiry that was closed, and where its records begin.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClosedEnquiry {
+    pub(crate) service: ServiceId,
+    pub(crate) enquiry: EnquiryId,
+    pub(crate) opened_seq: u64,
+}
+
+/// A message, and the journal row of the last record about it.
+#[derive(Clone, Debug)]
+pub(crate) struct KeptMessage {
+    pub(crate) message: MessageId,
+    pub(crate) provider_id: Option<String>,
+    pub(crate) touched: u64,
+}
+
+impl ArchiveReader {
+    /// Enquiries closed before an instant, of all services, the longest closed first; none that
+    /// has not heard of it yet.
+    pub(crate) fn closed_before(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<ClosedEnquiry>, StoreError> {
+        self.all(
+            "SELECT service, enquiry, opened_seq FROM enquiries AS e WHERE closed_at < ?1
+               AND NOT EXISTS (SELECT 1 FROM live WHERE live.service = e.service
+                 AND kind IN ('enquiry', 'place') AND key = e.enquiry)
+             ORDER BY closed_at LIMIT ?2",
+            (millis(before), int(limit as u64)),
+            |row| {
+                Ok(ClosedEnquiry {
+                    service: row.id("service")?,
+                    enquiry: row.id("enquiry")?,
+                    opened_seq: row.number("opened_seq")?,
+                })
+            },
+        )
+    }
+
+    pub(crate) fn knows_enquiry(
+        &self,
+        service: ServiceId,
+        enquiry: EnquiryId,
+    ) -> Result<bool, StoreError> {
+        let found = self.one(
+            "SELECT 1 FROM enquiries WHERE service = ?1 AND enquiry = ?2",
+            (service.blob(), enquiry.blob()),
+            |_| Ok(()),
+        )?;
+        Ok(found.is_some())
+    }
+
+    pub(crate) fn messages_in(
+        &self,
+        service: ServiceId,
+        enquiry: EnquiryId,
+    ) -> Result<Vec<KeptMessage>, StoreError> {
+        self.all(
+            "SELECT message, provider_id, touched FROM messages
+             WHERE service = ?1 AND enquiry = ?2",
+            (service.blob(), enquiry.blob()),
+            |row| {
+                Ok(KeptMessage {
+                    message: row.id("message")?,
+                    provider_id: row.get("provider_id")?,
+                    touched: row.number("touched")?,
+                })
+            },
+        )
+    }
+
+    pub(crate) fn messages_of(
+        &self,
+        service: ServiceId,
+        visitor: VisitorId,
+    ) -> Result<HashSet<MessageId>, StoreError> {
+        let found = self.all(
+            "SELECT message FROM messages WHERE service = ?1 AND visitor = ?2",
+            (service.blob(), visitor.blob()),
+            |row| row.id("message"),
+        )?;
+        Ok(found.into_iter().collect())
+    }
+
+    /// Journal rows of the edits, deletions and reactions of the message with a provider's id.
+    pub(crate) fn about(
+        &self,
+        service: ServiceId,
+        provider_id: &str,
+    ) -> Result<Vec<u64>, StoreError> {
+        self.all(
+            "SELECT id FROM other_ids WHERE service = ?1 AND target = ?2",
+            (service.blob(), provider_id),
+            |row| row.number("id"),
+        )
+    }
+
+    /// Sequence of the last event in a room; 0: none.
+    pub(crate) fn last_event(
+        &self,
+        service: ServiceId,
+        enquiry: EnquiryId,
+    ) -> Result<u64, StoreError> {
+        let found = self.one(
+            "SELECT coalesce(max(seq), 0) AS seq FROM events WHERE service = ?1 AND enquiry = ?2",
+            (service.blob(), enquiry.blob()),
+            |row| row.number("seq"),
+        )?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// Sequences of the records on which the live states stand.
+    pub(crate) fn live_seqs(&self, service: ServiceId) -> Result<HashSet<u64>, StoreError> {
+        let found =
+            self.all("SELECT seq FROM live WHERE service = ?1", [service.blob()], |row| {
+                row.number("seq")
+            })?;
+        Ok(found.into_iter().collect())
+    }
+
+    /// A visitor as last journaled under this very id, and the sequence of that record.
+    pub(crate) fn visitor_as_journaled(
+        &self,
+        service: ServiceId,
+        visitor: VisitorId,
+    ) -> Result<Option<(u64, Visitor)>, StoreError> {
+        self.one(
+            "SELECT seq, body FROM visitors WHERE service = ?1 AND visitor = ?2",
+            (service.blob(), visitor.blob()),
+            |row| Ok((row.number("seq")?, row.json("body")?)),
+        )
+    }
+
+    /// All ids that mean the same person; the first is the one that was kept.
+    pub(crate) fn same_person(
+        &self,
+        service: ServiceId,
+        visitor: VisitorId,
+    ) -> Result<Vec<VisitorId>, StoreError> {
+        let kept = self.one(
+            "SELECT coalesce(merged_into, visitor) AS visitor FROM visitors
+             WHERE service = ?1 AND visitor = ?2",
+            (service.blob(), visitor.blob()),
+            |row| row.id::<VisitorId>("visitor"),
+        )?;
+        let Some(kept) = kept else { return Ok(Vec::new()) };
+        let gone = self.all(
+            "SELECT visitor FROM visitors WHERE service = ?1 AND merged_into = ?2",
+            (service.blob(), kept.blob()),
+            |row| row.id("visitor"),
+        )?;
+        Ok([vec![kept], gone].concat())
+    }
+
+    /// The visitor's enquiries, and whether one of them is live.
+    pub(crate) fn enquiries_of(
+        &self,
+        service: ServiceId,
+        visitor: VisitorId,
+    ) -> Result<(HashSet<EnquiryId>, bool), StoreError> {
+        let found = self.all(
+            "SELECT enquiry, closed_at IS NULL AS live FROM enquiries
+             WHERE service = ?1 AND visitor = ?2",
+            (service.blob(), visitor.blob()),
+            |row| Ok((row.id("enquiry")?, row.get::<_, bool>("live")?)),
+        )?;
+        let live = found.iter().any(|(_, live)| *live);
+        Ok((found.into_iter().map(|(enquiry, _)| enquiry).collect(), live))
+    }
+}

@@ -1,0 +1,320 @@
+//! The composition root: which parts there are, in which order they start, and how they stop.
+
+mod banner;
+mod listen;
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::metrics::{gauge, histogram};
+use actix_web::dev::ServerHandle;
+use actix_web::web::{self, Data};
+use actix_web::{App as WebApp, HttpServer};
+use anyhow::Context as _;
+use metrics_exporter_prometheus::PrometheusHandle;
+use secrecy::ExposeSecret as _;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use usher_config::{Config, Http, Loaded, SandboxNumber, Service, sandbox_numbers};
+use usher_engine::metrics::{BATCH_RECORDS, COMMIT_SECONDS, PROJECTOR_LAG};
+use usher_engine::{Clock, Engine, EngineOptions};
+use usher_sandbox::{NumberOptions, Sandbox, SandboxHandle, SandboxOptions};
+use usher_store::{ArchiveOptions, CommitInfo, JournalOptions, Lag, Store, StoreOptions};
+
+use crate::accounts::People;
+use crate::http::{self, Doors, Public, Webhooks};
+use crate::metrics;
+use crate::provider::{Provider, hook_headers, hook_url};
+use crate::socket::{self, Sockets};
+
+/// How late a lapsed session may be noticed.
+const SWEEP_EVERY: Duration = Duration::from_mins(1);
+/// Calls for the provider that may wait to be taken.
+const PROVIDER_CALLS: usize = 4_096;
+/// The archive may be so old before webhooks are answered 503.
+const LAG_AGE_MAX: Duration = Duration::from_secs(30);
+/// Requests under way get this long when the program stops, whatever is set; a supervisor of
+/// processes kills what takes long.
+const STOP_WITHIN: Duration = Duration::from_secs(2);
+const ENGINE_STOPS_WITHIN: Duration = Duration::from_secs(2);
+/// A client that opens a connection and says nothing.
+const REQUEST_HEAD_WITHIN: Duration = Duration::from_secs(10);
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// The running program.
+pub struct App {
+    engine: Engine,
+    sockets: Sockets,
+    provider: Provider,
+    server: ServerHandle,
+    metrics: Option<(SocketAddr, ServerHandle)>,
+    sandbox: Option<SandboxHandle>,
+    address: SocketAddr,
+    public_url: String,
+    tasks: Vec<JoinHandle<()>>,
+    stop_grace: Duration,
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// Runs until the process is told to stop.
+pub(crate) async fn run(loaded: Loaded) -> anyhow::Result<()> {
+    let recorder = metrics::install().context("metrics could not be set up")?;
+    for warning in &loaded.warnings {
+        tracing::warn!(%warning, "settings");
+    }
+    let shown = banner::Demo::of(&loaded.services);
+    let app = App::start(loaded, Some(recorder)).await?;
+    banner::show(&app, &shown)?;
+    told_to_stop().await?;
+    tracing::info!("stopping");
+    app.stop().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn told_to_stop() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+impl App {
+    /// Starts everything, inside an actix system; `recorder` is shown on the listener for metrics.
+    pub async fn start(loaded: Loaded, recorder: Option<PrometheusHandle>) -> anyhow::Result<Self> {
+        // Another part of the process may have installed it before.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let Loaded { config, services, .. } = loaded;
+        // Listeners first: an address in use is found out before anything has begun.
+        let listener = listen::on("http.bind", config.http.bind)?;
+        let for_metrics = config.metrics.bind.map(|bind| listen::on("metrics.bind", bind));
+        let for_metrics = for_metrics.transpose()?;
+        let address = listener.local_addr()?;
+        let store = open_store(&config)?;
+        let (calls, taken) = mpsc::channel(PROVIDER_CALLS);
+        let engine = Engine::start(engine_options(&config, &services), store, calls)
+            .await
+            .context("the engine did not start")?;
+        let sandbox = start_sandbox(&config, &services, address)?;
+        let base = sandbox.as_ref().map(SandboxHandle::base_url);
+        let provider = Provider::new(&config, &services, engine.clone(), base.as_deref())
+            .context("the provider's clients could not be set up")?;
+        let people = People::load(&config, &services, engine.clone(), Clock::system().now())
+            .context("the accounts could not be read")?;
+        let sockets = Sockets::new(engine.clone(), people.clone(), &config);
+        let public_url = config.http.public_url(address);
+        let webhooks = Webhooks::new(&config, &services, engine.clone())?;
+        let doors = Doors::new(
+            engine.clone(),
+            people.clone(),
+            provider.clone(),
+            public_url.clone(),
+            services,
+        );
+        let public = Public {
+            engine: Data::new(engine.clone()),
+            doors: Data::new(doors),
+            webhooks: Data::new(webhooks),
+            sockets: sockets.clone(),
+        };
+        let server = serve(&config, listener, public)?;
+        let mut tasks = vec![
+            tokio::spawn(sweep(people.clone())),
+            tokio::spawn(provider.clone().run(taken)),
+            tokio::spawn(provider.clone().keep_templates()),
+        ];
+        tasks.extend(recorder.clone().map(|handle| tokio::spawn(metrics::keep_up(handle))));
+        let metrics = for_metrics
+            .zip(recorder)
+            .map(|(listener, recorder)| serve_metrics(listener, recorder, engine.clone()));
+        let metrics = metrics.transpose()?;
+        tracing::info!(%address, "listening");
+        let stop_grace = config.http.stop_grace.min(STOP_WITHIN);
+        Ok(Self {
+            engine,
+            sockets,
+            provider,
+            server,
+            metrics,
+            sandbox,
+            address,
+            public_url,
+            tasks,
+            stop_grace,
+        })
+    }
+
+    /// Where people, providers and integrators reach the program.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(|(address, _)| *address)
+    }
+
+    /// Where the local 360dialog listens.
+    pub fn sandbox_url(&self) -> Option<String> {
+        self.sandbox.as_ref().map(SandboxHandle::base_url)
+    }
+
+    /// Takes nothing new, lets what is under way finish, and makes durable what there is.
+    pub async fn stop(self) {
+        self.sockets.stop();
+        let served = tokio::time::timeout(self.stop_grace, self.server.stop(true));
+        let (served, ()) = futures_util::future::join(served, self.provider.settle()).await;
+        if served.is_err() {
+            self.server.stop(false).await;
+        }
+        if tokio::time::timeout(ENGINE_STOPS_WITHIN, self.engine.stop()).await.is_err() {
+            tracing::error!("the engine did not stop in time; what is not durable is lost");
+        }
+        for task in &self.tasks {
+            task.abort();
+        }
+        if let Some((_, metrics)) = self.metrics {
+            metrics.stop(false).await;
+        }
+        if let Some(sandbox) = self.sandbox {
+            sandbox.stop().await;
+        }
+    }
+}
+
+/// Ends lapsed sessions for as long as it is polled.
+async fn sweep(people: People) {
+    let clock = Clock::system();
+    let mut ticks = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        ticks.tick().await;
+        people.sweep(clock.now()).await;
+    }
+}
+
+fn open_store(config: &Config) -> anyhow::Result<Store> {
+    let (commit_seconds, batch_records) = (histogram!(COMMIT_SECONDS), histogram!(BATCH_RECORDS));
+    let lag_seconds = gauge!(PROJECTOR_LAG);
+    let on_commit = move |info: &CommitInfo| {
+        commit_seconds.record(info.took.as_secs_f64());
+        #[expect(clippy::cast_precision_loss, reason = "a batch has far fewer than 2^52 records")]
+        batch_records.record(info.records as f64);
+    };
+    let lag_max = Lag { records: config.projector.lag_max.into(), age: LAG_AGE_MAX };
+    let options = StoreOptions {
+        journal: JournalOptions {
+            batch_max: amount(config.journal.batch_max),
+            queue_max: amount(config.journal.queue_max),
+            on_commit: Box::new(on_commit),
+            ..JournalOptions::default()
+        },
+        archive: ArchiveOptions {
+            batch_max: amount(config.projector.batch_max),
+            lag_max,
+            on_lag: Box::new(move |lag| lag_seconds.set(lag.age.as_secs_f64())),
+        },
+    };
+    Ok(Store::open(&config.data_dir, options)?)
+}
+
+fn amount(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn engine_options(config: &Config, services: &[Service]) -> EngineOptions {
+    EngineOptions {
+        services: services.iter().map(|service| Arc::new(service.settings.clone())).collect(),
+        credits_per_service: amount(config.limits.credits_per_service),
+        // A thread of its own even for one service: HTTP is served on others.
+        arbiters: services.len().clamp(1, threads()),
+    }
+}
+
+fn serve(config: &Config, listener: TcpListener, public: Public) -> anyhow::Result<ServerHandle> {
+    let workers = threads().max(2);
+    let server = HttpServer::new(move || WebApp::new().configure(|config| public.routes(config)))
+        .workers(workers)
+        .max_connections(amount(config.http.connections_max).div_ceil(workers))
+        .client_request_timeout(REQUEST_HEAD_WITHIN)
+        .keep_alive(KEEP_ALIVE)
+        .shutdown_timeout(config.http.stop_grace.min(STOP_WITHIN).as_secs())
+        .on_connect(socket::tune)
+        .disable_signals()
+        .listen(listener)?
+        .run();
+    let handle = server.handle();
+    drop(tokio::spawn(server));
+    Ok(handle)
+}
+
+fn serve_metrics(
+    listener: TcpListener,
+    recorder: PrometheusHandle,
+    engine: Engine,
+) -> anyhow::Result<(SocketAddr, ServerHandle)> {
+    let address = listener.local_addr()?;
+    let (recorder, engine) = (Data::new(recorder), Data::new(engine));
+    let server = HttpServer::new(move || {
+        WebApp::new()
+            .app_data(recorder.clone())
+            .app_data(engine.clone())
+            .route("/metrics", web::get().to(http::metrics))
+            .route("/livez", web::get().to(http::livez))
+            .route("/readyz", web::get().to(http::readyz))
+    });
+    let server = server.workers(1).disable_signals().listen(listener)?.run();
+    let handle = server.handle();
+    drop(tokio::spawn(server));
+    Ok((address, handle))
+}
+
+/// The local 360dialog with the numbers of all channels that live there.
+fn start_sandbox(
+    config: &Config,
+    services: &[Service],
+    gateway: SocketAddr,
+) -> anyhow::Result<Option<SandboxHandle>> {
+    if !config.sandbox.on {
+        return Ok(None);
+    }
+    // It delivers to us directly, whatever name the outside knows us by.
+    let local = Http { public_url: None, ..config.http.clone() }.public_url(gateway);
+    let numbers = sandbox_numbers(services);
+    let options = SandboxOptions {
+        bind: config.sandbox.bind,
+        numbers: numbers.iter().map(|number| sandbox_number(number, &local)).collect(),
+        ..SandboxOptions::default()
+    };
+    let bind = config.sandbox.bind;
+    let started = Sandbox::start(options);
+    Ok(Some(started.with_context(|| format!("the sandbox did not start on {bind}"))?))
+}
+
+fn sandbox_number(number: &SandboxNumber, gateway: &str) -> NumberOptions {
+    let headers = hook_headers(&number.webhook).into_iter();
+    NumberOptions {
+        webhook_url: Some(hook_url(gateway, number.channel)),
+        webhook_headers: headers
+            .map(|(name, value)| (name, value.expose_secret().into()))
+            .collect(),
+        signing_secret: number.signing_secret.as_ref().map(|secret| secret.expose_secret().into()),
+        ..NumberOptions::new(
+            &number.phone_number_id,
+            &number.display_number,
+            &number.waba_id,
+            number.api_key.expose_secret(),
+        )
+    }
+}

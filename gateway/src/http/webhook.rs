@@ -1,0 +1,336 @@
+//! The webhook door: who may deliver, to which channel each update goes, and that 200 is only said
+//! once all of it is durable.
+
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
+
+use actix_web::http::{StatusCode, header};
+use actix_web::web::{Bytes, Data, Payload};
+use actix_web::{HttpRequest, HttpResponse, ResponseError as _};
+use dialog360::inbound::{self as wire, Update};
+use dialog360::signature;
+use futures_util::future::try_join_all;
+use metrics::{Counter, Histogram, counter, histogram};
+use tokio::time::Instant;
+use usher_config::{Config, Number, Service, Signature, WebhookAuth};
+use usher_domain::ids::{ChannelId, ServiceId};
+use usher_domain::record::Event;
+use usher_engine::{Clock, Engine, Inbound, InboundBody, Unavailable};
+use usher_store::StoreError;
+
+use super::problem::Problem;
+use crate::metrics::{AUTH_FAILURES, WEBHOOK_SECONDS, WEBHOOKS};
+use crate::provider::inbound::translate;
+
+/// Updates handed over at once. The provider batches up to 1,000; each takes one of the service's
+/// credits, and more than there are would never be taken.
+const UPDATES_AT_ONCE: usize = 1_000;
+/// For a body to arrive whole.
+const BODY_WITHIN: Duration = Duration::from_secs(30);
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// Who delivers to which channel.
+pub(crate) struct Webhooks {
+    engine: Engine,
+    clock: Clock,
+    hooks: HashMap<ChannelId, Hook>,
+    /// By the provider's id of a number, over all services.
+    numbers: RwLock<HashMap<String, ChannelId>>,
+    /// Bytes.
+    body_max: usize,
+    counters: Counters,
+}
+
+/// One channel's door.
+#[derive(Clone, Debug)]
+struct Hook {
+    service: ServiceId,
+    channel: ChannelId,
+    auth: WebhookAuth,
+    signature: Signature,
+}
+
+/// Looked up once: every webhook counts.
+struct Counters {
+    stored: Counter,
+    unreadable: Counter,
+    unauthorized: Counter,
+    not_found: Counter,
+    too_large: Counter,
+    lost: Counter,
+    unavailable: Counter,
+    wrong_secret: Counter,
+    seconds: Histogram,
+}
+
+/// What became of a webhook.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Outcome {
+    Stored,
+    /// Kept as it came.
+    Unreadable,
+    Unauthorized,
+    NotFound,
+    TooLarge,
+    /// The connection broke before the body was whole.
+    Lost,
+    Unavailable,
+}
+
+impl Webhooks {
+    pub(crate) fn new(
+        config: &Config,
+        services: &[Service],
+        engine: Engine,
+    ) -> Result<Self, StoreError> {
+        let mut hooks = HashMap::new();
+        let mut numbers = HashMap::new();
+        let archive = engine.store().archive().reader()?;
+        for service in services {
+            let id = service.settings.service;
+            // What is set outranks what was learned.
+            let learned = archive.numbers(id)?;
+            numbers.extend(learned.into_iter().map(|(channel, number)| (number, channel)));
+            for (&channel, number) in &service.numbers {
+                hooks.insert(channel, Hook::new(id, channel, number));
+                let set = number.phone_number_id.clone();
+                numbers.extend(set.map(|phone_number_id| (phone_number_id, channel)));
+            }
+        }
+        Ok(Self {
+            engine,
+            clock: Clock::system(),
+            hooks,
+            numbers: RwLock::new(numbers),
+            body_max: config.http.body_max,
+            counters: Counters::new(),
+        })
+    }
+
+    fn hook(&self, request: &HttpRequest) -> Option<&Hook> {
+        self.hooks.get(&request.match_info().get("channel")?.parse().ok()?)
+    }
+
+    async fn take(&self, request: &HttpRequest, payload: Payload) -> Outcome {
+        let Some(hook) = self.hook(request) else { return Outcome::NotFound };
+        if !hook.knows_secret(request) {
+            return Outcome::Unauthorized;
+        }
+        let declared = request.headers().get(header::CONTENT_LENGTH);
+        let declared = declared.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        if declared.is_some_and(|length| length > self.body_max) {
+            return Outcome::TooLarge;
+        }
+        let arrives = payload.to_bytes_limited(self.body_max);
+        let body = match tokio::time::timeout(BODY_WITHIN, arrives).await {
+            Ok(Ok(Ok(body))) => body,
+            Ok(Ok(Err(_))) | Err(_) => return Outcome::Lost,
+            Ok(Err(_)) => return Outcome::TooLarge,
+        };
+        if !hook.is_signed(request, &body) {
+            return Outcome::Unauthorized;
+        }
+        self.keep(hook, &body).await
+    }
+
+    /// Stores all that a body holds, whatever it is.
+    async fn keep(&self, hook: &Hook, body: &Bytes) -> Outcome {
+        let (stored, outcome) = match wire::parse(body) {
+            Ok(updates) => (self.store(hook, updates).await, Outcome::Stored),
+            Err(why) => {
+                tracing::warn!(channel = %hook.channel, %why, "a webhook was not readable");
+                let raw = String::from_utf8_lossy(body).into_owned();
+                let body = InboundBody::Unattributed { why: "unreadable" };
+                let updates = vec![Inbound { body, raw: Some(raw) }];
+                (
+                    self.engine.receive(hook.service, hook.channel, updates).await,
+                    Outcome::Unreadable,
+                )
+            }
+        };
+        stored.map_or(Outcome::Unavailable, |()| outcome)
+    }
+
+    async fn store(&self, hook: &Hook, updates: Vec<Update>) -> Result<(), Unavailable> {
+        let mut by_channel: Vec<(ChannelId, Vec<Inbound>)> = Vec::with_capacity(1);
+        let now = self.clock.now();
+        for update in updates {
+            let to = self.addressee(hook, update.phone_number_id.as_deref()).await?;
+            let inbound = match to {
+                Some(_) => translate(update, now),
+                None => unknown_number(update),
+            };
+            let channel = to.unwrap_or(hook.channel);
+            match by_channel.iter_mut().find(|(known, _)| *known == channel) {
+                Some((_, all)) => all.push(inbound),
+                None => by_channel.push((channel, vec![inbound])),
+            }
+        }
+        let all = by_channel.into_iter().map(|(channel, all)| self.hand_over(hook, channel, all));
+        try_join_all(all).await.map(|_| ())
+    }
+
+    async fn hand_over(
+        &self,
+        hook: &Hook,
+        channel: ChannelId,
+        mut updates: Vec<Inbound>,
+    ) -> Result<(), Unavailable> {
+        while updates.len() > UPDATES_AT_ONCE {
+            let rest = updates.split_off(UPDATES_AT_ONCE);
+            self.engine.receive(hook.service, channel, updates).await?;
+            updates = rest;
+        }
+        self.engine.receive(hook.service, channel, updates).await
+    }
+
+    /// The channel of a number, if it is one of this service's. A door that has no number yet
+    /// learns the first one it hears of.
+    async fn addressee(
+        &self,
+        hook: &Hook,
+        number: Option<&str>,
+    ) -> Result<Option<ChannelId>, Unavailable> {
+        let Some(number) = number else { return Ok(Some(hook.channel)) };
+        let known = {
+            let numbers = self.numbers.read().unwrap_or_else(PoisonError::into_inner);
+            numbers.get(number).copied()
+        };
+        match known {
+            Some(channel) if self.is_of(hook.service, channel) => Ok(Some(channel)),
+            Some(_) => Ok(None),
+            None => self.learn(hook, number).await,
+        }
+    }
+
+    fn is_of(&self, service: ServiceId, channel: ChannelId) -> bool {
+        self.hooks.get(&channel).is_some_and(|hook| hook.service == service)
+    }
+
+    async fn learn(&self, hook: &Hook, number: &str) -> Result<Option<ChannelId>, Unavailable> {
+        {
+            let mut numbers = self.numbers.write().unwrap_or_else(PoisonError::into_inner);
+            if numbers.values().any(|channel| *channel == hook.channel) {
+                return Ok(None);
+            }
+            numbers.insert(number.to_owned(), hook.channel);
+        }
+        let (channel, phone_number_id) = (hook.channel, number.to_owned());
+        let event = Event::NumberLearned { channel, phone_number_id };
+        if let Err(error) = self.engine.record(hook.service, event).await {
+            let mut numbers = self.numbers.write().unwrap_or_else(PoisonError::into_inner);
+            numbers.remove(number);
+            return Err(error);
+        }
+        tracing::info!(%channel, "the channel has learned its number");
+        Ok(Some(channel))
+    }
+}
+
+fn unknown_number(update: Update) -> Inbound {
+    let phone_number_id = update.phone_number_id.unwrap_or_default();
+    Inbound { body: InboundBody::UnknownNumber { phone_number_id }, raw: Some(update.raw) }
+}
+
+impl Hook {
+    fn new(service: ServiceId, channel: ChannelId, number: &Number) -> Self {
+        let (auth, signature) = (number.webhook.clone(), number.signature.clone());
+        Self { service, channel, auth, signature }
+    }
+
+    fn knows_secret(&self, request: &HttpRequest) -> bool {
+        match &self.auth {
+            WebhookAuth::Header { name, secret } => {
+                let given = request.headers().get(name.as_str());
+                given.is_some_and(|given| signature::secret_matches(secret, given.as_bytes()))
+            }
+            WebhookAuth::Basic { user, password } => {
+                let given = request.headers().get(header::AUTHORIZATION);
+                let given = given.and_then(|given| given.to_str().ok());
+                given.is_some_and(|given| signature::basic_matches(user, password, given))
+            }
+        }
+    }
+
+    fn is_signed(&self, request: &HttpRequest, body: &[u8]) -> bool {
+        let (secret, required) = match &self.signature {
+            Signature::Off => return true,
+            Signature::Optional(secret) => (secret, false),
+            Signature::Required(secret) => (secret, true),
+        };
+        match request.headers().get(signature::HEADER) {
+            None => !required,
+            Some(given) => given.to_str().is_ok_and(|given| signature::verify(secret, body, given)),
+        }
+    }
+}
+
+impl Counters {
+    fn new() -> Self {
+        let of = |outcome| counter!(WEBHOOKS, "provider" => "360dialog", "outcome" => outcome);
+        Self {
+            stored: of("stored"),
+            unreadable: of("unreadable"),
+            unauthorized: of("unauthorized"),
+            not_found: of("not_found"),
+            too_large: of("too_large"),
+            lost: of("lost"),
+            unavailable: of("unavailable"),
+            wrong_secret: counter!(AUTH_FAILURES, "door" => "webhook"),
+            seconds: histogram!(WEBHOOK_SECONDS),
+        }
+    }
+
+    fn count(&self, outcome: Outcome, took: Duration) {
+        match outcome {
+            Outcome::Stored => self.stored.increment(1),
+            Outcome::Unreadable => self.unreadable.increment(1),
+            Outcome::Unauthorized => {
+                self.wrong_secret.increment(1);
+                self.unauthorized.increment(1);
+            }
+            Outcome::NotFound => self.not_found.increment(1),
+            Outcome::TooLarge => self.too_large.increment(1),
+            Outcome::Lost => self.lost.increment(1),
+            Outcome::Unavailable => self.unavailable.increment(1),
+        }
+        if matches!(outcome, Outcome::Stored | Outcome::Unreadable) {
+            self.seconds.record(took.as_secs_f64());
+        }
+    }
+}
+
+impl Outcome {
+    fn answer(self, body_max: usize) -> HttpResponse {
+        let problem = match self {
+            Self::Stored | Self::Unreadable => return HttpResponse::Ok().finish(),
+            Self::Unauthorized => Problem::new(
+                StatusCode::UNAUTHORIZED,
+                "unauthorized",
+                "The webhook's secret or signature is missing or wrong.",
+            ),
+            Self::NotFound => Problem::not_found(),
+            Self::TooLarge => Problem::too_large(body_max as u64),
+            Self::Lost => Problem::cut_off(),
+            Self::Unavailable => Problem::unavailable().after(AGAIN_AFTER),
+        };
+        problem.error_response()
+    }
+}
+
+pub(super) async fn receive(
+    request: HttpRequest,
+    payload: Payload,
+    webhooks: Data<Webhooks>,
+) -> HttpResponse {
+    let began = Instant::now();
+    let outcome = webhooks.take(&request, payload).await;
+    webhooks.counters.count(outcome, began.elapsed());
+    outcome.answer(webhooks.body_max)
+}
+
+/// Whoever looks whether the address is there hears that it is.
+pub(super) async fn greet() -> HttpResponse {
+    HttpResponse::Ok().finish()
+}

@@ -1,0 +1,63 @@
+//! All metrics of the gateway: names, units, help, and how they are shown to Prometheus.
+
+use std::time::Duration;
+
+use ::metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+
+pub const WEBHOOKS: &str = "usher_webhooks_total";
+pub const WEBHOOK_SECONDS: &str = "usher_webhook_seconds";
+pub const PUSH_SECONDS: &str = "usher_push_seconds";
+pub const SESSIONS: &str = "usher_sessions";
+pub const OUTBOUND_SECONDS: &str = "usher_outbound_seconds";
+pub const PROVIDER_ERRORS: &str = "usher_provider_errors_total";
+pub const AUTH_FAILURES: &str = "usher_auth_failures_total";
+pub const BUILD_INFO: &str = "usher_build_info";
+
+/// How often samples are folded into their buckets; until then each takes memory.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Seconds; from a commit of half a millisecond to a visitor who waited for an hour.
+const SECONDS: [f64; 18] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+    60.0, 300.0, 3600.0,
+];
+/// Things in one batch.
+const AMOUNTS: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
+
+/// Says what each metric means; call once a recorder is installed.
+fn describe() {
+    describe_counter!(WEBHOOKS, "Webhooks, by provider and outcome.");
+    describe_histogram!(
+        WEBHOOK_SECONDS,
+        Unit::Seconds,
+        "From the receipt of a webhook to its 200."
+    );
+    describe_histogram!(PUSH_SECONDS, Unit::Seconds, "From the receipt of a webhook to the frame.");
+    describe_gauge!(SESSIONS, "People's sessions that stand.");
+    describe_histogram!(OUTBOUND_SECONDS, Unit::Seconds, "Handing a message over, by outcome.");
+    describe_counter!(PROVIDER_ERRORS, "Calls the provider refused or lost, by class.");
+    describe_counter!(AUTH_FAILURES, "Tokens, passwords and webhook secrets that were wrong.");
+    describe_gauge!(BUILD_INFO, "1, with the version that runs.");
+}
+
+/// Installs the recorder of this process.
+pub(crate) fn install() -> Result<PrometheusHandle, BuildError> {
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
+        .set_buckets_for_metric(Matcher::Suffix("_records".to_owned()), &AMOUNTS)?
+        .install_recorder()?;
+    describe();
+    usher_engine::metrics::describe();
+    gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    Ok(handle)
+}
+
+/// Folds samples into buckets for as long as it is polled.
+pub(crate) async fn keep_up(handle: PrometheusHandle) {
+    let mut ticks = tokio::time::interval(UPKEEP);
+    loop {
+        ticks.tick().await;
+        handle.run_upkeep();
+    }
+}

@@ -1,0 +1,97 @@
+//! The agent socket: who may open it, and what passes through it in both directions.
+//!
+//! Everything that is special to WebSockets is in here. The session is an actor; its two traps are
+//! kept out by what stands around it: the [gate](gate) lets no more in than is handled, and the
+//! [body](body) pulls the feed only while the socket can take more, so that what somebody who has
+//! stopped reading holds is bounded by one batch. Whether a connection lives is judged by the
+//! service, never by the session, which cannot time itself out while it is not polled.
+
+mod body;
+mod gate;
+mod origin;
+mod pace;
+mod pieces;
+mod push;
+mod registry;
+mod session;
+mod tune;
+mod upgrade;
+
+use std::sync::Arc;
+
+use actix_web::web::{self, ServiceConfig};
+use usher_config::Config;
+use usher_domain::ids::{ServiceId, SessionId, StaffId};
+use usher_engine::{Clock, ConnectionId, Engine};
+
+use crate::accounts::People;
+use origin::Origins;
+use registry::Registry;
+
+pub(crate) use tune::tune;
+
+/// The path of the socket.
+pub(crate) const PATH: &str = "/v1/agent/socket";
+
+/// All agent sockets of the program; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Sockets {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    engine: Engine,
+    people: People,
+    origins: Origins,
+    limits: Limits,
+    clock: Clock,
+    registry: Registry,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// Bytes.
+    frame_max: usize,
+    per_second: u32,
+    burst: u32,
+    connections_per_staff: usize,
+}
+
+/// One connection, and whose it is.
+#[derive(Clone, Copy, Debug)]
+struct Member {
+    service: ServiceId,
+    staff: StaffId,
+    session: SessionId,
+    connection: ConnectionId,
+}
+
+impl Sockets {
+    pub(crate) fn new(engine: Engine, people: People, config: &Config) -> Self {
+        let limits = Limits {
+            frame_max: config.limits.frame_max,
+            per_second: config.limits.commands_per_second,
+            burst: config.limits.commands_burst,
+            connections_per_staff: usize::try_from(config.limits.connections_per_staff)
+                .unwrap_or(usize::MAX),
+        };
+        let origins = Origins::new(config.http.allowed_origins.clone());
+        let registry = Registry::default();
+        let clock = Clock::system();
+        Self { shared: Arc::new(Shared { engine, people, origins, limits, clock, registry }) }
+    }
+
+    /// Mounts the socket at [`PATH`].
+    pub(crate) fn routes(&self, config: &mut ServiceConfig) {
+        config.service(
+            web::resource(PATH)
+                .app_data(web::Data::new(self.clone()))
+                .route(web::get().to(upgrade::upgrade)),
+        );
+    }
+
+    /// Tells every client to come back a little later, and takes no new ones.
+    pub(crate) fn stop(&self) {
+        self.shared.registry.stop();
+    }
+}

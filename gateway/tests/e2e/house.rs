@@ -1,0 +1,308 @@
+//! A running house: the program in a directory of its own, and the pretend 360dialog beside it.
+
+use std::fs;
+use std::io::Read as _;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use reqwest::{Client, Response, StatusCode};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use usher_sandbox::{NumberOptions, Sandbox, SandboxHandle, SandboxOptions};
+use usher_store::{Store, StoreOptions};
+
+use crate::shop::{PASSWORD, Shop, WEBHOOK_SECRET};
+use crate::wait::{until, until_within};
+
+pub struct House {
+    pub shop: Shop,
+    pub http: Client,
+    pub port: u16,
+    pub metrics: u16,
+    pub sandbox: SandboxHandle,
+    dir: TempDir,
+    usher: Option<Child>,
+}
+
+impl House {
+    pub async fn open(shop: Shop) -> Self {
+        Self::build(&[shop], |_| ()).run().await
+    }
+
+    /// Several services on one node; the first is the one that is meant where none is named.
+    pub async fn open_with(shops: &[Shop]) -> Self {
+        Self::build(shops, |_| ()).run().await
+    }
+
+    /// Everything but the program.
+    pub fn build(shops: &[Shop], tweak: impl FnOnce(&mut SandboxOptions)) -> Self {
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let (port, metrics) = (free_port(), free_port());
+        let numbers = shops.iter().map(|shop| number(shop, port)).collect();
+        let mut options = SandboxOptions { numbers, time_scale: 0.02, ..SandboxOptions::default() };
+        tweak(&mut options);
+        let sandbox = Sandbox::start(options).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let house = Self {
+            shop: shops[0].clone(),
+            http: Client::builder().pool_max_idle_per_host(64).build().unwrap(),
+            port,
+            metrics,
+            sandbox,
+            dir,
+            usher: None,
+        };
+        house.write("webhook-secret", WEBHOOK_SECRET);
+        for shop in shops {
+            house.write(&shop.api_key(), &shop.api_key());
+            house.write(&format!("{}.toml", shop.key), &shop.text());
+        }
+        house.write("usher.toml", &house.settings(shops));
+        house
+    }
+
+    fn settings(&self, shops: &[Shop]) -> String {
+        let files: Vec<String> = shops.iter().map(|shop| format!("{}.toml", shop.key)).collect();
+        let Self { port, metrics, .. } = self;
+        let provider = self.sandbox.base_url();
+        format!(
+            "data_dir = \"data\"\n[http]\nbind = \"127.0.0.1:{port}\"\nstop_grace = \"4s\"\n\
+             [metrics]\nbind = \"127.0.0.1:{metrics}\"\n\
+             [limits]\ncommands_per_second = 1000\ncommands_burst = 1000\n\
+             [provider]\nbase_url = \"{provider}\"\nmessages_per_second = 1000\ntimeout = \"5s\"\n\
+             [log]\nformat = \"human\"\nlevel = \"info\"\n[services]\nfiles = {files:?}\n"
+        )
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.path("data")
+    }
+
+    async fn run(mut self) -> Self {
+        self.start().await;
+        self
+    }
+
+    /// Starts the program, and returns once it is ready.
+    pub async fn start(&mut self) {
+        self.start_as(Command::new(env!("CARGO_BIN_EXE_usher"))).await;
+    }
+
+    /// Starts it by a command that ends in the program's own path.
+    pub async fn start_as(&mut self, mut command: Command) {
+        assert!(self.usher.is_none(), "it runs already");
+        let log = fs::File::options().create(true).append(true).open(self.path("log")).unwrap();
+        command
+            .arg("--config")
+            .arg(self.path("usher.toml"))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
+        self.usher = Some(command.spawn().unwrap());
+        let ready = self.url("/readyz");
+        until_within(Duration::from_secs(60), "program that is ready", async || {
+            match self.http.get(&ready).send().await {
+                Ok(answer) if answer.status().is_success() => Ok(()),
+                Ok(answer) => Err(answer.status().to_string()),
+                Err(error) => Err(format!("{error:?}\n{}", self.log_end())),
+            }
+        })
+        .await;
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.usher.as_ref().expect("it runs").id()
+    }
+
+    /// SIGKILL: no last words, nothing flushed.
+    pub fn kill(&mut self) {
+        let mut usher = self.usher.take().expect("it runs");
+        usher.kill().unwrap();
+        usher.wait().unwrap();
+    }
+
+    /// SIGTERM, and how it ended.
+    pub async fn terminate(&mut self) -> ExitStatus {
+        let mut usher = self.usher.take().expect("it runs");
+        signal(usher.id(), "TERM");
+        until("end after SIGTERM", async || match usher.try_wait().unwrap() {
+            Some(status) => Ok(status),
+            None => Err(self.log_end()),
+        })
+        .await
+    }
+
+    /// A sub-command of the program on the same settings.
+    pub fn command(&self, name: &str) -> ExitStatus {
+        Command::new(env!("CARGO_BIN_EXE_usher"))
+            .arg(name)
+            .arg("--config")
+            .arg(self.path("usher.toml"))
+            .status()
+            .unwrap()
+    }
+
+    /// What is kept, while the program does not run.
+    pub fn store(&self) -> Store {
+        assert!(self.usher.is_none(), "it still runs");
+        Store::open(&self.data(), StoreOptions::default()).unwrap()
+    }
+
+    /// The whole archive as text.
+    pub fn archive(&self) -> String {
+        self.store().archive().reader().unwrap().dump().unwrap()
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    pub fn hook(&self) -> String {
+        self.url(&format!("/hooks/360dialog/{}", self.shop.channel()))
+    }
+
+    /// Posts a webhook as 360dialog would.
+    pub async fn post_webhook(
+        &self,
+        body: impl Into<reqwest::Body>,
+    ) -> reqwest::Result<StatusCode> {
+        let request = self
+            .http
+            .post(self.hook())
+            .header("content-type", "application/json")
+            .header("x-usher-secret", WEBHOOK_SECRET);
+        Ok(request.body(body).send().await?.status())
+    }
+
+    /// A token for somebody of the shop.
+    pub async fn sign_in(&self, name: &str) -> String {
+        self.sign_in_to(&self.shop, name).await
+    }
+
+    pub async fn sign_in_to(&self, shop: &Shop, name: &str) -> String {
+        let body = json!({ "email": shop.email(name), "password": PASSWORD });
+        let answer = self.http.post(self.url("/v1/sessions")).json(&body).send().await.unwrap();
+        let status = answer.status();
+        let body: Value = answer.json().await.unwrap();
+        assert!(status.is_success(), "{body}");
+        body["token"].as_str().unwrap().to_owned()
+    }
+
+    pub async fn get(&self, token: &str, path: &str) -> Response {
+        self.http.get(self.url(path)).bearer_auth(token).send().await.unwrap()
+    }
+
+    pub async fn post(&self, token: &str, path: &str, body: &Value) -> Response {
+        self.http.post(self.url(path)).bearer_auth(token).json(body).send().await.unwrap()
+    }
+
+    /// One metric's value, summed over its labels.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let address = format!("http://127.0.0.1:{}/metrics", self.metrics);
+        let text = self.http.get(address).send().await.unwrap().text().await.unwrap();
+        let of_name =
+            |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']));
+        let values = text.lines().filter(of_name).filter_map(|line| line.rsplit(' ').next());
+        values.map(|value| value.parse::<f64>().unwrap()).sum()
+    }
+
+    /// Everything the pretend 360dialog wrote down of one kind.
+    pub async fn ledger(&self, kind: &str) -> Vec<Value> {
+        let mut entries = Vec::new();
+        let mut after = 0;
+        loop {
+            let path = format!("/sandbox/api/ledger?after={after}&limit=5000&kind={kind}");
+            let address = format!("{}{path}", self.sandbox.base_url());
+            let page: Value = self.http.get(address).send().await.unwrap().json().await.unwrap();
+            let more = page["entries"].as_array().unwrap().clone();
+            let is_last = more.len() < 5000;
+            entries.extend(more);
+            after = page["next"].as_u64().unwrap();
+            if is_last {
+                return entries;
+            }
+        }
+    }
+
+    /// Asks the pretend 360dialog to do something.
+    pub async fn sandbox_post(&self, path: &str, body: &Value) -> Value {
+        let address = format!("{}/sandbox/api/{path}", self.sandbox.base_url());
+        let answer = self.http.post(address).json(body).send().await.unwrap();
+        let status = answer.status();
+        let said: Value = answer.json().await.unwrap();
+        assert!(status.is_success(), "{path}: {said}");
+        said
+    }
+
+    /// The end of the program's log, for whoever looks for the reason of a failure.
+    pub fn log_end(&self) -> String {
+        let mut log = String::new();
+        if let Ok(mut file) = fs::File::open(self.path("log")) {
+            file.read_to_string(&mut log).ok();
+        }
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(15)..].join("\n")
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        if let Some(mut usher) = self.usher.take() {
+            usher.kill().ok();
+            usher.wait().ok();
+        }
+        if std::thread::panicking() {
+            eprintln!("--- log ---\n{}", self.log_end());
+        }
+    }
+}
+
+fn number(shop: &Shop, port: u16) -> NumberOptions {
+    let mut number =
+        NumberOptions::new(&shop.phone_number_id(), "+1 555 0100", &shop.source(), &shop.api_key());
+    let channel = shop.channel();
+    number.webhook_url = Some(format!("http://127.0.0.1:{port}/hooks/360dialog/{channel}"));
+    number.webhook_headers = vec![("x-usher-secret".to_owned(), WEBHOOK_SECRET.to_owned())];
+    number.mps = 100_000;
+    number
+}
+
+/// Below the range from which the kernel gives out ports by itself.
+fn free_port() -> u16 {
+    loop {
+        let port = rand::random_range(20_000..30_000);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+pub fn signal(pid: u32, name: &str) {
+    let sent = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status().unwrap();
+    assert!(sent.success());
+}
+
+/// Whether a program is there to be used.
+pub fn has(program: &str) -> bool {
+    let looked = Command::new(program).arg("--version").stdout(Stdio::null()).status();
+    looked.is_ok_and(|status| status.success())
+}
+
+/// The bytes of everything in a directory.
+pub fn size_of(dir: &Path) -> u64 {
+    let entries = fs::read_dir(dir).unwrap().filter_map(Result::ok);
+    entries.filter_map(|entry| entry.metadata().ok()).map(|meta| meta.len()).sum()
+}

@@ -1,0 +1,79 @@
+//! Signing in and out.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::bench::{Bench, PASSWORD};
+
+#[actix_web::test]
+async fn who_signs_in_is_known_until_they_sign_out() {
+    let mut bench = Bench::demo().await;
+    let signed_in = bench.sign_in("Anna", PASSWORD).await;
+    assert_eq!(signed_in.status, 201);
+    assert_eq!(
+        (&signed_in.body["name"], &signed_in.body["role"]),
+        (&json!("Anna Arnold"), &json!("agent"))
+    );
+    let token = signed_in.body["token"].as_str().unwrap();
+    assert_eq!(token.len(), 64, "256 bits");
+
+    bench.restart().await;
+    let current = bench.get(token, "/v1/sessions/current").await;
+    assert_eq!((current.status, &current.body["session"]), (200, &signed_in.body["session"]));
+
+    let gone = bench.request(Method::DELETE, "/v1/sessions/current").bearer_auth(token);
+    assert_eq!(bench.answer(gone).await.status, 200);
+    let after = bench.get(token, "/v1/sessions/current").await;
+    assert_eq!(after.code(), (401, "unauthorized"));
+    assert_eq!(after.headers["www-authenticate"], "Bearer");
+    assert_eq!(after.headers["content-type"], "application/problem+json");
+
+    bench.restart().await;
+    let later = bench.get(token, "/v1/sessions/current").await;
+    assert_eq!(later.status, 401, "an ended session does not come back");
+    bench.stop().await;
+}
+
+#[actix_web::test]
+async fn ten_wrong_passwords_lock_whether_there_is_an_account_or_not() {
+    let mut bench = Bench::demo().await;
+    for name in ["ben", "nobody"] {
+        for _ in 0..10 {
+            assert_eq!(bench.sign_in(name, "wrong").await.code(), (401, "wrong_password"));
+        }
+        let locked = bench.sign_in(name, PASSWORD).await;
+        assert_eq!(locked.code(), (429, "locked"));
+        assert_eq!(locked.headers["retry-after"], "900");
+    }
+    assert_eq!(bench.sign_in("anna", PASSWORD).await.status, 201, "others go on");
+    bench.stop().await;
+}
+
+#[actix_web::test]
+async fn without_a_token_or_with_unknown_fields_nothing_is_done() {
+    let mut bench = Bench::demo().await;
+    let without = bench.answer(bench.request(Method::GET, "/v1/enquiries")).await;
+    assert_eq!(without.code(), (401, "unauthorized"));
+    assert_eq!(bench.get(&"0".repeat(64), "/v1/enquiries").await.status, 401);
+    let body = json!({"email": "anna@demo.example", "password": PASSWORD, "colour": "red"});
+    let refused = bench.answer(bench.request(Method::POST, "/v1/sessions").json(&body)).await;
+    assert_eq!(refused.code(), (400, "malformed"));
+    assert!(refused.body["detail"].as_str().unwrap().contains("`colour`"), "{refused:?}");
+    let elsewhere = json!({"service": "other", "email": "anna@demo.example", "password": PASSWORD});
+    let refused = bench.answer(bench.request(Method::POST, "/v1/sessions").json(&elsewhere)).await;
+    assert_eq!(refused.code(), (401, "wrong_password"));
+    bench.stop().await;
+}
+
+#[actix_web::test]
+async fn a_session_may_only_ask_for_so_much() {
+    let mut bench = Bench::demo().await;
+    let token = bench.token("anna").await;
+    let asked = (0..100).map(|_| bench.get(&token, "/v1/sessions/current"));
+    let answers = futures_util::future::join_all(asked).await;
+    let limited = answers.iter().find(|answer| answer.status == 429).expect("a limit");
+    assert_eq!(limited.code(), (429, "rate_limited"));
+    assert_eq!(limited.headers["retry-after"], "1");
+    assert!(answers.iter().filter(|answer| answer.status == 200).count() >= 60, "the burst");
+    bench.stop().await;
+}
