@@ -26,7 +26,9 @@ pub(crate) fn content(mut content: Content) -> Content {
             for card in cards {
                 clip(&mut card.name, WORDS_MAX);
                 card.phones.truncate(ITEMS_MAX);
-                card.phones.iter_mut().for_each(|phone| clip(phone, 64));
+                for phone in &mut card.phones {
+                    clip(phone, 64);
+                }
             }
         }
         Content::Choice { id, title } => {
@@ -42,7 +44,9 @@ pub(crate) fn content(mut content: Content) -> Content {
             for item in items {
                 let words =
                     [&mut item.product, &mut item.quantity, &mut item.price, &mut item.currency];
-                words.into_iter().for_each(|word| clip(word, 256));
+                for word in words {
+                    clip(word, 256);
+                }
             }
             clip_some(text, TEXT_MAX);
         }
@@ -50,7 +54,9 @@ pub(crate) fn content(mut content: Content) -> Content {
             clip(name, WORDS_MAX);
             clip(language, WORDS_MAX);
             body.truncate(ITEMS_MAX);
-            body.iter_mut().for_each(|value| clip(value, WORDS_MAX));
+            for value in body {
+                clip(value, WORDS_MAX);
+            }
         }
         Content::Unsupported { what, raw } => {
             clip_some(what, WORDS_MAX);

@@ -1,5 +1,7 @@
 //! Says whose update it is, and whether it was seen before; keeps visitors with live enquiries at hand.
 
+mod lookups;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -418,9 +420,9 @@ impl Handler<Arrived> for Directory {
     type Result = ();
 
     fn handle(&mut self, Arrived { channel, updates, ack }: Arrived, _: &mut Context<Self>) {
-        let peers = self.peers.clone();
+        let in_hand = self.peers.in_hand.clone();
         for update in updates {
-            let _taken = peers.in_hand.take(&update.body);
+            let _taken = in_hand.take(&update.body);
             self.take(channel, update, &ack);
         }
     }
@@ -466,15 +468,6 @@ impl Handler<Remember> for Directory {
     }
 }
 
-impl Handler<WhoIs> for Directory {
-    type Result = Option<Box<Visitor>>;
-
-    fn handle(&mut self, WhoIs(visitor): WhoIs, _: &mut Context<Self>) -> Self::Result {
-        self.load_by_id(visitor);
-        self.people.visitor(visitor).cloned().map(Box::new)
-    }
-}
-
 impl Handler<Projected> for Directory {
     type Result = ();
 
@@ -493,14 +486,5 @@ impl Handler<Projected> for Directory {
             Ok(()) | Err(visitor::StillNeeded::Pinned) => false,
             Err(visitor::StillNeeded::Unprojected) => true,
         });
-    }
-}
-
-impl Handler<Meet> for Directory {
-    type Result = Option<Box<Visitor>>;
-
-    fn handle(&mut self, Meet { wa_id, channel }: Meet, _: &mut Context<Self>) -> Self::Result {
-        let sender = Sender { wa_id: Some(wa_id), ..Sender::default() };
-        self.identify(channel, &sender)
     }
 }

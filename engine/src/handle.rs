@@ -22,7 +22,7 @@ use usher_protocol::refusal::{Code, Refusal};
 use usher_store::Store;
 
 use crate::inbound::Inbound;
-use crate::outgoing::{ProviderCall, SendOutcome};
+use crate::outgoing::{BotWord, ProviderCall, SendOutcome};
 use crate::service::{self, Service};
 
 /// What came of a command: what its `ok` holds, or why it was refused.
@@ -184,6 +184,21 @@ impl Engine {
         if let Ok(door) = self.door(service) {
             door.service.do_send(service::Outcome { channel, message, became: outcome });
         }
+    }
+
+    /// What a bot says to the enquiry that it holds; returns once that is durable. `ok` lists the
+    /// messages that it made.
+    pub async fn bot_said(&self, service: ServiceId, enquiry: EnquiryId, word: BotWord) -> Answer {
+        let unavailable = || Refusal::from(Code::Unavailable);
+        let door = self.door(service).map_err(|_| unavailable())?;
+        // Answers are as many as there are calls, and must not be lost.
+        let credit = match word.call {
+            Some(_) => None,
+            None => Some(Arc::clone(&door.credits).try_acquire_owned().map_err(|_| unavailable())?),
+        };
+        let (answer, hears) = oneshot::channel();
+        door.service.do_send(service::BotSpeaks { enquiry, word, answer, credit });
+        hears.await.unwrap_or_else(|_| Err(unavailable()))
     }
 
     /// A channel that was stopped may send again.

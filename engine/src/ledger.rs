@@ -16,8 +16,8 @@ use usher_domain::record::Record;
 use usher_store::{Commit, CommitFailed, Entry, Journal, encode};
 
 use crate::handle::{Answer, ConnectionId};
-use crate::outgoing::{ProviderCall, SendOutcome};
-use crate::service::{Broken, Outcome, Service};
+use crate::outgoing::{BotSaid, BotWord, ProviderCall, SendOutcome};
+use crate::service::{BotSpeaks, Broken, Outcome, Service};
 use crate::staff::{AnswerIs, Greet, Mark, Push, Staff, StaffAddrs, State};
 
 /// Something that leaves the service, and only after what it rests on is durable.
@@ -266,6 +266,17 @@ impl Ledger {
                     // The door is gone: so is the program.
                     provider.send(call).await.ok();
                 });
+            }
+            // Somebody else is to serve the visitor, rather than nobody.
+            ProviderCall::Bot(call) => {
+                let (answer, _) = oneshot::channel();
+                let word = BotWord {
+                    bot: call.bot,
+                    call: Some(call.id),
+                    key: None,
+                    said: BotSaid::Failed,
+                };
+                service.do_send(BotSpeaks { enquiry: call.enquiry, word, answer, credit: None });
             }
             call @ ProviderCall::Read { .. } => {
                 tracing::warn!(kind = call.kind(), "the provider's door is full");

@@ -19,6 +19,7 @@ mod ledger;
 pub mod metrics;
 mod outgoing;
 mod peers;
+mod poison;
 mod recovery;
 mod router;
 mod service;
@@ -30,5 +31,7 @@ pub use handle::{
     Answer, Attach, ConnectionId, Engine, EngineOptions, Explain, Explained, Unavailable,
 };
 pub use inbound::{About, Inbound, InboundBody, InboundMessage, InboundReceipt, Sender};
-pub use outgoing::{Disposition, Outgoing, ProviderCall, SendOutcome};
+pub use outgoing::{
+    BotAction, BotCall, BotSaid, BotWord, Disposition, Outgoing, ProviderCall, SendOutcome,
+};
 pub use service::StartError;

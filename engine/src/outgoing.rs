@@ -1,10 +1,12 @@
-//! What leaves through a provider, and what becomes of it; the gateway sends.
+//! What leaves through a provider or for a bot, and what becomes of it; the gateway sends.
 
 use std::time::Duration;
 
-use usher_domain::ids::{ChannelId, EnquiryId, MessageId, ServiceId};
+use usher_domain::ids::{BotCallId, BotId, ChannelId, EnquiryId, MessageId, ServiceId};
 use usher_domain::message::Content;
+use usher_domain::time::Timestamp;
 use usher_domain::visitor::Identities;
+use usher_protocol::event::{Message, Named, Person};
 
 /// A message to be handed to the provider now, once.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +43,62 @@ pub enum ProviderCall {
         filename: Option<String>,
         sha256: Option<String>,
     },
+    /// A bot is asked what it says to a message.
+    Bot(Box<BotCall>),
+}
+
+/// One question to a bot; what comes of it is told by [`Engine::bot_said`](crate::Engine::bot_said).
+#[derive(Clone, Debug, PartialEq)]
+pub struct BotCall {
+    pub service: ServiceId,
+    pub bot: BotId,
+    /// The same after a restart: what was answered under it is not answered twice.
+    pub id: BotCallId,
+    pub at: Timestamp,
+    pub enquiry: EnquiryId,
+    pub channel: Named<ChannelId>,
+    pub opened_at: Timestamp,
+    pub visitor: Person,
+    pub language: Option<String>,
+    pub country: Option<String>,
+    pub message: Message,
+    /// The last 20 messages of the enquiry at most, oldest first, `message` among them.
+    pub last: Vec<Message>,
+}
+
+/// What a bot does to the enquiry that it holds.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum BotAction {
+    Reply {
+        text: String,
+    },
+    /// The visitor's language; `None`: unknown again.
+    Set {
+        language: Option<String>,
+    },
+    /// On to the next destination; nothing after it is done.
+    HandOver,
+    /// Nothing after it is done.
+    Close,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum BotSaid {
+    /// Done in order, all or none.
+    Actions(Vec<BotAction>),
+    /// It did not answer in time, or not understandably: on to the next destination.
+    Failed,
+}
+
+/// What a bot says, and to what.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct BotWord {
+    pub bot: BotId,
+    /// The call answered; `None`: it speaks unasked, which ends no call.
+    pub call: Option<BotCallId>,
+    /// What is said again under the same key is said once.
+    pub key: Option<String>,
+    pub said: BotSaid,
 }
 
 impl ProviderCall {
@@ -49,6 +107,7 @@ impl ProviderCall {
             Self::Send(_) => "send",
             Self::Read { .. } => "read",
             Self::Fetch { .. } => "fetch",
+            Self::Bot(_) => "bot",
         }
     }
 }

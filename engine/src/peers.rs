@@ -57,6 +57,9 @@ macro_rules! ends {
 
 ends!(Directory, Router, Timer, Channel, Staff, Enquiry);
 
+/// By person and key: the message, or `None` while it is under way.
+pub(crate) type Starts = BTreeMap<(StaffId, String), Option<MessageId>>;
+
 /// The other actors of a service; all live on one arbiter.
 #[derive(Clone, Debug)]
 pub(crate) struct Peers {
@@ -77,7 +80,7 @@ pub(crate) struct Peers {
     /// Whether anybody at all is Active, as the router last saw it.
     pub(crate) staffed: Rc<Cell<bool>>,
     /// What people are writing first, or have: by their keys.
-    pub(crate) starting: Rc<RefCell<BTreeMap<(StaffId, String), Option<MessageId>>>>,
+    pub(crate) starting: Rc<RefCell<Starts>>,
     /// Who has a connection open: how things are is told to nobody else.
     pub(crate) connected: Rc<RefCell<BTreeSet<StaffId>>>,
     /// Decided to be closed by the router, and not yet told so: nothing more is said in them.

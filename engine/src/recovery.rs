@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 use usher_domain::attendance::{Attendance, AttendanceKept, Reachability, Times};
+use usher_domain::bot::TalkKept;
 use usher_domain::enquiry::EnquiryKept;
 use usher_domain::floor::Floor;
 use usher_domain::floor::place::Place;
@@ -34,6 +35,7 @@ struct Live {
     places: Vec<(EnquiryId, Box<Place>)>,
     kept: BTreeMap<EnquiryId, EnquiryKept>,
     attendance: BTreeMap<StaffId, AttendanceKept>,
+    talks: BTreeMap<EnquiryId, Box<TalkKept>>,
 }
 
 /// The contexts come first, so that everybody has everybody's address.
@@ -128,7 +130,12 @@ fn load(reader: &ArchiveReader, start: &Start, floor: &mut Floor) -> Result<Live
         After::Draws { channel, rule, node, draws } => {
             floor.restore_draws(channel, rule, node, draws);
         }
-        After::Place { place: None, .. } | After::Enquiry { kept: None, .. } => {}
+        After::Talk { enquiry, talk: Some(talk) } => {
+            live.talks.insert(enquiry, talk);
+        }
+        After::Place { place: None, .. }
+        | After::Enquiry { kept: None, .. }
+        | After::Talk { talk: None, .. } => {}
     })?;
     for (enquiry, place) in &mut live.places {
         // The floor writes a place down only when it changes; the window is the enquiry's.
@@ -162,7 +169,7 @@ fn run(
     let mut pinned: Vec<Visitor> = Vec::new();
     let mut rooms = Rooms::read(peers)?;
     let mut places: BTreeMap<EnquiryId, Box<Place>> = live.places.into_iter().collect();
-    for room in std::mem::take(&mut rooms.rooms) {
+    for room in std::mem::take(&mut rooms.all) {
         let Some(clock) = live.kept.remove(&room.enquiry) else { continue };
         let enquiry = room.enquiry;
         let place = places.remove(&enquiry);
@@ -173,6 +180,7 @@ fn run(
         let kept = Kept {
             place,
             clock,
+            talk: live.talks.remove(&enquiry),
             first_message: room.first_message.as_ref().and_then(preview),
             members: rooms.members.remove(&enquiry).unwrap_or_default(),
             labels: rooms.labels.remove(&enquiry).unwrap_or_default(),
@@ -184,7 +192,8 @@ fn run(
         match room.closed {
             Some(event) => actor.do_send(Told::Floor { event, place: None }),
             None if unrouted => {
-                actor.do_send(Told::Route { provider_at: room.first_at.unwrap_or(opened_at) })
+                let provider_at = room.first_at.unwrap_or(opened_at);
+                actor.do_send(Told::Route { provider_at });
             }
             None => {}
         }
@@ -220,21 +229,21 @@ fn run(
 
 /// What live enquiries go on with besides their states, read in a few sweeps for all of them.
 struct Rooms {
-    rooms: Vec<LiveRoom>,
+    all: Vec<LiveRoom>,
     members: LiveMembers,
     labels: BTreeMap<EnquiryId, BTreeSet<String>>,
 }
 
 impl Rooms {
     fn read(peers: &Peers) -> Result<Self, StoreError> {
-        let mut rooms = Vec::new();
-        peers.reader.live_rooms(peers.id, |room| rooms.push(room))?;
+        let mut all = Vec::new();
+        peers.reader.live_rooms(peers.id, |room| all.push(room))?;
         let mut labels: BTreeMap<EnquiryId, BTreeSet<String>> = BTreeMap::new();
         for (enquiry, label) in peers.reader.live_labels(peers.id)? {
             labels.entry(enquiry).or_default().insert(label);
         }
         let members = peers.reader.live_members(peers.id)?;
-        Ok(Self { rooms, members, labels })
+        Ok(Self { all, members, labels })
     }
 }
 

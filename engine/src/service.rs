@@ -1,7 +1,7 @@
 //! One service: its actors' addresses, and the one way back when something breaks — rebuilding
 //! everything from what is durable.
 
-use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,13 +21,15 @@ use usher_store::{Archive, DataDir, Journal, StoreError};
 use crate::channel::{OutcomeCame, Resume};
 use crate::clock::Clock;
 use crate::directory::{Arrived, Projected};
+use crate::enquiry::Told;
 use crate::handle::{Answer, Attach, ConnectionId, Explain, Explained};
 use crate::inbound::Inbound;
 use crate::ledger::{Ack, Credit, Release};
-use crate::outgoing::{ProviderCall, SendOutcome};
+use crate::outgoing::{BotWord, ProviderCall, SendOutcome};
 use crate::peers::{InHand, Peers};
+use crate::poison::Poison;
 use crate::recovery;
-use crate::router::ExplainThis;
+use crate::router::{ExplainThis, Pass};
 use crate::staff::{
     AnswerIs, Commanded, Connect, Disconnect, IsAlive, LetGo, PullFrames, SignedOut,
 };
@@ -48,35 +50,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// A wall clock that steps by more than this is spoken of.
 const STEP_MAX: Duration = Duration::from_secs(2);
-
-/// Updates that broke an actor; an update that has done so twice is kept aside.
-#[derive(Debug, Default)]
-struct Poison {
-    broke: VecDeque<(String, u8)>,
-}
-
-impl Poison {
-    const REMEMBERED_MAX: usize = 1_000;
-    const TIMES_MAX: u8 = 2;
-
-    fn broke(&mut self, mark: String) {
-        match self.broke.iter_mut().find(|(known, _)| *known == mark) {
-            Some((_, times)) => *times = times.saturating_add(1),
-            None => self.broke.push_back((mark, 1)),
-        }
-        if self.broke.len() > Self::REMEMBERED_MAX {
-            self.broke.pop_front();
-        }
-    }
-
-    fn holds(&self, update: &Inbound) -> bool {
-        if self.broke.is_empty() {
-            return false;
-        }
-        let mark = update.body.mark();
-        self.broke.iter().any(|(known, times)| *times >= Self::TIMES_MAX && *known == mark)
-    }
-}
 
 /// What a service is made from.
 #[derive(Clone, Debug)]
@@ -130,6 +103,8 @@ messages! {
     Receive { channel: ChannelId, updates: Vec<Inbound>, durable: oneshot::Sender<()>, credit: OwnedSemaphorePermit }
     Outcome { channel: ChannelId, message: MessageId, became: SendOutcome }
     ResumeChannel { channel: ChannelId }
+    /// A bot says something to an enquiry.
+    BotSpeaks { enquiry: EnquiryId, word: BotWord, answer: oneshot::Sender<Answer>, credit: Credit }
     /// A command of a person's.
     Order { staff: StaffId, command: Command, to: AnswerTo }
     /// A command that the door could not take.
@@ -224,7 +199,9 @@ impl Service {
         self.build += 1;
         self.built_at = self.clock.now();
         let (with, service) = ((self.clock, self.build, self.in_hand.clone()), ctx.address());
-        match recovery::build(&self.start, with, &service) {
+        // What cannot even be read stops this service, and no other.
+        let built = catch_unwind(AssertUnwindSafe(|| recovery::build(&self.start, with, &service)));
+        match built.unwrap_or(Err(StartError::Panicked)) {
             Ok(peers) => {
                 let ledger = peers.ledger.clone().run(ctx.address());
                 self.running.push(ctx.spawn(ledger.into_actor(self)));
@@ -392,6 +369,11 @@ pass_on! {
         if let Some(channel) = peers.channel(message.channel) {
             channel.do_send(Resume);
         }
+    }
+    BotSpeaks => |message, peers| {
+        let BotSpeaks { enquiry, word, answer, credit } = message;
+        let what = Told::Bot { word: Box::new(word), answer, credit };
+        peers.router.do_send(Pass { enquiry, what });
     }
     Order => |message, peers| {
         let Order { staff, command, to } = message;

@@ -1,6 +1,8 @@
 //! One service end to end inside one process: actors on a paused clock, the provider's door held by
 //! the test.
 
+#![cfg(test)]
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,15 +77,7 @@ impl Shop {
         let engine = self.engine.clone();
         actix::spawn(async move {
             let mut pong = tokio::time::interval(Duration::from_secs(20));
-            let pulling = async {
-                while let Ok(Pulled::Frames(frames)) =
-                    engine.pull(service, staff, connection, 16 * 1024).await
-                {
-                    for frame in frames {
-                        shown.send(serde_json::from_str::<Value>(&frame).unwrap()).await.unwrap();
-                    }
-                }
-            };
+            let pulling = pull(&engine, (service, staff, connection), shown);
             let ponging = async {
                 loop {
                     pong.tick().await;
@@ -129,6 +123,19 @@ impl Shop {
     }
 }
 
+async fn pull(
+    engine: &Engine,
+    (service, staff, connection): (ServiceId, StaffId, ConnectionId),
+    shown: mpsc::Sender<Value>,
+) {
+    while let Ok(Pulled::Frames(frames)) = engine.pull(service, staff, connection, 16 * 1024).await
+    {
+        for frame in frames {
+            shown.send(serde_json::from_str::<Value>(&frame).unwrap()).await.unwrap();
+        }
+    }
+}
+
 impl Provider {
     /// The next message that leaves; the provider takes it.
     async fn sends(&mut self) -> Outgoing {
@@ -146,7 +153,7 @@ impl Provider {
                     );
                     return *outgoing;
                 }
-                ProviderCall::Read { .. } | ProviderCall::Fetch { .. } => {}
+                ProviderCall::Read { .. } | ProviderCall::Fetch { .. } | ProviderCall::Bot(_) => {}
             }
         }
     }

@@ -23,6 +23,7 @@ use usher_sandbox::{NumberOptions, Sandbox, SandboxHandle, SandboxOptions};
 use usher_store::{ArchiveOptions, CommitInfo, JournalOptions, Lag, Store, StoreOptions};
 
 use crate::accounts::People;
+use crate::bots;
 use crate::http::{self, Doors, Public, Webhooks};
 use crate::metrics;
 use crate::provider::{Provider, hook_headers, hook_url};
@@ -106,8 +107,11 @@ impl App {
             .context("the engine did not start")?;
         let sandbox = start_sandbox(&config, &services, address)?;
         let base = sandbox.as_ref().map(SandboxHandle::base_url);
-        let provider = Provider::new(&config, &services, engine.clone(), base.as_deref())
-            .context("the provider's clients could not be set up")?;
+        let bots = bots::Door::new(&services, engine.clone())
+            .context("the door to bots could not be set up")?;
+        let provider =
+            Provider::new(&config, &services, engine.clone(), base.as_deref(), bots.clone())
+                .context("the provider's clients could not be set up")?;
         let people = People::load(&config, &services, engine.clone(), Clock::system().now())
             .context("the accounts could not be read")?;
         let sockets = Sockets::new(engine.clone(), people.clone(), &config);
@@ -124,6 +128,7 @@ impl App {
             engine: Data::new(engine.clone()),
             doors: Data::new(doors),
             webhooks: Data::new(webhooks),
+            bots: Data::new(bots),
             sockets: sockets.clone(),
         };
         let server = serve(&config, listener, public)?;

@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod app;
+mod bots;
 pub mod cli;
 mod http;
 mod log;

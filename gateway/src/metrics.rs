@@ -10,6 +10,8 @@ pub const WEBHOOK_SECONDS: &str = "usher_webhook_seconds";
 pub const PUSH_SECONDS: &str = "usher_push_seconds";
 pub const SESSIONS: &str = "usher_sessions";
 pub const OUTBOUND_SECONDS: &str = "usher_outbound_seconds";
+pub const BOT_CALLS: &str = "usher_bot_calls_total";
+pub const BOT_SECONDS: &str = "usher_bot_seconds";
 pub const PROVIDER_ERRORS: &str = "usher_provider_errors_total";
 pub const AUTH_FAILURES: &str = "usher_auth_failures_total";
 pub const BUILD_INFO: &str = "usher_build_info";
@@ -36,6 +38,12 @@ fn describe() {
     describe_histogram!(PUSH_SECONDS, Unit::Seconds, "From the receipt of a webhook to the frame.");
     describe_gauge!(SESSIONS, "People's sessions that stand.");
     describe_histogram!(OUTBOUND_SECONDS, Unit::Seconds, "Handing a message over, by outcome.");
+    describe_counter!(BOT_CALLS, "Questions put to bots, by outcome.");
+    describe_histogram!(
+        BOT_SECONDS,
+        Unit::Seconds,
+        "From a question to a bot's last answer, tries and all."
+    );
     describe_counter!(PROVIDER_ERRORS, "Calls the provider refused or lost, by class.");
     describe_counter!(AUTH_FAILURES, "Tokens, passwords and webhook secrets that were wrong.");
     describe_gauge!(BUILD_INFO, "1, with the version that runs.");

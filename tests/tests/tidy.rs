@@ -27,12 +27,17 @@ const LAYERS: &[(&str, &[&str])] = &[
 fn the_rules_cannot_do_io() {
     for (directory, allowed) in PURE {
         for dependency in dependencies(directory) {
-            assert!(allowed.contains(&dependency.as_str()), "{directory} must not use {dependency}");
+            assert!(
+                allowed.contains(&dependency.as_str()),
+                "{directory} must not use {dependency}"
+            );
         }
     }
     for file in rust_files(&root().join("engine/domain/src")) {
         let text = fs::read_to_string(&file).unwrap();
-        for banned in ["std::fs", "std::net", "std::thread", "SystemTime", "Instant::now", "println!"] {
+        for banned in
+            ["std::fs", "std::net", "std::thread", "SystemTime", "Instant::now", "println!"]
+        {
             assert!(!text.contains(banned), "{} mentions {banned}", file.display());
         }
     }

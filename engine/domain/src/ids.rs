@@ -99,6 +99,8 @@ ids! {
     QueueId = "que";
     /// A destination that is a program.
     BotId = "bot";
+    /// One question to a bot, the same however often it is put.
+    BotCallId = "bcl";
     /// How a channel chooses destinations.
     RuleId = "rul";
     /// One stored file.

@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod attendance;
+pub mod bot;
 pub mod enquiry;
 pub mod floor;
 pub mod ids;

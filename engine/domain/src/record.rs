@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::attendance::AttendanceKept;
+use crate::bot::TalkKept;
 use crate::enquiry::EnquiryKept;
 use crate::floor::event::FloorEvent;
 use crate::floor::place::{Place, SeatKept};
@@ -55,6 +56,11 @@ pub enum After {
     Enquiry {
         enquiry: EnquiryId,
         kept: Option<Box<EnquiryKept>>,
+    },
+    /// A bot serves it.
+    Talk {
+        enquiry: EnquiryId,
+        talk: Option<Box<TalkKept>>,
     },
     Seat {
         staff: StaffId,
@@ -197,7 +203,9 @@ pub enum Event {
     /// The floor's state moved without an event worth telling.
     FloorKept {},
     /// What a restart needs to know of a person's presence has changed.
-    AttendanceKept { staff: StaffId },
+    AttendanceKept {
+        staff: StaffId,
+    },
     /// The idle clock moved without a message (handling, hold, settings).
     ClockSet {
         enquiry: EnquiryId,

@@ -123,9 +123,7 @@ impl Channel {
             }
             SendOutcome::Refused { code, title, then } => {
                 said = Some(title);
-                if let Disposition::Final { window_lapsed, opted_out } = then {
-                    self.learn_from_refusal(message, window_lapsed, opted_out);
-                }
+                self.learn_from_refusal(message, then);
                 outbox::Command::Refused { message, code, how: how(then) }
             }
             SendOutcome::Ambiguous => outbox::Command::Ambiguous { message },
@@ -140,7 +138,8 @@ impl Channel {
     }
 
     /// What a final refusal says about the visitor.
-    fn learn_from_refusal(&self, message: MessageId, window_lapsed: bool, opted_out: bool) {
+    fn learn_from_refusal(&self, message: MessageId, then: Disposition) {
+        let Disposition::Final { window_lapsed, opted_out } = then else { return };
         let Some(leaving) = self.unsent.get(&message) else { return };
         if let Some(enquiry) = leaving.outgoing.enquiry.filter(|_| window_lapsed) {
             self.tell(enquiry, Told::WindowLapsed);

@@ -215,7 +215,7 @@ impl Enquiry {
         }
     }
 
-    fn person(&self, whole: bool) -> Person {
+    pub(super) fn person(&self, whole: bool) -> Person {
         let phone = self.visitor.identities.wa_id.as_deref().map(|digits| format!("+{digits}"));
         let name = self.visitor.name.as_deref().or(self.visitor.username.as_deref());
         Person {
@@ -227,8 +227,11 @@ impl Enquiry {
     }
 
     /// The head, for somebody who has just connected.
-    pub(super) fn show(&self, staff: StaffId, gathered: &Gathered) {
+    pub(super) fn show(&mut self, staff: StaffId, gathered: &Gathered) {
         let head = self.head(staff);
+        if matches!(head.relation, Relation::Waiting | Relation::Missed) {
+            self.shown_waiting.insert(staff);
+        }
         if head.relation != Relation::Gone && head.relation != Relation::Supervised {
             gathered.add(head);
         }

@@ -29,12 +29,14 @@ impl Enquiry {
             FloorEvent::PickedUp { by, how, from, epoch, .. } => {
                 self.picked_up(by, how, from, epoch, before);
             }
-            FloorEvent::BotTook { .. } => {
+            FloorEvent::BotTook { bot, .. } => {
                 self.note(Command::Handling(true));
+                self.begin_talk(bot);
                 self.updated();
             }
             FloorEvent::BotLeft { .. } => {
                 self.note(Command::Handling(false));
+                self.end_talk();
                 self.updated();
             }
             FloorEvent::Missed { away, .. } => self.missed(away),
@@ -128,12 +130,14 @@ impl Enquiry {
             }
         }
         self.members.remove(&by);
+        self.end_talk();
         self.note(Command::Handling(true));
         let mut told = self.room();
         told.extend(from);
         if was_missed {
             told.extend(self.group_members());
         }
+        told.extend(std::mem::take(&mut self.shown_waiting));
         told.sort_unstable();
         told.dedup();
         for staff in told {
@@ -230,6 +234,7 @@ impl Enquiry {
 
     fn close(&mut self, by: Closer, silent: bool, reason: Option<String>, owner: Option<StaffId>) {
         let now = self.peers.now();
+        self.end_talk();
         let unsent = matches!(self.machine.kept().clock, IdleClock::Grace { unsent: true, .. });
         self.note(Command::Closed);
         let say =
@@ -246,6 +251,7 @@ impl Enquiry {
         if matches!(self.place.as_ref().map(|place| place.stage), Some(Stage::Missed { .. })) {
             told.extend(self.group_members());
         }
+        told.extend(std::mem::take(&mut self.shown_waiting));
         told.extend(owner);
         told.sort_unstable();
         told.dedup();

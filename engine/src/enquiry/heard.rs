@@ -144,6 +144,7 @@ impl Enquiry {
             self.first_message = preview(&received.content);
         }
         self.last_inbound = Some(received.provider_id.clone());
+        let for_the_bot = self.bot_hears(&received);
         let mut releases = vec![Release::Ack(ack)];
         releases.extend(self.fetch(&received));
         let replies = received.reply_to.is_some();
@@ -172,6 +173,7 @@ impl Enquiry {
         } else {
             self.floor(floor::Command::WeWrote { enquiry: self.id });
         }
+        self.perform_talk(for_the_bot);
         self.tell(self.room(), &telling);
     }
 

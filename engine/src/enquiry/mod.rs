@@ -4,6 +4,7 @@
 //! message is kept in memory.
 
 mod auto;
+mod bot;
 mod facts;
 mod floor;
 mod heard;
@@ -16,7 +17,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use actix::prelude::*;
+use tokio::sync::oneshot;
 use usher_domain::access::Sight;
+use usher_domain::bot::{Talk, TalkKept};
 use usher_domain::enquiry::{self, Effect, EnquiryKept, Serving, Terms};
 use usher_domain::floor as floor_rules;
 use usher_domain::floor::event::FloorEvent;
@@ -32,8 +35,10 @@ use usher_protocol::event::Event as Telling;
 use usher_protocol::refusal::{Code, Refusal};
 
 use crate::directory::Bounced;
+use crate::handle::Answer;
 use crate::inbound::Inbound;
-use crate::ledger::{Ack, Release};
+use crate::ledger::{Ack, Credit, Release};
+use crate::outgoing::BotWord;
 use crate::peers::{Guard, Peers};
 use crate::service::AnswerTo;
 use crate::staff::Gathered;
@@ -63,6 +68,11 @@ pub(crate) enum Told {
         command: Command,
         answer: AnswerTo,
     },
+    Bot {
+        word: Box<BotWord>,
+        answer: oneshot::Sender<Answer>,
+        credit: Credit,
+    },
     VisitorIs(VisitorId),
     MergedAway {
         owner: StaffId,
@@ -83,7 +93,7 @@ pub(crate) enum Told {
     /// Whether this person sees the room; dropped where the enquiry is not live.
     MaySee {
         staff: StaffId,
-        answer: tokio::sync::oneshot::Sender<Sight>,
+        answer: oneshot::Sender<Sight>,
     },
     /// The channel has forgotten the enquiry: nothing more comes.
     Stop,
@@ -110,6 +120,9 @@ impl Told {
     pub(crate) fn came_too_late(self, peers: &Peers) {
         if let Self::Order { staff, answer, .. } = self {
             answer.answer(peers, staff, Err(Code::NotFound.into()));
+        } else if let Self::Bot { answer, .. } = self {
+            // Whoever asked may have gone.
+            answer.send(Err(Code::NotFound.into())).ok();
         }
     }
 }
@@ -128,11 +141,13 @@ pub(crate) struct Kept {
     /// `None`: it had not reached the floor, or has closed.
     pub(crate) place: Option<Box<Place>>,
     pub(crate) clock: EnquiryKept,
+    pub(crate) talk: Option<Box<TalkKept>>,
     pub(crate) first_message: Option<String>,
     pub(crate) members: BTreeMap<StaffId, bool>,
     pub(crate) labels: BTreeSet<String>,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, told once")]
 #[derive(Debug)]
 pub(crate) struct Enquiry {
     peers: Peers,
@@ -141,6 +156,13 @@ pub(crate) struct Enquiry {
     channel: ChannelId,
     visitor: Box<Visitor>,
     machine: enquiry::Enquiry,
+    /// While a bot holds it.
+    talk: Option<Talk>,
+    /// The talk is to be written down with the next record.
+    talk_changed: bool,
+    newest: Option<bot::Newest>,
+    /// Keys of what the bot said unasked, until the archive has them.
+    bot_keys: Vec<(String, MessageId)>,
     /// As the floor last told; `None` before it first did.
     place: Option<Box<Place>>,
     offers: Vec<facts::Held>,
@@ -149,6 +171,8 @@ pub(crate) struct Enquiry {
     /// Colleagues in the room; true = looks on unseen.
     members: BTreeMap<StaffId, bool>,
     former: Vec<(StaffId, Timestamp)>,
+    /// Saw it waiting when they connected, and are told when it no longer is.
+    shown_waiting: BTreeSet<StaffId>,
     /// After a restart they are read when somebody asks who may be one of them.
     former_known: bool,
     labels: BTreeSet<String>,
@@ -180,6 +204,7 @@ impl Enquiry {
         Self {
             routed: kept.place.is_some(),
             place: kept.place,
+            talk: kept.talk.map(|talk| Talk::restore(*talk)),
             unopened: false,
             former_known: false,
             first_message: kept.first_message,
@@ -198,12 +223,17 @@ impl Enquiry {
             channel: opened.channel,
             visitor: opened.visitor,
             machine,
+            talk: None,
+            talk_changed: false,
+            newest: None,
+            bot_keys: Vec::new(),
             place: None,
             offers: Vec::new(),
             offered_before: Vec::new(),
             members: BTreeMap::new(),
             former: Vec::new(),
             former_known: true,
+            shown_waiting: BTreeSet::new(),
             labels: BTreeSet::new(),
             first_message: None,
             last_inbound: None,
@@ -257,7 +287,9 @@ impl Enquiry {
             auto_close: settings.auto_close_of(self.channel),
             stale_close: settings.stale_close,
         };
-        let next = if self.closed { None } else { self.machine.next_deadline(&terms) };
+        let talk = self.talk.as_ref().and_then(Talk::next_deadline);
+        let next = self.machine.next_deadline(&terms).into_iter().chain(talk).min();
+        let next = next.filter(|_| !self.closed);
         self.peers.arm(Waiter::Enquiry(self.channel, self.id), next);
     }
 
@@ -273,7 +305,11 @@ impl Enquiry {
         let mut records: Vec<Record> =
             events.into_iter().map(|event| Record::new(now, event)).collect();
         if let Some(last) = records.pop() {
-            records.push(last.leaving(self.kept()));
+            let mut last = last.leaving(self.kept());
+            if std::mem::take(&mut self.talk_changed) {
+                last = last.leaving(self.talk_kept());
+            }
+            records.push(last);
         }
         self.order = self.peers.ledger.append(records, releases);
         self.arm();
@@ -317,6 +353,7 @@ impl Actor for Enquiry {
             self.sync_joined();
             self.note(enquiry::Command::Recovered);
             self.catch_up();
+            self.resume_talk();
             self.arm();
         }
     }
@@ -343,6 +380,7 @@ impl Handler<Told> for Enquiry {
             Told::Message(became) => self.became(became),
             Told::Withdrawn { message } => self.notification_withdrawn(message),
             Told::Order { staff, command, answer } => self.order(staff, command, answer),
+            Told::Bot { word, answer, credit } => self.bot_speaks(*word, answer, credit),
             Told::VisitorIs(visitor) => self.visitor.id = visitor,
             Told::MergedAway { owner, into } => self.merged_away(owner, into),
             Told::WindowLapsed => {
@@ -352,6 +390,7 @@ impl Handler<Told> for Enquiry {
             }
             Told::Due => {
                 self.let_expire();
+                self.let_talk_expire();
                 self.arm();
             }
             Told::ShowTo { staff, gathered } => self.show(staff, &gathered),
@@ -426,6 +465,10 @@ impl Enquiry {
                 // What is not theirs to see answers as what does not exist.
                 let refusal = self.allowed(staff, &command).err().unwrap_or(Code::Closed.into());
                 answer.answer(&self.peers, staff, Err(refusal));
+            }
+            Told::Bot { answer, .. } => {
+                // Whoever asked may have gone.
+                answer.send(Err(Code::Closed.into())).ok();
             }
             Told::Stop => ctx.stop(),
             Told::Floor { .. }

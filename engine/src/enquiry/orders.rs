@@ -412,7 +412,7 @@ const fn in_room(command: &Command) -> Option<InRoom> {
     })
 }
 
-fn of_clock(refused: usher_domain::enquiry::Refusal) -> Refusal {
+pub(super) fn of_clock(refused: usher_domain::enquiry::Refusal) -> Refusal {
     match refused {
         usher_domain::enquiry::Refusal::WindowLapsed => Code::WindowLapsed.into(),
         usher_domain::enquiry::Refusal::Closed => Code::Closed.into(),

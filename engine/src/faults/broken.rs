@@ -20,15 +20,15 @@ async fn goes_on_after(which: impl Fn(&Shop) -> Break) {
     shop.write_until_taken("wamid.2", "Still there?").await;
     shop.write_until_taken("wamid.2", "Still there?").await;
     let mut anna = shop.connect("Anna", 2).await;
-    let head = anna.head(enquiry).await;
-    assert_eq!((head["as"].as_str(), head["state"].as_str()), (Some("owner"), Some("ongoing")));
+    let shown = anna.head(enquiry).await;
+    assert_eq!((shown["as"].as_str(), shown["state"].as_str()), (Some("owner"), Some("ongoing")));
     shop.write_until_taken("wamid.3", "Hm.").await;
     let told = anna.event("message.received").await;
     assert_eq!(told["message"]["content"]["body"], "Hm.");
     assert_eq!(shop.enquiries().await.len(), 1);
-    let heard: Vec<_> =
+    let taken: Vec<_> =
         shop.heard_in(enquiry).into_iter().filter_map(|row| row.provider_id).collect();
-    assert_eq!(heard, ["wamid.1", "wamid.2", "wamid.3"]);
+    assert_eq!(taken, ["wamid.1", "wamid.2", "wamid.3"]);
     shop.does("Anna", json!({ "close": { "enquiry": enquiry } })).await.unwrap();
 }
 
@@ -145,7 +145,7 @@ async fn a_full_door_loses_nothing() {
         shop.deliver(vec![update]).await.unwrap();
     }
     for _ in 0..4 {
-        let next = tokio::time::timeout(std::time::Duration::from_secs(120), shop.sends()).await;
+        let next = tokio::time::timeout(std::time::Duration::from_mins(2), shop.sends()).await;
         assert!(next.expect("a welcome for each").starts_with("Hello"));
     }
 }

@@ -19,6 +19,7 @@ use usher_domain::record::Event as Recorded;
 use usher_domain::settings::Settings;
 use usher_protocol::command::Command;
 use usher_protocol::feed::Pulled;
+use usher_protocol::frame::Resume;
 use usher_store::{ArchiveReader, Cursor, EnquiryFilter, EnquiryRow, MessageRow, RoomEntry, Store};
 
 use crate::handle::{Attach, ConnectionId, Engine, EngineOptions, Unavailable};
@@ -164,10 +165,19 @@ impl Shop {
 
     /// Connects and keeps connected, reading everything.
     pub(crate) async fn connect(&self, first_name: &str, connection: u64) -> Screen {
+        self.connect_at(first_name, connection, None).await
+    }
+
+    pub(crate) async fn connect_at(
+        &self,
+        first_name: &str,
+        connection: u64,
+        resume: Option<Resume>,
+    ) -> Screen {
         let (staff, service) = (self.staff(first_name), self.service());
         let connection = ConnectionId(connection);
         let session = SessionId::from_number(connection.0.into());
-        let attach = Attach { staff, connection, session, resume: None };
+        let attach = Attach { staff, connection, session, resume };
         self.engine.attach(service, attach).await.unwrap();
         let (shown, frames) = mpsc::channel(10_000);
         let engine = self.engine.clone();
@@ -186,7 +196,7 @@ impl Shop {
                 }
             }
         });
-        Screen { frames }
+        Screen { frames, epoch: Value::Null, at: 0 }
     }
 
     /// The next message that leaves as a text; the provider takes it.
@@ -278,12 +288,28 @@ pub(crate) fn from(wa_id: &str, provider_id: &str, text: &str) -> Inbound {
 /// One connection, and what it was sent.
 pub(crate) struct Screen {
     frames: mpsc::Receiver<Value>,
+    epoch: Value,
+    /// The number of the newest event.
+    at: u64,
 }
 
 impl Screen {
     pub(crate) async fn frame(&mut self) -> Value {
-        let next = tokio::time::timeout(Duration::from_secs(3_600), self.frames.recv());
-        next.await.expect("nothing came").expect("the connection was let go")
+        let next = tokio::time::timeout(Duration::from_hours(1), self.frames.recv());
+        let frame = next.await.expect("nothing came").expect("the connection was let go");
+        if let Some(epoch) = frame["welcome"].get("epoch") {
+            self.epoch = epoch.clone();
+        }
+        self.at = frame["at"].as_u64().unwrap_or(self.at);
+        frame
+    }
+
+    /// Where in the feed it is, once nothing more comes.
+    pub(crate) async fn position(&mut self) -> (Value, u64) {
+        while let Ok(frame) = tokio::time::timeout(Duration::from_secs(2), self.frame()).await {
+            drop(frame);
+        }
+        (self.epoch.clone(), self.at)
     }
 
     pub(crate) async fn event(&mut self, name: &str) -> Value {

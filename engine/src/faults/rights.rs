@@ -11,7 +11,7 @@ async fn writing_to_a_missed_enquiry_takes_it_up() {
     tokio::time::pause();
     let mut shop = Shop::open().await;
     shop.write("wamid.1", "Anybody?").await.unwrap();
-    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    tokio::time::sleep(Duration::from_hours(1)).await;
     let enquiry = shop.enquiries().await[0].clone();
     assert_eq!(enquiry.state, "missed");
     let enquiry = enquiry.enquiry;
@@ -140,4 +140,35 @@ async fn who_lets_two_offers_lapse_is_idle_until_they_say_otherwise() {
     shop.does("Anna", active).await.unwrap();
     shop.write("wamid.9", "Now?").await.unwrap();
     anna.event("enquiry.offered").await;
+}
+
+#[actix::test]
+async fn who_comes_back_is_told_what_they_missed_and_nothing_twice() {
+    tokio::time::pause();
+    let shop = Shop::open().await;
+    let mut anna = shop.connect("Anna", 1).await;
+    shop.write("wamid.1", "Hello?").await.unwrap();
+    let enquiry = enquiry_of(&anna.event("enquiry.offered").await);
+    shop.does("Anna", json!({ "pick_up": { "enquiry": enquiry } })).await.unwrap();
+    let (epoch, last) = anna.position().await;
+    shop.engine.detach(shop.service(), shop.staff("Anna"), crate::ConnectionId(1));
+    shop.write("wamid.2", "Still there?").await.unwrap();
+    shop.write("wamid.3", "Well?").await.unwrap();
+    let resume = serde_json::from_value(json!({ "epoch": epoch, "offset": last })).unwrap();
+    let mut anna = shop.connect_at("Anna", 2, Some(resume)).await;
+    let welcome = anna.frame().await;
+    assert_eq!(welcome["welcome"]["recovered"], true, "{welcome}");
+    let mut at = last;
+    for text in ["Still there?", "Well?"] {
+        loop {
+            let frame = anna.frame().await;
+            let Some(next) = frame["at"].as_u64() else { continue };
+            assert_eq!(next, at + 1, "{frame}");
+            at = next;
+            if frame["event"] == "message.received" {
+                assert_eq!(frame["data"]["message"]["content"]["body"], text);
+                break;
+            }
+        }
+    }
 }

@@ -1,6 +1,8 @@
 //! The router: asks the floor, writes down what it decided, passes the word on.
 
 mod index;
+mod report;
+mod tell;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,14 +11,11 @@ use serde_json::json;
 use tokio::sync::oneshot;
 use usher_domain::floor::event::{FloorEvent, PresenceWhy};
 use usher_domain::floor::{Command, Effect, Floor, Refusal, Route};
-use usher_domain::ids::{ChannelId, EnquiryId, GroupId, StaffId, VisitorId};
+use usher_domain::ids::{ChannelId, EnquiryId, StaffId, VisitorId};
 use usher_domain::presence::Presence;
 use usher_domain::record::{After, Event, Record};
-use usher_domain::rule::Destination;
-use usher_domain::time::Timestamp;
 use usher_domain::trace::Step;
 use usher_domain::visitor::{Identities, Visitor};
-use usher_protocol::event::{Counters, Now, QueueNow};
 use usher_protocol::refusal::Code;
 
 use crate::channel::ToEnquiry;
@@ -176,6 +175,11 @@ impl Router {
         if let FloorEvent::Decided { steps, .. } = event {
             count_decision(steps);
         }
+        if let FloorEvent::BotLeft { bot, failed: true, .. } = *event
+            && self.floor.was_one_failure_too_many(bot)
+        {
+            report::failing_bot(&self.peers, bot);
+        }
         let Some(enquiry) = event.enquiry() else { return };
         let place = self.floor.place(enquiry).cloned().map(Box::new);
         if matches!(event, FloorEvent::Closed { .. }) {
@@ -201,119 +205,6 @@ impl Router {
         self.carry_out(effects, None);
     }
 
-    /// Lines, counters and gauges, at most once a second.
-    fn tell_state(&mut self) {
-        if !std::mem::take(&mut self.stale) {
-            return;
-        }
-        self.gauge_states();
-        let settings = std::sync::Arc::clone(&self.peers.settings);
-        let lengths: BTreeMap<_, _> = self.floor.line_lengths().collect();
-        let queues = settings
-            .queues
-            .values()
-            .map(|queue| (Destination::Queue(queue.id), queue.name.clone(), queue.group));
-        let groups = settings
-            .groups
-            .values()
-            .map(|group| (Destination::Group(group.id), group.name.clone(), group.id));
-        for (destination, name, group) in groups.chain(queues) {
-            let length = lengths.get(&destination).copied().unwrap_or(0);
-            let oldest = if length == 0 { None } else { self.oldest(destination) };
-            self.gauge_line(&name, length, oldest);
-            let now = queue_now(destination, name, (length, oldest));
-            for staff in settings.groups.get(&group).map_or(&[][..], |group| &group.members) {
-                if self.peers.is_connected(*staff) {
-                    self.peers.state(*staff, &now);
-                }
-            }
-        }
-        for staff in settings.staff.keys().filter(|staff| self.peers.is_connected(**staff)) {
-            self.tell_counters(*staff);
-        }
-    }
-
-    fn oldest(&self, destination: Destination) -> Option<Timestamp> {
-        let first = self.floor.line(destination).first().copied();
-        first.and_then(|enquiry| self.floor.place(enquiry)).map(|place| place.opened_at)
-    }
-
-    /// Lines behind which this person stands, and their own counters.
-    fn tell_lines(&self, staff: StaffId) {
-        let settings = std::sync::Arc::clone(&self.peers.settings);
-        let groups = self.groups_of(staff);
-        let lengths: BTreeMap<_, _> = self.floor.line_lengths().collect();
-        let queues = settings.queues.values().filter(|queue| groups.contains(&queue.group));
-        let queues = queues.map(|queue| (Destination::Queue(queue.id), queue.name.clone()));
-        let own = settings.groups.values().filter(|group| groups.contains(&group.id));
-        let own = own.map(|group| (Destination::Group(group.id), group.name.clone()));
-        for (destination, name) in own.chain(queues) {
-            let length = lengths.get(&destination).copied().unwrap_or(0);
-            let oldest = if length == 0 { None } else { self.oldest(destination) };
-            self.peers.state(staff, &queue_now(destination, name, (length, oldest)));
-        }
-        self.tell_counters(staff);
-    }
-
-    fn groups_of(&self, staff: StaffId) -> Vec<GroupId> {
-        let groups = self.peers.settings.groups.values();
-        groups.filter(|group| group.members.contains(&staff)).map(|group| group.id).collect()
-    }
-
-    fn tell_counters(&self, staff: StaffId) {
-        let Some(seat) = self.floor.seat(staff) else { return };
-        let unserved = self.index.count_of(&self.groups_of(staff));
-        let now = Now::Counters(Counters {
-            load: seat.used,
-            capacity: seat.capacity,
-            offers: u16::try_from(seat.offers.len()).unwrap_or(u16::MAX),
-            waiting: unserved.waiting,
-            missed: unserved.missed,
-        });
-        self.peers.state(staff, &now);
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "metrics")]
-    fn gauge_line(&self, name: &str, length: usize, oldest: Option<Timestamp>) {
-        let destination = name.to_owned();
-        metrics::gauge!(names::QUEUE_LENGTH, "destination" => destination.clone())
-            .set(length as f64);
-        let waited = oldest.map_or(0.0, |since| self.peers.now().since(since).as_secs_f64());
-        metrics::gauge!(names::OLDEST_WAITING, "destination" => destination).set(waited);
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "metrics")]
-    fn gauge_states(&self) {
-        for state in ["open", "ongoing", "missed", "followed_up"] {
-            let count = self.index.in_state(state);
-            metrics::gauge!(names::ENQUIRIES_LIVE, "state" => state).set(count as f64);
-        }
-        let mut presences = [0_u64; 4];
-        let (mut used, mut slots) = (0_u64, 0_u64);
-        for staff in self.peers.settings.staff.keys() {
-            let Some(seat) = self.floor.seat(*staff) else { continue };
-            let index = match seat.presence {
-                Presence::Active => 0,
-                Presence::Busy => 1,
-                Presence::Idle => 2,
-                Presence::Offline => 3,
-            };
-            presences[index] += 1;
-            if seat.presence == Presence::Active {
-                used += u64::from(seat.used);
-                slots += u64::from(seat.capacity);
-            }
-        }
-        for (name, count) in ["active", "busy", "idle", "offline"].into_iter().zip(presences) {
-            metrics::gauge!(names::STAFF, "presence" => name).set(count as f64);
-        }
-        metrics::gauge!(names::CAPACITY_USED).set(if slots == 0 {
-            0.0
-        } else {
-            used as f64 / slots as f64
-        });
-    }
-
     fn explain(&self, explain: &Explain, visitor: Option<Visitor>) -> Explained {
         let nobody = || Visitor::new(VisitorId::from_number(0), Identities::default());
         let visitor = visitor.unwrap_or_else(nobody);
@@ -330,19 +221,6 @@ impl Router {
         let (steps, stage) = self.floor.explain(route, at, explain.everyone);
         Explained { at, steps, stage }
     }
-}
-
-fn queue_now(
-    destination: Destination,
-    name: String,
-    (length, oldest): (usize, Option<Timestamp>),
-) -> Now {
-    Now::Queue(QueueNow {
-        destination,
-        name,
-        length: u32::try_from(length).unwrap_or(u32::MAX),
-        oldest: oldest.map(Into::into),
-    })
 }
 
 fn count_decision(steps: &[Step]) {

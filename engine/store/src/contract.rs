@@ -342,6 +342,7 @@ fn count_live(reader: &crate::ArchiveReader) -> Vec<&'static str> {
             kinds.push(match live.state {
                 After::Place { .. } => "place",
                 After::Enquiry { .. } => "enquiry",
+                After::Talk { .. } => "talk",
                 After::Seat { .. } => "seat",
                 After::Attendance { .. } => "attendance",
                 After::Draws { .. } => "draws",

@@ -211,3 +211,25 @@ fn everybody_hears_an_outcome_while_the_journal_closes() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_store_whose_archive_cannot_be_written_still_closes_and_catches_up_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = StoreOptions {
+        archive: ArchiveOptions { batch_max: 1, ..ArchiveOptions::default() },
+        ..StoreOptions::default()
+    };
+    let store = Store::open(dir.path(), options).unwrap();
+    let tale = Cast(9).whole();
+    commit(&store, SERVICE, entries(1, &tale[..1])).unwrap();
+    store.archive().wait(SERVICE, 1).await.unwrap();
+    // Whoever holds the archive's lock keeps the projector out.
+    let held = rusqlite::Connection::open(dir.path().join("archive.db")).unwrap();
+    held.execute_batch("BEGIN IMMEDIATE").unwrap();
+    commit(&store, SERVICE, entries(2, &tale[1..])).unwrap();
+    store.close();
+    held.execute_batch("ROLLBACK").unwrap();
+    drop(held);
+    let store = open(dir.path());
+    assert_eq!(store.archive().reached(SERVICE).seq, tale.len() as u64);
+}

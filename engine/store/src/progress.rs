@@ -1,6 +1,6 @@
 //! How far the archive is behind the journal.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// How far the archive is behind; both are zero when it is level.
@@ -19,6 +19,8 @@ pub(crate) struct Progress {
     projected: AtomicU64,
     /// Nanoseconds after `began` before which nothing unprojected was committed.
     behind_since: AtomicU64,
+    /// Nothing more will be committed.
+    ended: AtomicBool,
 }
 
 impl Progress {
@@ -28,6 +30,7 @@ impl Progress {
             committed: AtomicU64::new(committed),
             projected: AtomicU64::new(0),
             behind_since: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
         }
     }
 
@@ -47,6 +50,15 @@ impl Progress {
             let since = u64::try_from(read_at.as_nanos()).unwrap_or(u64::MAX);
             self.behind_since.store(since, Ordering::Release);
         }
+    }
+
+    /// The journal has ended.
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
     }
 
     /// Time on the clock that `projected` measures with.

@@ -38,7 +38,7 @@ kinds! { FLOOR_EVENTS, floor_event_name, FloorEvent:
     TransferEnded OwnerGone NobodyTookOver Held Closed PresenceChanged
 }
 
-kinds! { AFTERS, after_name, After: Place Enquiry Seat Attendance Draws }
+kinds! { AFTERS, after_name, After: Place Enquiry Talk Seat Attendance Draws }
 
 #[test]
 fn every_sample_of_version_1_is_still_read_as_it_was_written() {

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use usher_domain::attendance::{AttendanceKept, Lapse};
+use usher_domain::bot::{self, Question, TalkKept};
 use usher_domain::enquiry::{EnquiryKept, IdleClock, Notice, Serving, WindowTold};
 use usher_domain::floor::event::{
     Closer, FloorEvent, OfferEnd, OfferSort, PickUp, PresenceWhy, TransferEnd, TransferTo,
 };
 use usher_domain::floor::place::{Errand, Place, SeatKept, Stage};
 use usher_domain::ids::{
-    BotId, ChannelId, EnquiryId, GroupId, MediaId, MessageId, RuleId, ServiceId, SessionId,
-    StaffId, VisitorId,
+    BotCallId, BotId, ChannelId, EnquiryId, GroupId, MediaId, MessageId, RuleId, ServiceId,
+    SessionId, StaffId, VisitorId,
 };
 use usher_domain::message::{Author, AutoMessage, Content, Counts, Delivery, Media, MediaKind};
 use usher_domain::presence::Presence;
@@ -297,6 +298,9 @@ impl Cast {
         let what = "changed the number".to_owned();
         let attendance =
             AttendanceKept { chosen: Presence::Active, lapse: Lapse::default(), present: true };
+        let question = Question { call: BotCallId::from_number(1), message: self.message(2) };
+        let asked = bot::State::Asked { question, since: NOON, waiting: vec![question] };
+        let talk = Some(Box::new(TalkKept { bot: BotId::from_number(1), state: asked }));
         let note = "speaks Cantonese".to_owned();
         let label = "parcel".to_owned();
         vec![
@@ -309,7 +313,7 @@ impl Cast {
             plain(reaction("thumb", Some("👍"))),
             plain(Event::SystemNoticed { channel, visitor, enquiry: to, provider_id, text: what }),
             plain(Event::WindowLapsed { enquiry, by_provider: true }),
-            plain(Event::ClockSet { enquiry }),
+            plain(Event::ClockSet { enquiry }).leaving(After::Talk { enquiry, talk }),
             plain(Event::FloorKept {}),
             plain(Event::AttendanceKept { staff: STAFF })
                 .leaving(After::Attendance { staff: STAFF, kept: attendance }),
@@ -388,7 +392,8 @@ impl Cast {
                 owner: Some(STAFF),
             })
             .leaving(After::Place { enquiry, place: None })
-            .leaving(After::Enquiry { enquiry, kept: None }),
+            .leaving(After::Enquiry { enquiry, kept: None })
+            .leaving(After::Talk { enquiry, talk: None }),
         ]
     }
 

@@ -22,10 +22,10 @@ use usher_protocol::SUB_PROTOCOL;
 use usher_protocol::feed::Next;
 
 use super::terminal::{base, client, is_interactive, lines, say, sign_in};
-use talk::{Habits, Reaction, Talk};
+use talk::{Habits, Reaction, Stay, Talk};
 
 /// The server pings every 25 s; without any sign for this long the connection is dead.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
+const SILENCE_MAX: Duration = Duration::from_mins(1);
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// What comes back later does not come back all at once.
 const JITTER_MILLIS: u64 = 500;
@@ -66,10 +66,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let habits = Habits {
         pick_up: args.pick_up,
         say: args.say.clone(),
-        once: args.once,
-        interactive: is_interactive(),
+        stay: match (args.once, is_interactive()) {
+            (true, _) => Stay::Once,
+            (false, true) => Stay::Person,
+            (false, false) => Stay::Piped,
+        },
     };
-    if habits.interactive {
+    if habits.stay == Stay::Person {
         say("/help says what can be typed")?;
     }
     let mut talk = Talk::new(habits, format!("t{:016x}", rand::random::<u64>()));
@@ -136,13 +139,14 @@ async fn converse(
                     Read::Over(end) => return Ok(end),
                 }
             }
-            line = keyboard.lines.recv(), if !keyboard.is_over => match line {
-                Some(line) => talk.typed(&line, clock.now()),
-                None => {
+            line = keyboard.lines.recv(), if !keyboard.is_over => {
+                if let Some(line) = line {
+                    talk.typed(&line, clock.now())
+                } else {
                     keyboard.is_over = true;
                     talk.typed_all()
                 }
-            },
+            }
             _ = ticks.tick() => {
                 if heard.elapsed() > SILENCE_MAX {
                     return Ok(lost());

@@ -98,7 +98,7 @@ fn lines(explained: &Explained) -> Vec<String> {
 
 type Names = BTreeMap<String, String>;
 
-fn name(id: impl ToString, names: &Names) -> String {
+fn name(id: &dyn ToString, names: &Names) -> String {
     let id = id.to_string();
     names.get(&id).cloned().unwrap_or(id)
 }
@@ -113,7 +113,7 @@ fn line(step: &Step, names: &Names) -> String {
                 BindingKind::Transfer => "is whom it is handed to",
                 BindingKind::LastOwner => "had the enquiry the message belongs to",
             };
-            format!("{} {kind}: {}", name(staff, names), verdict(*judged))
+            format!("{} {kind}: {}", name(&staff, names), verdict(*judged))
         }
         Step::Emergency { until } => {
             let until = json!(Time(*until));
@@ -136,7 +136,7 @@ fn line(step: &Step, names: &Names) -> String {
             format!("{} is passed over: {}", destination(*at, names), passed_over(*why))
         }
         Step::Considered { staff, verdict: judged } => {
-            format!("  {}: {}", name(staff, names), verdict(*judged))
+            format!("  {}: {}", name(&staff, names), verdict(*judged))
         }
         Step::Waiting { at, position } => {
             format!("waits at {}, number {position} in line", destination(*at, names))
@@ -153,9 +153,9 @@ fn stop_line(stop: &Stop, names: &Names) -> String {
 
 fn destination(destination: Destination, names: &Names) -> String {
     match destination {
-        Destination::Group(group) => format!("group {}", name(group, names)),
-        Destination::Queue(queue) => format!("queue {}", name(queue, names)),
-        Destination::Bot(bot) => format!("bot {}", name(bot, names)),
+        Destination::Group(group) => format!("group {}", name(&group, names)),
+        Destination::Queue(queue) => format!("queue {}", name(&queue, names)),
+        Destination::Bot(bot) => format!("bot {}", name(&bot, names)),
     }
 }
 

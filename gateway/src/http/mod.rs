@@ -1,5 +1,6 @@
 //! What is answered under which path, and to whom; every limit of the public listener is set here.
 
+mod bots;
 mod command;
 mod enquiries;
 mod health;
@@ -16,6 +17,8 @@ mod webhook;
 use actix_web::middleware::DefaultHeaders;
 use actix_web::web::{self, Data, ServiceConfig};
 
+#[cfg(test)]
+pub(crate) use bots::said as bot_said;
 pub(crate) use health::{livez, metrics, readyz};
 use problem::Problem;
 pub(crate) use state::Doors;
@@ -23,6 +26,7 @@ pub(crate) use webhook::Webhooks;
 
 use usher_engine::Engine;
 
+use crate::bots::Door;
 use crate::socket::Sockets;
 
 /// JSON bodies of our own API; files and webhooks have their own limits.
@@ -34,6 +38,7 @@ pub(crate) struct Public {
     pub(crate) engine: Data<Engine>,
     pub(crate) doors: Data<Doors>,
     pub(crate) webhooks: Data<Webhooks>,
+    pub(crate) bots: Data<Door>,
     pub(crate) sockets: Sockets,
 }
 
@@ -43,6 +48,7 @@ impl Public {
             .app_data(self.engine.clone())
             .app_data(self.doors.clone())
             .app_data(self.webhooks.clone())
+            .app_data(self.bots.clone())
             .service(
                 web::resource("/hooks/360dialog/{channel}")
                     .route(web::post().to(webhook::receive))
@@ -77,6 +83,7 @@ fn v1(config: &mut ServiceConfig) {
         .route("/sessions/current", web::delete().to(sessions::end))
         .route("/enquiries", web::get().to(enquiries::list))
         .route("/enquiries/{enquiry}", web::get().to(enquiries::one))
+        .route("/enquiries/{enquiry}/bot", web::post().to(bots::said))
         .route("/enquiries/{enquiry}/{command}", web::post().to(enquiries::act))
         .route("/visitors/{visitor}", web::get().to(visitors::one))
         .route("/visitors/{visitor}/{command}", web::post().to(visitors::act))

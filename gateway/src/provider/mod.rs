@@ -20,6 +20,7 @@ use usher_domain::ids::{ChannelId, MessageId, ServiceId};
 use usher_domain::record::Event;
 use usher_engine::{Engine, ProviderCall, SendOutcome};
 
+use crate::bots;
 use crate::metrics::PROVIDER_ERRORS;
 use line::Line;
 pub(crate) use outbound::upload_kind;
@@ -35,6 +36,7 @@ const SENDS_END_WITHIN: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug)]
 pub(crate) struct Provider {
     lines: Arc<BTreeMap<ChannelId, Arc<Line>>>,
+    bots: bots::Door,
     engine: Engine,
 }
 
@@ -45,6 +47,7 @@ impl Provider {
         services: &[Service],
         engine: Engine,
         sandbox: Option<&str>,
+        bots: bots::Door,
     ) -> Result<Self, SetupError> {
         let options = HttpOptions {
             connect_timeout: config.provider.connect_timeout,
@@ -67,7 +70,7 @@ impl Provider {
                 lines.insert(channel, Arc::new(line));
             }
         }
-        Ok(Self { lines: Arc::new(lines), engine })
+        Ok(Self { lines: Arc::new(lines), bots, engine })
     }
 
     /// Does what the engine asks for until it asks no more.
@@ -95,6 +98,7 @@ impl Provider {
                     SendOutcome::NotSent,
                 ),
             },
+            ProviderCall::Bot(call) => self.bots.spawn(call),
             ProviderCall::Read { channel, provider_id, typing } => {
                 // A blue tick is not worth a queue.
                 if let Some((line, room)) = self.line_with_room(channel) {

@@ -23,7 +23,7 @@ pub(super) async fn upgrade(
     let sockets = sockets.get_ref().clone();
     let token = match judged(&request, &sockets) {
         Ok(token) => token,
-        Err(refusal) => return Ok(refusal),
+        Err(refused) => return Ok(refused.answer()),
     };
     let passage = Rc::new(Passage::default());
     let feed = Rc::new(RefCell::new(None));
@@ -39,50 +39,74 @@ pub(super) async fn upgrade(
 }
 
 /// The token of the upgrade, if there is one; otherwise it is in the first frame.
-fn judged(request: &HttpRequest, sockets: &Sockets) -> Result<Option<Token>, HttpResponse> {
+fn judged(request: &HttpRequest, sockets: &Sockets) -> Result<Option<Token>, Refused> {
     let shared = &sockets.shared;
     if shared.registry.is_stopping() {
-        return Err(problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The program stops."));
+        return Err(Refused::Stopping);
     }
     if !shared.origins.allow(request) {
-        let detail = "Pages of this origin may not open the agent socket.";
-        return Err(problem(StatusCode::FORBIDDEN, "origin_refused", detail));
+        return Err(Refused::Origin);
     }
     if !offers_protocol(request) {
-        let detail = "The client has to offer the sub-protocol usher.v1.";
-        return Err(problem(StatusCode::BAD_REQUEST, "sub_protocol", detail));
+        return Err(Refused::SubProtocol);
     }
     let Some(authorization) = request.headers().get(header::AUTHORIZATION) else { return Ok(None) };
     let token = authorization.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
     token
         .filter(|token| shared.people.authenticate(token, shared.clock.now()).is_some())
         .map(|token| Some(Token::new(token)))
-        .ok_or_else(|| {
-            problem(StatusCode::UNAUTHORIZED, "token_refused", "Sign in: the token was refused.")
-        })
+        .ok_or(Refused::Token)
+}
+
+/// Why there is no upgrade.
+#[derive(Clone, Copy, Debug)]
+enum Refused {
+    Stopping,
+    Origin,
+    SubProtocol,
+    Token,
+}
+
+impl Refused {
+    /// RFC 9457.
+    fn answer(self) -> HttpResponse<BoxBody> {
+        let (status, code, detail) = match self {
+            Self::Stopping => {
+                (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The program is being stopped.")
+            }
+            Self::Origin => (
+                StatusCode::FORBIDDEN,
+                "origin_refused",
+                "Pages of this origin may not open the agent socket.",
+            ),
+            Self::SubProtocol => (
+                StatusCode::BAD_REQUEST,
+                "sub_protocol",
+                "The client has to offer the sub-protocol usher.v1.",
+            ),
+            Self::Token => {
+                (StatusCode::UNAUTHORIZED, "token_refused", "Sign in: the token was refused.")
+            }
+        };
+        let body = serde_json::json!({
+            "type": "about:blank",
+            "title": status.canonical_reason().unwrap_or_default(),
+            "status": status.as_u16(),
+            "code": code,
+            "detail": detail,
+        });
+        let mut response = HttpResponse::build(status);
+        match self {
+            Self::Stopping => response.insert_header((header::RETRY_AFTER, "5")),
+            Self::Token => response.insert_header((header::WWW_AUTHENTICATE, "Bearer")),
+            Self::Origin | Self::SubProtocol => &mut response,
+        };
+        response.content_type("application/problem+json").body(body.to_string())
+    }
 }
 
 fn offers_protocol(request: &HttpRequest) -> bool {
     let offers = request.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL);
     let mut offers = offers.filter_map(|offer| offer.to_str().ok()).flat_map(|all| all.split(','));
     offers.any(|offer| offer.trim() == SUB_PROTOCOL)
-}
-
-/// RFC 9457.
-fn problem(status: StatusCode, code: &str, detail: &str) -> HttpResponse<BoxBody> {
-    let body = serde_json::json!({
-        "type": "about:blank",
-        "title": status.canonical_reason().unwrap_or_default(),
-        "status": status.as_u16(),
-        "code": code,
-        "detail": detail,
-    });
-    let mut response = HttpResponse::build(status);
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        response.insert_header((header::RETRY_AFTER, "5"));
-    }
-    if status == StatusCode::UNAUTHORIZED {
-        response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
-    }
-    response.content_type("application/problem+json").body(body.to_string())
 }

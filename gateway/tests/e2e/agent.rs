@@ -20,36 +20,36 @@ use crate::wait::PATIENCE;
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-pub struct Agent {
+pub(crate) struct Agent {
     address: String,
-    pub token: String,
+    pub(crate) token: String,
     /// `None` while away.
     socket: Option<Socket>,
-    pub feed: FeedClient,
+    pub(crate) feed: FeedClient,
     /// All that was applied, in order, with its number.
-    pub events: Vec<(u64, Event)>,
+    pub(crate) events: Vec<(u64, Event)>,
     /// What [`until`](Self::until) has not looked at yet.
     unseen: usize,
-    pub heads: Vec<Head>,
-    pub welcome: Option<Welcome>,
+    pub(crate) heads: Vec<Head>,
+    pub(crate) welcome: Option<Welcome>,
     answers: Vec<(u64, Result<Value, Refusal>)>,
     keys: u64,
 }
 
 /// The connection is gone.
 #[derive(Debug)]
-pub struct Gone {
-    pub code: Option<u16>,
-    pub next: Next,
+pub(crate) struct Gone {
+    pub(crate) code: Option<u16>,
+    pub(crate) next: Next,
 }
 
 impl Agent {
-    pub async fn arrives(house: &House, name: &str) -> Self {
+    pub(crate) async fn arrives(house: &House, name: &str) -> Self {
         let token = house.sign_in(name).await;
         Self::with_token(house, token).await
     }
 
-    pub async fn with_token(house: &House, token: String) -> Self {
+    pub(crate) async fn with_token(house: &House, token: String) -> Self {
         let address = house.url("/v1/agent/socket").replacen("http", "ws", 1);
         let mut agent = Self {
             socket: Some(dial(&address).await.unwrap()),
@@ -78,12 +78,12 @@ impl Agent {
     }
 
     /// Breaks the connection off without a word.
-    pub fn falls_away(&mut self) {
+    pub(crate) fn falls_away(&mut self) {
         self.socket = None;
         self.feed.closed(None, "");
     }
 
-    pub async fn comes_back(&mut self) -> Result<(), Gone> {
+    pub(crate) async fn comes_back(&mut self) -> Result<(), Gone> {
         match dial(&self.address).await {
             Ok(socket) => self.socket = Some(socket),
             Err(_) => return Err(Gone { code: None, next: self.feed.closed(None, "") }),
@@ -99,7 +99,7 @@ impl Agent {
     }
 
     /// The next frame.
-    pub async fn hear(&mut self) -> Result<(), Gone> {
+    pub(crate) async fn hear(&mut self) -> Result<(), Gone> {
         let text = loop {
             let Some(socket) = &mut self.socket else {
                 return Err(Gone { code: None, next: Next::ReconnectNow });
@@ -143,7 +143,7 @@ impl Agent {
     }
 
     /// The first event, from where the last one was found, that fits.
-    pub async fn until<T>(&mut self, what: &str, fits: impl Fn(&Event) -> Option<T>) -> T {
+    pub(crate) async fn until<T>(&mut self, what: &str, fits: impl Fn(&Event) -> Option<T>) -> T {
         loop {
             while let Some((_, event)) = self.events.get(self.unseen) {
                 self.unseen += 1;
@@ -165,7 +165,7 @@ impl Agent {
     }
 
     /// Sends a command; its answer comes by [`answer`](Self::answer).
-    pub async fn asks(&mut self, command: Command) -> u64 {
+    pub(crate) async fn asks(&mut self, command: Command) -> u64 {
         let submitted = self.feed.submit(command).unwrap();
         if let Some(frame) = submitted.frame {
             self.write(frame).await;
@@ -174,7 +174,7 @@ impl Agent {
     }
 
     /// As [`asks`](Self::asks), unless it is a command that cannot be kept while away.
-    pub async fn try_asks(&mut self, command: Command) -> Option<u64> {
+    pub(crate) async fn try_asks(&mut self, command: Command) -> Option<u64> {
         let submitted = self.feed.submit(command).ok()?;
         if let Some(frame) = submitted.frame {
             self.write(frame).await;
@@ -183,11 +183,11 @@ impl Agent {
     }
 
     /// The answers that came since, by the numbers of their commands.
-    pub fn take_answers(&mut self) -> Vec<(u64, Result<Value, Refusal>)> {
+    pub(crate) fn take_answers(&mut self) -> Vec<(u64, Result<Value, Refusal>)> {
         std::mem::take(&mut self.answers)
     }
 
-    pub async fn answer(&mut self, id: u64) -> Result<Result<Value, Refusal>, Gone> {
+    pub(crate) async fn answer(&mut self, id: u64) -> Result<Result<Value, Refusal>, Gone> {
         loop {
             if let Some(place) = self.answers.iter().position(|(answered, _)| *answered == id) {
                 return Ok(self.answers.swap_remove(place).1);
@@ -196,23 +196,27 @@ impl Agent {
         }
     }
 
-    pub async fn order(&mut self, command: Command) -> Result<Value, Refusal> {
+    pub(crate) async fn order(&mut self, command: Command) -> Result<Value, Refusal> {
         let id = self.asks(command).await;
         self.answer(id).await.unwrap()
     }
 
-    pub async fn says(&mut self, enquiry: EnquiryId, body: &str) -> Result<Value, Refusal> {
+    pub(crate) async fn says(&mut self, enquiry: EnquiryId, body: &str) -> Result<Value, Refusal> {
         self.sends(enquiry, Outgoing::Text { body: body.to_owned() }).await
     }
 
-    pub async fn sends(&mut self, enquiry: EnquiryId, content: Outgoing) -> Result<Value, Refusal> {
+    pub(crate) async fn sends(
+        &mut self,
+        enquiry: EnquiryId,
+        content: Outgoing,
+    ) -> Result<Value, Refusal> {
         self.keys += 1;
         let key = Key::try_from(format!("k{}", self.keys)).unwrap();
         self.order(Command::Send { enquiry, key, content, reply_to: None }).await
     }
 
     /// A room, oldest entry first.
-    pub async fn room(&mut self, enquiry: EnquiryId) -> Vec<Entry> {
+    pub(crate) async fn room(&mut self, enquiry: EnquiryId) -> Vec<Entry> {
         let limit = PageLimit::try_from(100).unwrap();
         let page = self.order(Command::History { enquiry, before: None, limit }).await.unwrap();
         let mut page: History = serde_json::from_value(page).unwrap();
@@ -221,7 +225,7 @@ impl Agent {
     }
 
     /// Waits for an offer and takes it.
-    pub async fn picks_up(&mut self) -> EnquiryId {
+    pub(crate) async fn picks_up(&mut self) -> EnquiryId {
         let enquiry = self.offered().await;
         self.order(Command::PickUp { enquiry }).await.unwrap();
         self.until("pick-up", |event| match event {
@@ -232,7 +236,7 @@ impl Agent {
         enquiry
     }
 
-    pub async fn offered(&mut self) -> EnquiryId {
+    pub(crate) async fn offered(&mut self) -> EnquiryId {
         self.until("offer", |event| match event {
             Event::Offered { enquiry, .. } => Some(enquiry.id),
             _ => None,
@@ -248,7 +252,7 @@ async fn dial(address: &str) -> Result<Socket, tokio_tungstenite::tungstenite::E
 }
 
 /// Texts of a room in its order, each with who wrote it.
-pub fn texts(entries: &[Entry]) -> Vec<(String, String)> {
+pub(crate) fn texts(entries: &[Entry]) -> Vec<(String, String)> {
     let mut said = Vec::new();
     for entry in entries {
         if let Entry::Message(message) = entry

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Read as _;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -17,31 +17,35 @@ use usher_store::{Store, StoreOptions};
 use crate::shop::{PASSWORD, Shop, WEBHOOK_SECRET};
 use crate::wait::{until, until_within};
 
-pub struct House {
-    pub shop: Shop,
-    pub http: Client,
-    pub port: u16,
-    pub metrics: u16,
-    pub sandbox: SandboxHandle,
+pub(crate) struct House {
+    pub(crate) shop: Shop,
+    pub(crate) http: Client,
+    pub(crate) port: u16,
+    pub(crate) metrics: u16,
+    pub(crate) sandbox: SandboxHandle,
     dir: TempDir,
     usher: Option<Child>,
 }
 
 impl House {
-    pub async fn open(shop: Shop) -> Self {
+    pub(crate) async fn open(shop: Shop) -> Self {
         Self::build(&[shop], |_| ()).run().await
     }
 
     /// Several services on one node; the first is the one that is meant where none is named.
-    pub async fn open_with(shops: &[Shop]) -> Self {
+    pub(crate) async fn open_with(shops: &[Shop]) -> Self {
         Self::build(shops, |_| ()).run().await
     }
 
     /// Everything but the program.
-    pub fn build(shops: &[Shop], tweak: impl FnOnce(&mut SandboxOptions)) -> Self {
+    pub(crate) fn build(shops: &[Shop], tweak: impl FnOnce(&mut SandboxOptions)) -> Self {
         drop(rustls::crypto::ring::default_provider().install_default());
         let (port, metrics) = (free_port(), free_port());
-        let numbers = shops.iter().map(|shop| number(shop, port)).collect();
+        let every = |shop: &'_ Shop| {
+            let shop = shop.clone();
+            (0..shop.channels).map(move |index| number(&shop, index, port))
+        };
+        let numbers = shops.iter().flat_map(every).collect();
         let mut options = SandboxOptions { numbers, time_scale: 0.02, ..SandboxOptions::default() };
         tweak(&mut options);
         let sandbox = Sandbox::start(options).unwrap();
@@ -57,7 +61,9 @@ impl House {
         };
         house.write("webhook-secret", WEBHOOK_SECRET);
         for shop in shops {
-            house.write(&shop.api_key(), &shop.api_key());
+            for index in 0..shop.channels {
+                house.write(&shop.api_key_of(index), &shop.api_key_of(index));
+            }
             house.write(&format!("{}.toml", shop.key), &shop.text());
         }
         house.write("usher.toml", &house.settings(shops));
@@ -83,11 +89,11 @@ impl House {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    pub fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.path("data")
     }
 
@@ -97,12 +103,12 @@ impl House {
     }
 
     /// Starts the program, and returns once it is ready.
-    pub async fn start(&mut self) {
+    pub(crate) async fn start(&mut self) {
         self.start_as(Command::new(env!("CARGO_BIN_EXE_usher"))).await;
     }
 
     /// Starts it by a command that ends in the program's own path.
-    pub async fn start_as(&mut self, mut command: Command) {
+    pub(crate) async fn start_as(&mut self, mut command: Command) {
         assert!(self.usher.is_none(), "it runs already");
         let log = fs::File::options().create(true).append(true).open(self.path("log")).unwrap();
         command
@@ -113,7 +119,7 @@ impl House {
             .stderr(log);
         self.usher = Some(command.spawn().unwrap());
         let ready = self.url("/readyz");
-        until_within(Duration::from_secs(60), "program that is ready", async || {
+        until_within(Duration::from_mins(1), "program that is ready", async || {
             match self.http.get(&ready).send().await {
                 Ok(answer) if answer.status().is_success() => Ok(()),
                 Ok(answer) => Err(answer.status().to_string()),
@@ -123,19 +129,19 @@ impl House {
         .await;
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.usher.as_ref().expect("it runs").id()
     }
 
     /// SIGKILL: no last words, nothing flushed.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let mut usher = self.usher.take().expect("it runs");
         usher.kill().unwrap();
         usher.wait().unwrap();
     }
 
     /// SIGTERM, and how it ended.
-    pub async fn terminate(&mut self) -> ExitStatus {
+    pub(crate) async fn terminate(&mut self) -> ExitStatus {
         let mut usher = self.usher.take().expect("it runs");
         signal(usher.id(), "TERM");
         until("end after SIGTERM", async || match usher.try_wait().unwrap() {
@@ -146,7 +152,7 @@ impl House {
     }
 
     /// A sub-command of the program on the same settings.
-    pub fn command(&self, name: &str) -> ExitStatus {
+    pub(crate) fn command(&self, name: &str) -> ExitStatus {
         Command::new(env!("CARGO_BIN_EXE_usher"))
             .arg(name)
             .arg("--config")
@@ -156,26 +162,26 @@ impl House {
     }
 
     /// What is kept, while the program does not run.
-    pub fn store(&self) -> Store {
+    pub(crate) fn store(&self) -> Store {
         assert!(self.usher.is_none(), "it still runs");
         Store::open(&self.data(), StoreOptions::default()).unwrap()
     }
 
     /// The whole archive as text.
-    pub fn archive(&self) -> String {
+    pub(crate) fn archive(&self) -> String {
         self.store().archive().reader().unwrap().dump().unwrap()
     }
 
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    pub fn hook(&self) -> String {
+    pub(crate) fn hook(&self) -> String {
         self.url(&format!("/hooks/360dialog/{}", self.shop.channel()))
     }
 
     /// Posts a webhook as 360dialog would.
-    pub async fn post_webhook(
+    pub(crate) async fn post_webhook(
         &self,
         body: impl Into<reqwest::Body>,
     ) -> reqwest::Result<StatusCode> {
@@ -188,11 +194,11 @@ impl House {
     }
 
     /// A token for somebody of the shop.
-    pub async fn sign_in(&self, name: &str) -> String {
+    pub(crate) async fn sign_in(&self, name: &str) -> String {
         self.sign_in_to(&self.shop, name).await
     }
 
-    pub async fn sign_in_to(&self, shop: &Shop, name: &str) -> String {
+    pub(crate) async fn sign_in_to(&self, shop: &Shop, name: &str) -> String {
         let body = json!({ "email": shop.email(name), "password": PASSWORD });
         let answer = self.http.post(self.url("/v1/sessions")).json(&body).send().await.unwrap();
         let status = answer.status();
@@ -201,16 +207,16 @@ impl House {
         body["token"].as_str().unwrap().to_owned()
     }
 
-    pub async fn get(&self, token: &str, path: &str) -> Response {
+    pub(crate) async fn get(&self, token: &str, path: &str) -> Response {
         self.http.get(self.url(path)).bearer_auth(token).send().await.unwrap()
     }
 
-    pub async fn post(&self, token: &str, path: &str, body: &Value) -> Response {
+    pub(crate) async fn post(&self, token: &str, path: &str, body: &Value) -> Response {
         self.http.post(self.url(path)).bearer_auth(token).json(body).send().await.unwrap()
     }
 
     /// One metric's value, summed over its labels.
-    pub async fn metric(&self, name: &str) -> f64 {
+    pub(crate) async fn metric(&self, name: &str) -> f64 {
         let address = format!("http://127.0.0.1:{}/metrics", self.metrics);
         let text = self.http.get(address).send().await.unwrap().text().await.unwrap();
         let of_name =
@@ -220,7 +226,7 @@ impl House {
     }
 
     /// Everything the pretend 360dialog wrote down of one kind.
-    pub async fn ledger(&self, kind: &str) -> Vec<Value> {
+    pub(crate) async fn ledger(&self, kind: &str) -> Vec<Value> {
         let mut entries = Vec::new();
         let mut after = 0;
         loop {
@@ -238,7 +244,7 @@ impl House {
     }
 
     /// Asks the pretend 360dialog to do something.
-    pub async fn sandbox_post(&self, path: &str, body: &Value) -> Value {
+    pub(crate) async fn sandbox_post(&self, path: &str, body: &Value) -> Value {
         let address = format!("{}/sandbox/api/{path}", self.sandbox.base_url());
         let answer = self.http.post(address).json(body).send().await.unwrap();
         let status = answer.status();
@@ -248,7 +254,7 @@ impl House {
     }
 
     /// The end of the program's log, for whoever looks for the reason of a failure.
-    pub fn log_end(&self) -> String {
+    pub(crate) fn log_end(&self) -> String {
         let mut log = String::new();
         if let Ok(mut file) = fs::File::open(self.path("log")) {
             file.read_to_string(&mut log).ok();
@@ -270,10 +276,11 @@ impl Drop for House {
     }
 }
 
-fn number(shop: &Shop, port: u16) -> NumberOptions {
-    let mut number =
-        NumberOptions::new(&shop.phone_number_id(), "+1 555 0100", &shop.source(), &shop.api_key());
-    let channel = shop.channel();
+fn number(shop: &Shop, index: u32, port: u16) -> NumberOptions {
+    let id = shop.phone_number_id_of(index);
+    let display = format!("+1 555 01{index:02}");
+    let mut number = NumberOptions::new(&id, &display, &shop.source(), &shop.api_key_of(index));
+    let channel = shop.channel_of(index);
     number.webhook_url = Some(format!("http://127.0.0.1:{port}/hooks/360dialog/{channel}"));
     number.webhook_headers = vec![("x-usher-secret".to_owned(), WEBHOOK_SECRET.to_owned())];
     number.mps = 100_000;
@@ -290,19 +297,13 @@ fn free_port() -> u16 {
     }
 }
 
-pub fn signal(pid: u32, name: &str) {
+pub(crate) fn signal(pid: u32, name: &str) {
     let sent = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status().unwrap();
     assert!(sent.success());
 }
 
 /// Whether a program is there to be used.
-pub fn has(program: &str) -> bool {
+pub(crate) fn has(program: &str) -> bool {
     let looked = Command::new(program).arg("--version").stdout(Stdio::null()).status();
     looked.is_ok_and(|status| status.success())
-}
-
-/// The bytes of everything in a directory.
-pub fn size_of(dir: &Path) -> u64 {
-    let entries = fs::read_dir(dir).unwrap().filter_map(Result::ok);
-    entries.filter_map(|entry| entry.metadata().ok()).map(|meta| meta.len()).sum()
 }

@@ -1,12 +1,11 @@
 //! What the journal says, while the program does not run.
 
-use usher_domain::floor::event::FloorEvent;
 use usher_domain::ids::ServiceId;
 use usher_domain::record::{Event, Record};
 use usher_store::{Store, decode};
 
 /// Every record of a node, in order, service by service.
-pub fn records(store: &Store) -> Vec<Record> {
+pub(crate) fn records(store: &Store) -> Vec<Record> {
     let reader = store.journal().reader().unwrap();
     let services: Vec<ServiceId> =
         reader.services().unwrap().into_iter().map(|(service, _)| service).collect();
@@ -24,11 +23,6 @@ pub fn records(store: &Store) -> Vec<Record> {
 }
 
 /// How many records say what is looked for.
-pub fn count(records: &[Record], says: impl Fn(&Event) -> bool) -> usize {
+pub(crate) fn count(records: &[Record], says: impl Fn(&Event) -> bool) -> usize {
     records.iter().filter(|record| says(&record.event)).count()
-}
-
-/// The floor's word in a record.
-pub fn floor(record: &Record) -> Option<&FloorEvent> {
-    if let Event::Floor(event) = &record.event { Some(event) } else { None }
 }

@@ -1,5 +1,13 @@
 //! End to end: the real program, real HTTP and WebSockets, a pretend 360dialog, one process each.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "tests fail by it, and say what they measured"
+)]
+
 mod agent;
 mod house;
 mod journal;

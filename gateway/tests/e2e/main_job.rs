@@ -3,7 +3,7 @@
 use reqwest::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 use usher_domain::floor::event::{Closer, OfferSort};
-use usher_domain::ids::MessageId;
+use usher_domain::ids::{EnquiryId, MessageId};
 use usher_domain::message::{AutoMessage, Content, Delivery, MediaKind};
 use usher_domain::trace::BindingKind;
 use usher_engine::Clock;
@@ -80,6 +80,58 @@ fn assert_monotone(agent: &Agent, message: MessageId) {
     assert!(told.windows(2).all(|pair| pair[0] < pair[1]), "{told:?}");
 }
 
+/// Text, media and their receipts, these delivered twice and out of order.
+async fn text_and_picture(house: &House, anna: &mut Agent, ada: &mut Phone, enquiry: EnquiryId) {
+    let faults = json!({"shuffle_webhooks": true, "duplicate_statuses": true});
+    house.sandbox_post("faults", &faults).await;
+    let text = message_id(&anna.says(enquiry, "Until six.").await.unwrap());
+    ada.gets_text("*anna*\nUntil six.").await;
+    delivered(anna, text, Delivery::Read).await;
+    let uploaded = house
+        .http
+        .post(house.url("/v1/media?filename=plan.png"))
+        .bearer_auth(&anna.token)
+        .header(CONTENT_TYPE, "image/png")
+        .body(PICTURE)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(uploaded.status(), 201);
+    let file = uploaded.json::<Value>().await.unwrap()["id"].as_str().unwrap().parse().unwrap();
+    let caption = Some("the plan".to_owned());
+    let media = Outgoing::Media { file, sort: MediaKind::Image, caption, filename: None };
+    let media = message_id(&anna.sends(enquiry, media).await.unwrap());
+    ada.gets("picture", |entry| entry["type"] == "image").await;
+    delivered(anna, media, Delivery::Read).await;
+    assert_monotone(anna, text);
+    assert_monotone(anna, media);
+    house
+        .http
+        .delete(format!("{}/sandbox/api/faults", house.sandbox.base_url()))
+        .send()
+        .await
+        .unwrap();
+}
+
+/// The next message opens a new enquiry, offered to nobody but who served the last.
+async fn again_the_same_person(anna: &mut Agent, ada: &mut Phone, first: EnquiryId) {
+    // The provider counts in seconds: in the second of the closing it would be one from before.
+    let later = Clock::system().now().millis() / 1_000 + 1;
+    let again = json!({"type": "text", "text": "One more thing", "timestamp": later.to_string()});
+    ada.sends(again).await;
+    let (again, sort) = anna
+        .until("second offer", |event| match event {
+            Event::Offered { enquiry, sort, .. } => Some((enquiry.id, *sort)),
+            _ => None,
+        })
+        .await;
+    assert_ne!(again, first);
+    assert_eq!(sort, OfferSort::Direct { binding: BindingKind::Sticky });
+    anna.order(Command::PickUp { enquiry: again }).await.unwrap();
+    anna.says(again, "Yes?").await.unwrap();
+    ada.gets_text("*anna*\nYes?").await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_reaches_the_right_person_and_the_answer_gets_back() {
     let mut shop = Shop::new("corner", &["anna", "ben"]);
@@ -110,36 +162,7 @@ async fn a_message_reaches_the_right_person_and_the_answer_gets_back() {
     })
     .await;
 
-    // Text, media and their receipts, these delivered twice and out of order.
-    let faults = json!({"shuffle_webhooks": true, "duplicate_statuses": true});
-    house.sandbox_post("faults", &faults).await;
-    let text = message_id(&anna.says(enquiry, "Until six.").await.unwrap());
-    ada.gets_text("*anna*\nUntil six.").await;
-    delivered(&mut anna, text, Delivery::Read).await;
-    let uploaded = house
-        .http
-        .post(house.url("/v1/media?filename=plan.png"))
-        .bearer_auth(&anna.token)
-        .header(CONTENT_TYPE, "image/png")
-        .body(PICTURE)
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(uploaded.status(), 201);
-    let file = uploaded.json::<Value>().await.unwrap()["id"].as_str().unwrap().parse().unwrap();
-    let caption = Some("the plan".to_owned());
-    let media = Outgoing::Media { file, sort: MediaKind::Image, caption, filename: None };
-    let media = message_id(&anna.sends(enquiry, media).await.unwrap());
-    ada.gets("picture", |entry| entry["type"] == "image").await;
-    delivered(&mut anna, media, Delivery::Read).await;
-    assert_monotone(&anna, text);
-    assert_monotone(&anna, media);
-    house
-        .http
-        .delete(format!("{}/sandbox/api/faults", house.sandbox.base_url()))
-        .send()
-        .await
-        .unwrap();
+    text_and_picture(&house, &mut anna, &mut ada, enquiry).await;
 
     // Silence: notified, then closed, each told to both sides.
     ada.gets_text("Still there?").await;
@@ -152,22 +175,7 @@ async fn a_message_reaches_the_right_person_and_the_answer_gets_back() {
         .await;
     assert_eq!(closer, Closer::AutoClose { unanswered: false });
 
-    // Again: the same person, alone.
-    // The provider counts in seconds: in the second of the closing it would be one from before.
-    let later = Clock::system().now().millis() / 1_000 + 1;
-    let again = json!({"type": "text", "text": "One more thing", "timestamp": later.to_string()});
-    ada.sends(again).await;
-    let (again, sort) = anna
-        .until("second offer", |event| match event {
-            Event::Offered { enquiry, sort, .. } => Some((enquiry.id, *sort)),
-            _ => None,
-        })
-        .await;
-    assert_ne!(again, enquiry);
-    assert_eq!(sort, OfferSort::Direct { binding: BindingKind::Sticky });
-    anna.order(Command::PickUp { enquiry: again }).await.unwrap();
-    anna.says(again, "Yes?").await.unwrap();
-    ada.gets_text("*anna*\nYes?").await;
+    again_the_same_person(&mut anna, &mut ada, enquiry).await;
 
     // The first room holds all of it once, in order.
     let ada_id = house.sign_in("ada").await;

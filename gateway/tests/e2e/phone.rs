@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use crate::house::House;
 use crate::wait::until;
 
-pub struct Phone {
+pub(crate) struct Phone {
     http: Client,
     sandbox: String,
-    pub wa_id: String,
+    pub(crate) wa_id: String,
     number: String,
     cursor: u64,
     /// The latest of each message, by its id.
@@ -20,7 +20,7 @@ pub struct Phone {
 }
 
 impl Phone {
-    pub fn new(house: &House, wa_id: &str) -> Self {
+    pub(crate) fn new(house: &House, wa_id: &str) -> Self {
         let number = house.shop.phone_number_id();
         let (entries, order) = (BTreeMap::new(), BTreeMap::new());
         let (http, sandbox) = (house.http.clone(), house.sandbox.base_url());
@@ -28,12 +28,12 @@ impl Phone {
     }
 
     /// Writes a text; returns the provider's id of it.
-    pub async fn writes(&self, text: &str) -> String {
+    pub(crate) async fn writes(&self, text: &str) -> String {
         self.sends(json!({ "type": "text", "text": text })).await
     }
 
     /// Sends any message the sandbox knows.
-    pub async fn sends(&self, mut message: Value) -> String {
+    pub(crate) async fn sends(&self, mut message: Value) -> String {
         message["number"] = json!(self.number);
         let address = format!("{}/sandbox/api/phones/{}/messages", self.sandbox, self.wa_id);
         let sent = self.http.post(address).json(&message).send().await.unwrap();
@@ -57,17 +57,17 @@ impl Phone {
     }
 
     /// Everything from the business that the phone shows.
-    pub fn shown(&self) -> Vec<&Value> {
+    pub(crate) fn shown(&self) -> Vec<&Value> {
         let shown = |entry: &&Value| entry["from"] == "business" && entry["shown"] == true;
         self.entries.values().filter(shown).collect()
     }
 
-    pub fn texts(&self) -> Vec<&str> {
+    pub(crate) fn texts(&self) -> Vec<&str> {
         self.shown().iter().filter_map(|entry| entry["body"]["text"]["body"].as_str()).collect()
     }
 
     /// Waits for a message of the business that fits.
-    pub async fn gets(&mut self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) async fn gets(&mut self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
         until(what, async || {
             self.look().await;
             let found = self.shown().into_iter().find(|entry| fits(entry)).cloned();
@@ -76,7 +76,7 @@ impl Phone {
         .await
     }
 
-    pub async fn gets_text(&mut self, text: &str) -> Value {
+    pub(crate) async fn gets_text(&mut self, text: &str) -> Value {
         self.gets(text, |entry| entry["body"]["text"]["body"] == text).await
     }
 }

@@ -6,14 +6,14 @@ use std::time::Duration;
 use tokio::time::{Instant, interval};
 
 /// Long enough for a loaded machine, short enough to notice.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Asks again and again until there is an answer.
-pub async fn until<T, E: Debug>(what: &str, ask: impl AsyncFnMut() -> Result<T, E>) -> T {
+pub(crate) async fn until<T, E: Debug>(what: &str, ask: impl AsyncFnMut() -> Result<T, E>) -> T {
     until_within(PATIENCE, what, ask).await
 }
 
-pub async fn until_within<T, E: Debug>(
+pub(crate) async fn until_within<T, E: Debug>(
     patience: Duration,
     what: &str,
     mut ask: impl AsyncFnMut() -> Result<T, E>,

@@ -70,7 +70,9 @@ impl World {
         let window_until = self.now + Duration::from_secs(window);
         if let Some(enquiry) = self.live.get(&(visitor, channel)).copied() {
             let opens = self.random.chance(85);
-            self.give(Command::VisitorWrote { enquiry, opens, window_until });
+            if self.give(Command::VisitorWrote { enquiry, opens, window_until }) {
+                self.clocks.visitor_wrote(enquiry, &self.settings);
+            }
             return;
         }
         self.enquiries += 1;
@@ -81,6 +83,8 @@ impl World {
         self.live.insert((visitor, channel), enquiry);
         let visitor = self.visitors[&visitor].clone();
         let delayed = self.random.chance(8);
+        self.clocks.look_at(self.checker.model.now.max(self.now));
+        self.clocks.opened(enquiry, channel, &self.settings);
         let route = Route { enquiry, channel, visitor, country, window_until, delayed };
         self.give(Command::Route(Box::new(route)));
     }
@@ -141,6 +145,7 @@ impl World {
     fn owner_writes(&mut self) {
         let Some((enquiry, owner)) = self.owned() else { return };
         self.wrote.insert(enquiry, owner);
+        self.clocks.staff_wrote(enquiry, owner, &self.settings);
         self.give(Command::WeWrote { enquiry });
     }
 
@@ -258,6 +263,17 @@ impl World {
             .filter(|(_, case)| matches!(case.stage, Stage::WithBot { .. }))
             .map(|(enquiry, _)| *enquiry)
             .collect();
+        if self.random.chance(15) {
+            let bots: Vec<_> = self.settings.bots.keys().copied().collect();
+            let (Some(enquiry), Some(bot)) = (self.any_live(), self.random.pick(&bots)) else {
+                return;
+            };
+            let by = Closer::Bot { bot };
+            if self.give(Command::Close { enquiry, by, silent: false, reason: None }) {
+                self.checker.coverage.hit("bot: closed");
+            }
+            return;
+        }
         let Some(enquiry) = self.random.pick(&with) else { return };
         let failed = self.random.chance(70);
         self.give(Command::BotLeft { enquiry, failed });

@@ -7,7 +7,7 @@ use usher_domain::presence::Presence;
 use usher_domain::settings::Role;
 
 use crate::checker::Checker;
-use crate::model::{Case, Held};
+use crate::model::{Case, Held, Person};
 
 impl Checker {
     pub(crate) fn expected_pick_up(&self, case: &Case, staff: StaffId) -> Result<(), Refusal> {
@@ -16,7 +16,7 @@ impl Checker {
         }
         let person = self.model.people.get(&staff);
         if let Some(offer) = case.offer_to(staff) {
-            let used = person.map_or(0, |person| person.used()) - u16::from(offer.reserves());
+            let used = person.map_or(0, Person::used) - u16::from(offer.reserves());
             let room = used < self.model.capacity(staff);
             return if room { Ok(()) } else { Err(Refusal::AtCapacity) };
         }

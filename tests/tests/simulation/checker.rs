@@ -9,14 +9,14 @@
 
 use std::collections::BTreeMap;
 
-use usher_domain::floor::event::{FloorEvent, PresenceWhy};
+use usher_domain::floor::event::{Closer, FloorEvent, PresenceWhy};
 use usher_domain::floor::place::{Purpose, Stage};
 use usher_domain::floor::{Command, Floor, Refusal, Route};
 use usher_domain::ids::EnquiryId;
 use usher_domain::rule::Leaf;
 
 use crate::coverage::Coverage;
-use crate::model::{At, Case, Errand, Model, Person};
+use crate::model::{At, Case, Errand, Model};
 use crate::named;
 
 /// What a turn was for.
@@ -84,7 +84,7 @@ impl Checker {
             Command::Settings(settings) => {
                 self.model.settings = std::sync::Arc::clone(settings);
                 for staff in settings.staff.keys() {
-                    self.model.people.entry(*staff).or_insert_with(Person::default);
+                    self.model.people.entry(*staff).or_default();
                 }
             }
             Command::Presence { .. }
@@ -256,6 +256,11 @@ impl Checker {
                         Err(Refusal::NotFound)
                     }
                 },
+            },
+            Command::Close { enquiry, by: Closer::Bot { bot }, .. } => match case(enquiry) {
+                None => Err(Refusal::NotFound),
+                Some(case) if case.stage == (Stage::WithBot { bot: *bot }) => Ok(()),
+                Some(_) => Err(Refusal::NotOwner),
             },
             Command::Close { enquiry, .. } | Command::VisitorWrote { enquiry, .. } => {
                 case(enquiry).map(|_| ()).ok_or(Refusal::NotFound)

@@ -304,7 +304,6 @@ impl Checker {
 
     fn considered(&mut self, enquiry: EnquiryId, staff: StaffId, verdict: Verdict) {
         match verdict {
-            Verdict::Offered | Verdict::Assigned => {}
             Verdict::NotEnabled => assert!(!self.model.enabled(staff), "{staff} is enabled"),
             Verdict::NotActive { presence } => {
                 let person = &self.model.people[&staff];
@@ -322,7 +321,9 @@ impl Checker {
                 assert!(person.used() >= self.model.capacity(staff), "{staff} is not full");
             }
             Verdict::WrappingUp => self.coverage.hit("wrap-up"),
-            Verdict::OtherLanguageOrCountry
+            Verdict::Offered
+            | Verdict::Assigned
+            | Verdict::OtherLanguageOrCountry
             | Verdict::DeclinedJustNow
             | Verdict::AlreadyAsked
             | Verdict::NotAMember

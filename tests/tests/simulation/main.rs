@@ -3,12 +3,14 @@
 //! Every choice comes from the seed: `SEED=n cargo test -p usher-tests --test simulation -- --nocapture`
 //! replays one, aloud; `SEEDS=n` sets how many are run.
 
+#![expect(clippy::similar_names, reason = "a case and the cause of a turn meet everywhere")]
 #![expect(clippy::print_stderr, reason = "a failing run must name its seed")]
 
 mod acts;
 mod answers;
 mod calendar;
 mod checker;
+mod clocks;
 mod coverage;
 mod decided;
 mod life;
@@ -66,7 +68,7 @@ fn take_seeds(next: &AtomicU64, seeds: u64) -> Coverage {
         }
         let world = run(seed, false);
         coverage.add(world.coverage());
-        if seed % REPLAYED == 0 {
+        if seed.is_multiple_of(REPLAYED) {
             let again = run(seed, false);
             assert_eq!(world.digest(), again.digest(), "R9: SEED={seed} went another way");
             coverage.hit("replayed");

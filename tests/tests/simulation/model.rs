@@ -68,6 +68,7 @@ pub(crate) struct Named {
 }
 
 /// One live enquiry.
+#[expect(clippy::struct_excessive_bools, reason = "each remembers one thing until it is told")]
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
     pub(crate) channel: ChannelId,

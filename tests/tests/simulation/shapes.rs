@@ -91,11 +91,15 @@ fn bare(random: &mut Random) -> Settings {
         missed_offer_when_free: random.chance(60),
         stale_close: seconds(7 * 86_400),
         auto_close: AutoClose {
-            on: false,
-            idle: seconds(120),
-            grace: seconds(60),
-            lapsed_idle: seconds(86_400),
-            when: AutoCloseWhen::Silence,
+            on: random.chance(50),
+            idle: seconds(random.between(60, 300)),
+            grace: seconds(random.between(10, 60)),
+            lapsed_idle: seconds(3_600),
+            when: if random.chance(70) {
+                AutoCloseWhen::Silence
+            } else {
+                AutoCloseWhen::VisitorSilent
+            },
         },
         service_level: seconds(60),
         auto_pick_up: random.chance(15),

@@ -18,6 +18,7 @@ use usher_domain::visitor::{Identities, Visitor};
 
 use crate::calendar;
 use crate::checker::{Cause, Checker};
+use crate::clocks::Clocks;
 use crate::coverage::Coverage;
 use crate::model::Model;
 use crate::random::Random;
@@ -46,7 +47,7 @@ impl Durable {
             After::Draws { channel, rule, node, draws } => {
                 self.draws.insert((channel, rule, node), draws);
             }
-            After::Enquiry { .. } | After::Attendance { .. } => {}
+            After::Enquiry { .. } | After::Attendance { .. } | After::Talk { .. } => {}
         }
     }
 
@@ -73,6 +74,7 @@ pub(crate) struct World {
     pub(crate) settings: Arc<Settings>,
     pub(crate) durable: Durable,
     pub(crate) checker: Checker,
+    pub(crate) clocks: Clocks,
     pub(crate) visitors: BTreeMap<VisitorId, Visitor>,
     /// Who is live where.
     pub(crate) live: BTreeMap<(VisitorId, ChannelId), EnquiryId>,
@@ -104,6 +106,7 @@ impl World {
             settings,
             durable: Durable::default(),
             checker: Checker::new(model),
+            clocks: Clocks::default(),
             visitors,
             live: BTreeMap::new(),
             wrote: BTreeMap::new(),
@@ -125,6 +128,7 @@ impl World {
 
     pub(crate) fn step(&mut self) {
         self.pass_time();
+        self.clocks_run();
         self.act();
     }
 
@@ -162,6 +166,20 @@ impl World {
 
     pub(crate) fn staff(&self) -> Vec<StaffId> {
         self.settings.staff.keys().copied().collect()
+    }
+
+    /// What the clocks of enquiries ask for.
+    fn clocks_run(&mut self) {
+        self.clocks.look_at(self.checker.model.now.max(self.now));
+        let coverage = &mut self.checker.coverage;
+        self.clocks.provider(&mut self.random, &self.settings, coverage);
+        self.clocks.expire(&self.settings);
+        while let Some((enquiry, by, silent)) = self.clocks.to_close.pop() {
+            if self.checker.model.cases.contains_key(&enquiry) {
+                self.checker.coverage.hit("clock: closed");
+                self.give(Command::Close { enquiry, by, silent, reason: None });
+            }
+        }
     }
 
     fn pass_time(&mut self) {
@@ -206,6 +224,7 @@ impl World {
     }
 
     /// Gives a command; whether it was taken.
+    #[expect(clippy::needless_pass_by_value, reason = "whoever gives a command has done with it")]
     pub(crate) fn give(&mut self, command: Command) -> bool {
         let due = |world: &Self| {
             world
@@ -262,6 +281,8 @@ impl World {
                     self.say(|| format!("  {event:?}"));
                     format!("{event:?}").hash(&mut self.stream);
                     self.checker.observe(&event, cause);
+                    self.clocks.look_at(self.checker.model.now);
+                    self.clocks.heard(&event, &self.settings, &mut self.checker.coverage);
                     self.remember(&event);
                 }
                 Effect::Keep(after) => self.durable.keep(after),
@@ -301,6 +322,19 @@ impl World {
         self.now = self.now + Duration::from_millis(self.random.below(120_000));
         self.checker.model.now = self.now;
         self.floor = self.durable.restore(&self.settings);
+        self.clocks.look_at(self.now);
+        self.clocks.crashed(&self.settings);
+        self.checker.crashed();
+        for staff in self.staff() {
+            // Who was here is expected back: told before anything goes on.
+            if self.random.chance(40) {
+                self.give_before_resuming(&Command::Reloading { staff, on: true });
+            }
+            if self.random.chance(25) {
+                let (presence, why) = (Presence::Offline, PresenceWhy::NoConnection);
+                self.give_before_resuming(&Command::Presence { staff, presence, why });
+            }
+        }
         self.resume();
     }
 
@@ -318,8 +352,26 @@ impl World {
         self.floor.apply(self.now, command, &mut lost).ok();
     }
 
+    fn give_before_resuming(&mut self, command: &Command) {
+        self.checker.coverage.hit("crash: presence told before going on");
+        self.say(|| format!("{command:?}"));
+        self.checker.told(command, &self.floor);
+        let mut effects = std::mem::take(&mut self.effects);
+        assert_eq!(self.floor.apply(self.now, command.clone(), &mut effects), Ok(()));
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Happened(event) => {
+                    let about_a_person = matches!(event, FloorEvent::PresenceChanged { .. });
+                    assert!(about_a_person, "nothing is decided before going on: {event:?}");
+                    self.checker.observe(&event, Cause::Command(command));
+                }
+                Effect::Keep(after) => self.durable.keep(after),
+            }
+        }
+        self.effects = effects;
+    }
+
     fn resume(&mut self) {
-        self.checker.crashed();
         let mut effects = std::mem::take(&mut self.effects);
         self.floor.resume(self.now, &mut effects);
         self.turn(effects, Cause::Resume);

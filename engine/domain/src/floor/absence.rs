@@ -124,7 +124,7 @@ impl Floor {
             .map(|seat| seat.owned.iter().copied().collect())
             .unwrap_or_default();
         for enquiry in owned {
-            let busy = self.entries.get(&enquiry).is_none_or(super::Entry::is_busy);
+            let busy = self.entries.get(&enquiry).is_none_or(|entry| entry.is_busy());
             if !busy {
                 self.happened(FloorEvent::OwnerGone { enquiry, owner: staff, suspended: false });
                 self.start_walk(enquiry, Purpose::OwnerGone, Vec::new(), Some(staff));
@@ -136,7 +136,7 @@ impl Floor {
     /// for each person who frees up once per message of the visitor's.
     pub(super) fn relieve_with(&mut self, staff: StaffId) -> bool {
         let Some(seat) = self.seats.get(&staff) else { return false };
-        if self.seat_verdict(staff, seat).is_some() {
+        if self.seat_verdict(seat).is_some() {
             return false;
         }
         let found = self.unrelieved.iter().copied().find(|enquiry| {

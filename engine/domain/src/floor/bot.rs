@@ -21,6 +21,13 @@ pub(super) struct Health {
 }
 
 impl Floor {
+    /// Whether the bot's latest failure was the one too many: it is passed over from then on.
+    pub fn was_one_failure_too_many(&self, bot: BotId) -> bool {
+        self.bots
+            .get(&bot)
+            .is_some_and(|health| health.failures == 0 && health.passed_over_until.is_some())
+    }
+
     /// Why the bot does not take it; `None` = it does.
     pub(super) fn hand_to_bot(&mut self, enquiry: EnquiryId, bot: BotId) -> Option<PassedOver> {
         if !self.settings.bots.contains_key(&bot) {

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
+use super::entry::{AtStop, Entry};
 use super::event::{OfferSort, PickUp};
 use super::line::Rank;
 use super::place::Errand;
@@ -10,7 +11,7 @@ use super::seat::Seat;
 use super::{At, Floor, Line};
 use crate::ids::{EnquiryId, StaffId};
 use crate::rule::Destination;
-use crate::settings::{Group, Method, Settings};
+use crate::settings::{Group, Method};
 use crate::time::Timestamp;
 use crate::trace::{PassedOver, Step, Verdict};
 
@@ -44,7 +45,7 @@ impl Floor {
     /// Over all the lines this person serves: the highest priority, then the longest waiting.
     fn best_for(&self, staff: StaffId) -> Option<Rank> {
         let seat = self.seats.get(&staff)?;
-        if self.seat_verdict(staff, seat).is_some() {
+        if self.seat_verdict(seat).is_some() {
             return None;
         }
         let lines = self.serves.get(&staff)?;
@@ -53,7 +54,7 @@ impl Floor {
 
     fn first_for(&self, line: Line, staff: StaffId) -> Option<Rank> {
         self.lines.ranks(line).find(|rank| {
-            self.entries.get(&rank.enquiry).is_some_and(super::Entry::awaits_offer)
+            self.entries.get(&rank.enquiry).is_some_and(|entry| entry.awaits_offer())
                 && self.verdict(rank.enquiry, staff).is_none()
         })
     }
@@ -103,8 +104,10 @@ impl Floor {
             (false, false) => OfferSort::OneByOne { at: destination },
         };
         self.order(&mut able, group.method);
-        // In a queue those who were not asked yet go before those who were.
-        able.sort_by_key(|staff| asked.contains(staff));
+        if !asked.is_empty() {
+            // In a queue those who were not asked yet go before those who were.
+            able.sort_by_key(|staff| asked.contains(staff));
+        }
         if !simultaneous {
             able.truncate(1);
         }
@@ -136,45 +139,49 @@ impl Floor {
     }
 
     fn able(&self, enquiry: EnquiryId, group: &Group) -> Vec<StaffId> {
-        group
-            .members
-            .iter()
-            .copied()
-            .filter(|staff| self.verdict(enquiry, *staff).is_none())
-            .collect()
+        let Some(entry) = self.entries.get(&enquiry) else { return Vec::new() };
+        let At::Stop(stop) = &entry.at else { return Vec::new() };
+        if self.closed_to_all(entry, stop, group).is_some() {
+            return Vec::new();
+        }
+        let able = |staff: &StaffId| self.member_verdict(entry, stop, None, *staff).is_none();
+        group.members.iter().copied().filter(able).collect()
     }
 
     /// Puts people in the order of the method; ties stay in member order.
     pub(super) fn order(&self, staff: &mut [StaffId], method: Method) {
-        let seat = |staff: &StaffId| self.seats.get(staff).cloned().unwrap_or_default();
+        let seat = |staff: &StaffId| self.seats.get(staff);
         match method {
             Method::Simultaneous | Method::FixedOrder => {}
-            Method::RoundRobin => staff.sort_by_cached_key(|staff| seat(staff).kept.last_offered),
-            Method::MostIdle => staff.sort_by_cached_key(|staff| most_idle(&seat(staff))),
+            Method::RoundRobin => {
+                staff.sort_by_cached_key(|staff| seat(staff).map(|seat| seat.kept.last_offered));
+            }
+            Method::MostIdle => staff.sort_by_cached_key(|staff| seat(staff).map(most_idle)),
             Method::LeastLoaded => staff.sort_by_cached_key(|staff| {
-                let seat = seat(staff);
-                let capacity = self.capacity(*staff).max(1);
-                // Shares of capacity are compared as fractions of a common denominator.
-                let share = u64::from(seat.used()) * 1_000_000 / u64::from(capacity);
-                (share, most_idle(&seat))
+                seat(staff).map(|seat| {
+                    // Shares of capacity are compared as fractions of a common denominator.
+                    let share =
+                        u64::from(seat.used()) * 1_000_000 / u64::from(seat.capacity.max(1));
+                    (share, most_idle(seat))
+                })
             }),
         }
     }
 
     pub(super) fn capacity(&self, staff: StaffId) -> u16 {
-        self.settings.staff.get(&staff).map_or(0, |staff| staff.capacity)
+        self.seats.get(&staff).map_or(0, |seat| seat.capacity)
     }
 
     /// Why a new offer cannot go to this person, whatever the enquiry; `None` = it can.
-    pub(super) fn seat_verdict(&self, staff: StaffId, seat: &Seat) -> Option<Verdict> {
-        let Some(person) = self.settings.staff.get(&staff).filter(|person| person.enabled) else {
+    pub(super) fn seat_verdict(&self, seat: &Seat) -> Option<Verdict> {
+        if !seat.enabled {
             return Some(Verdict::NotEnabled);
-        };
+        }
         if !seat.is_active() || seat.reloading {
             return Some(Verdict::NotActive { presence: seat.kept.presence });
         }
-        if seat.used() >= person.capacity {
-            return Some(Verdict::Full { load: seat.used(), capacity: person.capacity });
+        if seat.used() >= seat.capacity {
+            return Some(Verdict::Full { load: seat.used(), capacity: seat.capacity });
         }
         if seat.offers.len() >= usize::from(self.settings.offers_at_once) {
             return Some(Verdict::EnoughOffers {
@@ -187,30 +194,13 @@ impl Floor {
     /// Why this person cannot be offered this enquiry where it stands; `None` = they can.
     pub(super) fn verdict(&self, enquiry: EnquiryId, staff: StaffId) -> Option<Verdict> {
         let entry = self.entries.get(&enquiry)?;
-        if let Some(verdict) = self.standing_verdict(entry, staff) {
-            return Some(verdict);
-        }
-        let Some(seat) = self.seats.get(&staff) else { return Some(Verdict::NotEnabled) };
-        if let Some(verdict) = self.seat_verdict(staff, seat) {
-            return Some(verdict);
-        }
-        entry.cools(staff, self.turn.now).then_some(Verdict::DeclinedJustNow)
-    }
-
-    /// Why this person is not asked at this stop at all, free or not.
-    fn standing_verdict(&self, entry: &super::Entry, staff: StaffId) -> Option<Verdict> {
-        if entry.offer_to(staff).is_some() {
-            return Some(Verdict::Offered);
-        }
-        if is_skipped(entry, staff) {
-            return Some(Verdict::Skipped);
-        }
         match &entry.at {
             At::Nowhere | At::Bot => Some(Verdict::NotAMember),
             At::Direct { direct, .. } if direct.staff != staff => Some(Verdict::NotAMember),
-            At::Direct { .. } => {
-                entry.asked_by_name.contains(&staff).then_some(Verdict::AlreadyAsked)
+            At::Direct { .. } if entry.asked_by_name.contains(&staff) => {
+                Some(Verdict::AlreadyAsked)
             }
+            At::Direct { .. } => self.person_verdict(entry, staff),
             At::Stop(stop) => {
                 let Some(group) = self.settings.group_of(stop.destination) else {
                     return Some(Verdict::NotAMember);
@@ -218,17 +208,49 @@ impl Floor {
                 if !self.is_member(staff, stop.destination) {
                     return Some(Verdict::NotAMember);
                 }
-                if !group.accepts(entry.place.language.as_deref(), entry.place.country.as_deref()) {
-                    return Some(Verdict::OtherLanguageOrCountry);
-                }
-                let once = matches!(stop.destination, Destination::Group(_));
-                if once && stop.asked.contains(&staff) {
-                    return Some(Verdict::AlreadyAsked);
-                }
-                (self.turn.now >= stop.until || stop.made >= OFFERS_PER_STOP_MAX)
-                    .then_some(Verdict::Expired)
+                let closed = self.closed_to_all(entry, stop, group);
+                self.member_verdict(entry, stop, closed, staff)
             }
         }
+    }
+
+    /// Why nobody at all can be offered it where it stands any more.
+    fn closed_to_all(&self, entry: &Entry, stop: &AtStop, group: &Group) -> Option<Verdict> {
+        if !group.accepts(entry.place.language.as_deref(), entry.place.country.as_deref()) {
+            return Some(Verdict::OtherLanguageOrCountry);
+        }
+        let over = self.turn.now >= stop.until || stop.made >= OFFERS_PER_STOP_MAX;
+        over.then_some(Verdict::Expired)
+    }
+
+    /// Why one of the members cannot be offered it; `closed`: why nobody can.
+    fn member_verdict(
+        &self,
+        entry: &Entry,
+        stop: &AtStop,
+        closed: Option<Verdict>,
+        staff: StaffId,
+    ) -> Option<Verdict> {
+        if closed.is_some() {
+            return closed;
+        }
+        let once = matches!(stop.destination, Destination::Group(_));
+        if once && stop.asked.contains(&staff) {
+            return Some(Verdict::AlreadyAsked);
+        }
+        self.person_verdict(entry, staff)
+    }
+
+    fn person_verdict(&self, entry: &Entry, staff: StaffId) -> Option<Verdict> {
+        if entry.offer_to(staff).is_some() {
+            return Some(Verdict::Offered);
+        }
+        if is_skipped(entry, staff) {
+            return Some(Verdict::Skipped);
+        }
+        let Some(seat) = self.seats.get(&staff) else { return Some(Verdict::NotEnabled) };
+        let verdict = self.seat_verdict(seat);
+        verdict.or_else(|| entry.cools(staff, self.turn.now).then_some(Verdict::DeclinedJustNow))
     }
 
     pub(super) fn is_member(&self, staff: StaffId, destination: Destination) -> bool {
@@ -257,9 +279,8 @@ impl Floor {
         }
         let mut asked_somebody = false;
         for staff in &group.members {
-            let active = self.seats.get(staff).is_some_and(Seat::is_active);
-            let enabled = self.settings.staff.get(staff).is_some_and(|person| person.enabled);
-            if !active || !enabled || is_skipped(entry, *staff) {
+            let active = self.seats.get(staff).is_some_and(|seat| seat.enabled && seat.is_active());
+            if !active || is_skipped(entry, *staff) {
                 continue;
             }
             if !stop.asked.contains(staff) {
@@ -273,13 +294,12 @@ impl Floor {
 
     /// Writes into the trace what came of considering each member.
     pub(super) fn explain_members(&mut self, enquiry: EnquiryId) {
-        let settings: Arc<Settings> = Arc::clone(&self.settings);
-        let Some(At::Stop(stop)) = self.entries.get(&enquiry).map(|entry| &entry.at) else {
-            return;
-        };
-        let Some(group) = settings.group_of(stop.destination) else { return };
+        let Some(entry) = self.entries.get(&enquiry) else { return };
+        let At::Stop(stop) = &entry.at else { return };
+        let Some(group) = self.settings.group_of(stop.destination) else { return };
+        let closed = self.closed_to_all(entry, stop, group);
         for staff in group.members.iter().take(CONSIDERED_MAX) {
-            if let Some(verdict) = self.verdict(enquiry, *staff) {
+            if let Some(verdict) = self.member_verdict(entry, stop, closed, *staff) {
                 self.turn.steps.push(Step::Considered { staff: *staff, verdict });
             }
         }
@@ -315,7 +335,7 @@ impl Floor {
 }
 
 /// The person the errand must not come back to: the sender of a transfer, an owner who has gone.
-fn is_skipped(entry: &super::Entry, staff: StaffId) -> bool {
+fn is_skipped(entry: &Entry, staff: StaffId) -> bool {
     let by_errand = match &entry.place.errand {
         Errand::None => false,
         Errand::Walk(walk) => walk.skip == Some(staff),

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::event::OfferSort;
 use super::place::Stage;
-use super::{Entry, Floor};
+use super::{Entry, Floor, Line};
 use crate::ids::{EnquiryId, GroupId, StaffId};
-use crate::rule::{self, Rule};
+use crate::rule::{self, Destination, Rule};
 
 /// How long such an offer rings.
 const RING: Duration = Duration::from_mins(1);
@@ -105,16 +105,20 @@ impl Floor {
 
     fn missed_for(&self, staff: StaffId) -> Option<EnquiryId> {
         let seat = self.seats.get(&staff)?;
-        let one_left = seat.used().saturating_add(1) < self.capacity(staff);
-        if !one_left || self.seat_verdict(staff, seat).is_some() {
+        let one_left = seat.used().saturating_add(1) < seat.capacity;
+        if !one_left || self.seat_verdict(seat).is_some() {
             return None;
         }
-        let shelves = self.missed.iter().filter(|(group, _)| {
-            self.settings.groups.get(group).is_some_and(|group| group.members.contains(&staff))
+        if self.missed.is_empty() {
+            return None;
+        }
+        let shelves = self.serves.get(&staff)?.iter().filter_map(|line| match line {
+            Line::At(Destination::Group(group)) => self.missed.get(group),
+            Line::At(Destination::Queue(_) | Destination::Bot(_)) | Line::For(_) => None,
         });
         let now = self.turn.now;
         shelves
-            .filter_map(|(_, shelf)| {
+            .filter_map(|shelf| {
                 shelf
                     .range((now, EnquiryId::from_number(0))..)
                     .filter(|(window_until, _)| now < *window_until)

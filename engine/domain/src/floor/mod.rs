@@ -28,6 +28,7 @@ pub mod place;
 mod seat;
 mod transfer;
 mod walk;
+mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -58,7 +59,8 @@ pub struct Floor {
     /// The lines each person serves.
     serves: BTreeMap<StaffId, Vec<Line>>,
     seats: BTreeMap<StaffId, Seat>,
-    entries: BTreeMap<EnquiryId, Entry>,
+    /// Boxed, so that those next to one that comes or goes need not be moved.
+    entries: BTreeMap<EnquiryId, Box<Entry>>,
     lines: Lines,
     counters: Counters,
     bots: BTreeMap<BotId, bot::Health>,
@@ -71,6 +73,8 @@ pub struct Floor {
     /// The last ticket and arrival number given out.
     ticket: u64,
     arrival: u64,
+    /// Enquiries were put back, and it does not go on yet.
+    restored: bool,
     turn: Turn,
 }
 
@@ -109,6 +113,7 @@ impl Floor {
             wraps: BTreeSet::new(),
             ticket: 0,
             arrival: 0,
+            restored: false,
             turn: Turn::default(),
             settings,
         };
@@ -118,11 +123,13 @@ impl Floor {
 
     /// Puts back an enquiry as it was kept; call [`Floor::resume`] when all are back.
     pub fn restore_place(&mut self, enquiry: EnquiryId, place: Place) {
+        self.restored = true;
         self.arrival = self.arrival.max(place.arrival);
         if let Some(owner) = place.stage.owner() {
             self.seats.entry(owner).or_default().owned.insert(enquiry);
         }
-        self.entries.insert(enquiry, Entry { changed: false, ..Entry::new(place) });
+        let entry = Entry { changed: false, ..Entry::new(place) };
+        self.entries.insert(enquiry, Box::new(entry));
     }
 
     pub fn restore_seat(&mut self, staff: StaffId, kept: SeatKept) {
@@ -136,6 +143,7 @@ impl Floor {
     /// Goes on after a restart: every walk and transfer that was under way offers afresh.
     pub fn resume(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         self.turn.now = now;
+        self.restored = false;
         for seat in self.seats.values_mut() {
             seat.presence_since = now;
         }
@@ -153,6 +161,8 @@ impl Floor {
     }
 
     /// First lets due deadlines expire, then judges; a refusal changes nothing beyond that.
+    ///
+    /// Between a restore and [`Floor::resume`] only presence may be told; nothing comes of it yet.
     pub fn apply(
         &mut self,
         now: Timestamp,
@@ -230,6 +240,9 @@ impl Floor {
     }
 
     fn expire_due(&mut self) {
+        if self.restored {
+            return;
+        }
         let now = self.turn.now;
         for _ in 0..EXPIRE_SLICE {
             match self.due.first().copied() {
@@ -267,6 +280,9 @@ impl Floor {
 
     /// Offers until nobody who could take a waiting enquiry is without it.
     fn settle(&mut self) {
+        if self.restored {
+            return;
+        }
         loop {
             while let Some(enquiry) = self.turn.touched.pop_first() {
                 self.step(enquiry);
@@ -367,6 +383,11 @@ impl Floor {
         let settings = Arc::clone(&self.settings);
         for staff in settings.staff.keys() {
             self.seats.entry(*staff).or_default();
+        }
+        for (staff, seat) in &mut self.seats {
+            let person = settings.staff.get(staff);
+            seat.enabled = person.is_some_and(|person| person.enabled);
+            seat.capacity = person.map_or(0, |person| person.capacity);
         }
         self.serves =
             settings.staff.keys().map(|staff| (*staff, vec![Line::For(*staff)])).collect();

@@ -43,6 +43,13 @@ impl Floor {
         }
         self.happened(FloorEvent::Offered { enquiry, to: to.clone(), sort, until });
         for staff in to {
+            self.recheck_if_full(staff);
+        }
+    }
+
+    /// Something was given to a person: what needs a free slot ends when that was the last one.
+    pub(super) fn recheck_if_full(&mut self, staff: StaffId) {
+        if self.seats.get(&staff).is_some_and(|seat| seat.used() >= seat.capacity) {
             self.recheck(staff);
         }
     }
@@ -170,15 +177,14 @@ impl Floor {
         let entry = self.entries.get(&enquiry)?;
         let offer = entry.offer_to(staff)?;
         let seat = self.seats.get(&staff)?;
-        let enabled = self.settings.staff.get(&staff).is_some_and(|person| person.enabled);
-        if !enabled || !seat.is_active() || !self.is_still_meant(entry, offer) {
+        if !seat.enabled || !seat.is_active() || !self.is_still_meant(entry, offer) {
             return Some(OfferEnd::NotStanding);
         }
         // Its own reservation never ends an offer; a simultaneous one needs a free slot.
         let room = if offer.reserves() {
-            seat.used() <= self.capacity(staff)
+            seat.used() <= seat.capacity
         } else {
-            seat.used() < self.capacity(staff)
+            seat.used() < seat.capacity
         };
         (!room).then_some(OfferEnd::Full)
     }

@@ -140,7 +140,7 @@ impl Floor {
             self.happened(FloorEvent::TransferEnded { enquiry, end });
         }
         self.happened(FloorEvent::PickedUp { enquiry, by: staff, how, from, epoch });
-        self.recheck(staff);
+        self.recheck_if_full(staff);
     }
 
     /// Frees the slot of an owner.
@@ -192,6 +192,11 @@ impl Floor {
         reason: Option<String>,
     ) -> Result<(), Refusal> {
         let entry = self.entries.get(&enquiry).ok_or(Refusal::NotFound)?;
+        if let Closer::Bot { bot } = by
+            && entry.place.stage != (Stage::WithBot { bot })
+        {
+            return Err(Refusal::NotOwner);
+        }
         let owner = entry.place.stage.owner();
         let transfers = matches!(entry.place.errand, Errand::Transfer { .. });
         self.withdraw_all(enquiry, OfferEnd::Moved);

@@ -11,6 +11,9 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seat {
     pub(super) kept: SeatKept,
+    /// As the settings say; somebody who was deleted is not enabled.
+    pub(super) enabled: bool,
+    pub(super) capacity: u16,
     /// Since when the presence is what it is.
     pub(super) presence_since: Timestamp,
     pub(super) reloading: bool,

@@ -6,17 +6,14 @@ use std::time::Duration;
 use super::entry::{AtStop, Entry};
 use super::event::{FloorEvent, OfferEnd};
 use super::place::{Direct, Errand, Place, Purpose, Stage, WalkKept};
-use super::{At, Floor, Refusal, Route};
+use super::{At, Floor, Route};
 use crate::ids::{EnquiryId, GroupId, StaffId};
 use crate::rule::{self, Bound, Destination, Leaf, Reached, Stop};
 use crate::settings::{StickyMiss, StickyMode};
-use crate::time::Timestamp;
 use crate::trace::{BindingKind, PassedOver, Step, Verdict};
 
 /// How long a direct offer rings.
 pub(super) const DIRECT_RING: Duration = Duration::from_mins(1);
-/// Least time between the end of one walk of a missed enquiry and the start of the next.
-const AGAIN_AFTER: Duration = Duration::from_mins(10);
 
 impl Floor {
     pub(super) fn route(&mut self, route: &Route) {
@@ -40,7 +37,7 @@ impl Floor {
             drawn: None,
             groups: Vec::new(),
         };
-        self.entries.insert(route.enquiry, Entry::new(place));
+        self.entries.insert(route.enquiry, Box::new(Entry::new(place)));
         let directs = self.directs(route);
         self.start_walk(route.enquiry, Purpose::Opening, directs, None);
     }
@@ -415,63 +412,6 @@ impl Floor {
         self.decided(enquiry);
         self.happened(FloorEvent::Missed { enquiry, away });
         self.put_on_shelf(enquiry);
-    }
-
-    pub(super) fn visitor_wrote(
-        &mut self,
-        enquiry: EnquiryId,
-        opens: bool,
-        window_until: Timestamp,
-    ) -> Result<(), Refusal> {
-        let now = self.turn.now;
-        if !self.entries.contains_key(&enquiry) {
-            return Err(Refusal::NotFound);
-        }
-        self.take_off_shelf(enquiry);
-        let entry = self.entry_mut(enquiry).ok_or(Refusal::NotFound)?;
-        entry.place.window_until = entry.place.window_until.max(window_until);
-        entry.place.visitor_waits = entry.place.visitor_waits.or(Some(now));
-        entry.missed_asked.clear();
-        entry.relief_tried.clear();
-        let Stage::Missed { since, .. } = entry.place.stage else { return Ok(()) };
-        if opens && !entry.is_busy() {
-            let again_at = since + AGAIN_AFTER;
-            entry.place.stage = Stage::Missed { since, again_at: Some(again_at) };
-            self.walk_again_if_due(enquiry);
-        }
-        self.put_on_shelf(enquiry);
-        Ok(())
-    }
-
-    pub(super) fn walk_again_if_due(&mut self, enquiry: EnquiryId) {
-        let now = self.turn.now;
-        let Some(entry) = self.entries.get(&enquiry) else { return };
-        let Stage::Missed { since, again_at: Some(at) } = entry.place.stage else { return };
-        if now < at || entry.is_busy() {
-            return;
-        }
-        self.withdraw_all(enquiry, OfferEnd::Moved);
-        if let Some(entry) = self.entry_mut(enquiry) {
-            entry.place.stage = Stage::Missed { since, again_at: None };
-        }
-        self.start_walk(enquiry, Purpose::Again, Vec::new(), None);
-    }
-
-    pub(super) fn we_wrote(&mut self, enquiry: EnquiryId) -> Result<(), Refusal> {
-        let entry = self.entries.get(&enquiry).ok_or(Refusal::NotFound)?;
-        if entry.place.visitor_waits.is_none() {
-            return Ok(());
-        }
-        let relief =
-            matches!(&entry.place.errand, Errand::Walk(walk) if walk.purpose == Purpose::OwnerGone);
-        if relief {
-            self.drop_errand(enquiry);
-        }
-        self.unrelieved.remove(&enquiry);
-        let entry = self.entry_mut(enquiry).ok_or(Refusal::NotFound)?;
-        entry.place.visitor_waits = None;
-        entry.relief_failed = false;
-        Ok(())
     }
 
     /// Stops whatever is under way; the state stays.

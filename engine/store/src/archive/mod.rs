@@ -25,7 +25,7 @@ use crate::error::StoreError;
 use crate::journal::JournalReader;
 use crate::progress::{Lag, Progress};
 
-pub(crate) use projector::Projector;
+pub(crate) use projector::{Projector, Told};
 use read::ArchiveReader;
 pub use rebuild::rebuild;
 

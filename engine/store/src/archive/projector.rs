@@ -1,22 +1,65 @@
 //! The projector: which records become one transaction of the archive, and whom a bad one stops.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::watch;
 use usher_domain::ids::ServiceId;
+use usher_domain::record::Record;
 
-use super::project::{Live, Target, project};
+use super::project::{Live, Target, Texts, project};
 use super::{Reached, file};
-use crate::encoding::decode;
+use crate::encoding::{BadRecord, decode};
 use crate::error::StoreError;
 use crate::journal::{JournalReader, JournalRow};
 use crate::progress::Progress;
 use crate::sql::{Columns, Id, int, millis};
 
 type Positions = BTreeMap<ServiceId, Reached>;
+
+/// A record as it is handed to the projector: read and understood, or not.
+#[derive(Debug)]
+pub(crate) struct Told {
+    row: JournalRow,
+    record: Result<Record, BadRecord>,
+}
+
+impl Told {
+    pub(crate) fn read(row: JournalRow) -> Self {
+        let record = decode(&row.body);
+        Self { row, record }
+    }
+}
+
+/// What one read of the journal found.
+#[derive(Debug)]
+pub(super) struct Batch {
+    told: Vec<Told>,
+    /// When the read began, on the clock of the progress.
+    read_at: Duration,
+    /// The read reached the journal's end as it was then.
+    pub(super) whole: bool,
+}
+
+impl Batch {
+    /// Reads and understands what stands after row `id`; the last row, should there be one.
+    pub(super) fn read(
+        journal: &JournalReader,
+        (id, most): (u64, usize),
+        progress: &Progress,
+    ) -> Result<(Self, u64), StoreError> {
+        let read_at = progress.now();
+        let rows = journal.read_after_id(id, most)?;
+        let last = rows.last().map_or(id, |row| row.id);
+        let whole = rows.len() < most;
+        let told = rows.into_iter().map(Told::read).collect();
+        Ok((Self { told, read_at, whole }, last))
+    }
+}
 
 /// The archive's one writer.
 #[derive(Debug)]
@@ -47,42 +90,48 @@ impl Projector {
         batch: usize,
     ) -> Result<(), StoreError> {
         self.retry_stuck(journal, batch)?;
-        while !self.step(journal, batch)? {}
+        loop {
+            let (read, _) = Batch::read(journal, (self.through, batch), &self.progress)?;
+            self.project(&read)?;
+            if read.whole {
+                return Ok(());
+            }
+        }
+    }
+
+    pub(super) fn project(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        self.absorb(&batch.told)?;
+        self.progress.projected(self.through, batch.read_at, batch.whole);
         Ok(())
     }
 
-    /// Projects one batch; true when the journal's end was reached.
-    pub(super) fn step(
-        &mut self,
-        journal: &JournalReader,
-        batch: usize,
-    ) -> Result<bool, StoreError> {
-        let read_at = self.progress.now();
-        let rows = journal.read_after_id(self.through, batch)?;
-        self.absorb(&rows)?;
-        let whole = rows.len() < batch;
-        self.progress.projected(self.through, read_at, whole);
-        Ok(whole)
+    pub(super) const fn through(&self) -> u64 {
+        self.through
     }
 
-    /// Projects `rows`, in one transaction where all of them can be.
-    pub(crate) fn absorb(&mut self, rows: &[JournalRow]) -> Result<(), StoreError> {
-        let Some(last) = rows.last() else { return Ok(()) };
-        match self.transaction(rows) {
+    pub(super) fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
+    }
+
+    /// Projects all of `told`, in one transaction where all of them can be.
+    pub(crate) fn absorb(&mut self, told: &[Told]) -> Result<(), StoreError> {
+        let Some(last) = told.last() else { return Ok(()) };
+        match self.transaction(told) {
             Ok(()) => (),
             Err(error) if error.is_of_the_disk() => return Err(error),
-            Err(_) => self.one_by_one(rows)?,
+            Err(_) => self.one_by_one(told)?,
         }
-        self.through = self.through.max(last.id);
+        self.through = self.through.max(last.row.id);
         self.progress.projected(self.through, self.progress.now(), false);
         self.reached.send_replace(self.positions.clone());
         Ok(())
     }
 
-    /// One of `rows` cannot be projected: finds it, and stops its service there.
-    fn one_by_one(&mut self, rows: &[JournalRow]) -> Result<(), StoreError> {
-        for row in rows {
-            let Err(error) = self.transaction(std::slice::from_ref(row)) else { continue };
+    /// One of `told` cannot be projected: finds it, and stops its service there.
+    fn one_by_one(&mut self, told: &[Told]) -> Result<(), StoreError> {
+        for told in told {
+            let Err(error) = self.transaction(std::slice::from_ref(told)) else { continue };
+            let row = &told.row;
             if error.is_of_the_disk() {
                 return Err(error);
             }
@@ -105,22 +154,24 @@ impl Projector {
         Ok(())
     }
 
-    /// All of `rows` or none of them, with the positions they lead to.
-    fn transaction(&mut self, rows: &[JournalRow]) -> Result<(), StoreError> {
+    /// All of `told` or none of it, with the positions it leads to.
+    fn transaction(&mut self, told: &[Told]) -> Result<(), StoreError> {
         let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let (mut moved, mut live) = (Positions::new(), Live::default());
-        for row in rows {
+        let texts = RefCell::new(Texts::default());
+        for Told { row, record } in told {
             let before = moved.get(&row.service).or_else(|| self.positions.get(&row.service));
             let before = before.copied().unwrap_or_default();
             if before.stuck || row.seq <= before.seq {
                 continue;
             }
-            project_row(&tx, &mut live, row)?;
+            project_row((&tx, &texts), &mut live, (row, record))?;
             let reached = Reached { seq: row.seq, journal_id: row.id, stuck: false };
             moved.insert(row.service, reached);
         }
         live.write(&tx)?;
-        keep_positions(&tx, &moved, rows)?;
+        texts.into_inner().write(&tx)?;
+        keep_positions(&tx, &moved, told)?;
         tx.commit()?;
         self.positions.append(&mut moved);
         Ok(())
@@ -152,7 +203,8 @@ impl Projector {
             if rows.is_empty() || at.stuck {
                 return Ok(());
             }
-            self.absorb(&rows)?;
+            let told: Vec<Told> = rows.into_iter().map(Told::read).collect();
+            self.absorb(&told)?;
         }
     }
 
@@ -170,32 +222,37 @@ impl Projector {
     }
 }
 
-fn project_row(tx: &Connection, live: &mut Live, row: &JournalRow) -> Result<(), StoreError> {
+fn project_row(
+    (tx, texts): (&Connection, &RefCell<Texts>),
+    live: &mut Live,
+    (row, record): (&JournalRow, &Result<Record, BadRecord>),
+) -> Result<(), StoreError> {
     let (service, seq) = (row.service, row.seq);
-    let record = decode(&row.body).map_err(|source| StoreError::Record { service, seq, source })?;
+    let Ok(record) = record else {
+        // Said again for the error alone, which cannot be copied.
+        let read = decode(&row.body).map(drop);
+        return read.map_err(|source| StoreError::Record { service, seq, source });
+    };
     let target = Target {
         tx,
         service: service.blob(),
         seq: int(seq),
         id: int(row.id),
         at: millis(record.at),
+        texts,
     };
     let projected = catch_unwind(AssertUnwindSafe(|| project(&target, live, record)));
     Ok(projected.map_err(|_| StoreError::Panicked { service, seq })??)
 }
 
-fn keep_positions(
-    tx: &Connection,
-    moved: &Positions,
-    rows: &[JournalRow],
-) -> Result<(), StoreError> {
+fn keep_positions(tx: &Connection, moved: &Positions, told: &[Told]) -> Result<(), StoreError> {
     let mut statement = tx.prepare_cached(
         "REPLACE INTO positions (service, seq, journal_id, stuck) VALUES (?1, ?2, ?3, 0)",
     )?;
     for (service, reached) in moved {
         statement.execute((service.blob(), int(reached.seq), int(reached.journal_id)))?;
     }
-    if let Some(last) = rows.last() {
+    if let Some(Told { row: last, .. }) = told.last() {
         tx.prepare_cached("UPDATE through SET journal_id = max(journal_id, ?1)")?
             .execute([int(last.id)])?;
     }

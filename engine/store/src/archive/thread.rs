@@ -1,15 +1,28 @@
-//! The projector's thread: projects while there is something, waits otherwise, ends with the journal.
+//! The projector's two threads: one reads ahead, the other writes; both end with the journal.
 
 use std::io;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use super::projector::Batch;
 use super::{ArchiveOptions, Projector};
 use crate::journal::JournalReader;
+use crate::progress::Progress;
 
 /// After the disk failed the projector tries again this often; the lag holds what comes in back.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// Reads the journal and understands its records while the projector writes the ones before.
+struct Reader {
+    journal: JournalReader,
+    progress: Arc<Progress>,
+    /// The last row read.
+    through: u64,
+    batch_max: usize,
+    batches: SyncSender<Batch>,
+}
 
 pub(super) fn start(
     projector: Projector,
@@ -17,34 +30,71 @@ pub(super) fn start(
     options: ArchiveOptions,
     woken: Receiver<()>,
 ) -> io::Result<JoinHandle<()>> {
-    thread::Builder::new()
-        .name("projector".to_owned())
-        .spawn(move || run(projector, &journal, &options, &woken))
+    let (batches, read) = sync_channel(1);
+    let reader = Reader {
+        journal,
+        progress: projector.progress(),
+        through: projector.through(),
+        batch_max: options.batch_max,
+        batches,
+    };
+    let reading = thread::Builder::new()
+        .name("projector-reads".to_owned())
+        .spawn(move || reader.run(&woken))?;
+    thread::Builder::new().name("projector".to_owned()).spawn(move || {
+        write(projector, &options, &read);
+        drop(read);
+        if reading.join().is_err() {
+            tracing::error!("the thread that reads for the projector panicked");
+        }
+    })
 }
 
-fn run(
-    mut projector: Projector,
-    journal: &JournalReader,
-    options: &ArchiveOptions,
-    woken: &Receiver<()>,
-) {
-    let mut ended = false;
-    loop {
-        let level = projector.step(journal, options.batch_max);
-        (options.on_lag)(projector.lag());
-        let wait = match level {
-            Ok(false) => continue,
-            Ok(true) if ended => return,
-            Ok(true) => None,
-            Err(error) => {
-                tracing::error!(%error, cause = ?error, "the archive cannot be written");
-                if ended {
-                    return;
+impl Reader {
+    fn run(mut self, woken: &Receiver<()>) {
+        let mut ended = false;
+        loop {
+            let wait = match self.pass_on() {
+                Ok(Some(false)) => continue,
+                Ok(Some(true)) if ended => return,
+                Ok(Some(true)) => None,
+                // Nobody writes any more.
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::error!(%error, cause = ?error, "the journal cannot be read");
+                    if ended {
+                        return;
+                    }
+                    Some(RETRY)
                 }
-                Some(RETRY)
+            };
+            ended = !wait_for(woken, wait);
+        }
+    }
+
+    /// Reads one batch; whether it reached the journal's end, `None` when nobody takes it.
+    fn pass_on(&mut self) -> Result<Option<bool>, crate::StoreError> {
+        let from = (self.through, self.batch_max);
+        let (batch, last) = Batch::read(&self.journal, from, &self.progress)?;
+        let whole = batch.whole;
+        self.through = last;
+        Ok(self.batches.send(batch).is_ok().then_some(whole))
+    }
+}
+
+/// Writes what was read; a batch that the disk refuses is tried again until the journal has ended.
+fn write(mut projector: Projector, options: &ArchiveOptions, read: &Receiver<Batch>) {
+    let progress = projector.progress();
+    for batch in read {
+        while let Err(error) = projector.project(&batch) {
+            tracing::error!(%error, cause = ?error, "the archive cannot be written");
+            (options.on_lag)(projector.lag());
+            if progress.has_ended() {
+                return;
             }
-        };
-        ended = !wait_for(woken, wait);
+            thread::sleep(RETRY);
+        }
+        (options.on_lag)(projector.lag());
     }
 }
 

@@ -88,12 +88,19 @@ impl JournalFile {
         let mut id = self.last_id;
         let mut bytes = 0;
         let mut heads = HashMap::new();
-        for commit in commits {
-            for entry in &commit.entries {
-                id += 1;
-                bytes += entry.body.len() as u64 + ROW_OVERHEAD_BYTES;
-                insert(&tx, id, commit.service, entry)?;
-                heads.insert(commit.service, entry.seq);
+        {
+            let mut insert = tx.prepare_cached(INSERT)?;
+            for commit in commits {
+                let service = commit.service.blob();
+                for entry in &commit.entries {
+                    id += 1;
+                    bytes += entry.body.len() as u64 + ROW_OVERHEAD_BYTES;
+                    insert.execute((int(id), service, int(entry.seq), &entry.body))?;
+                    mark(&tx, id, commit.service, entry)?;
+                }
+                if let Some(last) = commit.entries.last() {
+                    heads.insert(commit.service, last.seq);
+                }
             }
         }
         for (service, seq) in &heads {
@@ -130,14 +137,14 @@ impl JournalFile {
     }
 }
 
-fn insert(
+const INSERT: &str = "INSERT INTO records (id, service, seq, body) VALUES (?1, ?2, ?3, ?4)";
+
+fn mark(
     tx: &Connection,
     id: u64,
     service: ServiceId,
     entry: &Entry,
 ) -> Result<(), rusqlite::Error> {
-    tx.prepare_cached("INSERT INTO records (id, service, seq, body) VALUES (?1, ?2, ?3, ?4)")?
-        .execute((int(id), service.blob(), int(entry.seq), &entry.body))?;
     if (entry.seq - 1).is_multiple_of(MARK_EVERY) {
         tx.prepare_cached("INSERT INTO marks (service, seq, id) VALUES (?1, ?2, ?3)")?
             .execute((service.blob(), int(entry.seq), int(id)))?;

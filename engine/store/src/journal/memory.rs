@@ -7,7 +7,7 @@ use usher_domain::ids::ServiceId;
 
 use super::writer::follow;
 use super::{Commit, CommitFailed, Entry, JournalRow, Reopened, Rewrite};
-use crate::archive::Projector;
+use crate::archive::{Projector, Told};
 
 /// Keeps records in memory and projects them at once, so that nothing ever has to be waited for.
 #[derive(Debug)]
@@ -141,8 +141,8 @@ impl Kept {
 
     /// In memory only a record itself can fail, and that stops its service alone.
     fn project_after(&mut self, last: u64) {
-        let rows: Vec<JournalRow> = self.after(last).cloned().collect();
-        if let Err(error) = self.projector.absorb(&rows) {
+        let told: Vec<Told> = self.after(last).cloned().map(Told::read).collect();
+        if let Err(error) = self.projector.absorb(&told) {
             tracing::error!(%error, cause = ?error, "the archive in memory failed");
         }
     }

@@ -105,6 +105,7 @@ impl Writer {
                 Some(Between::Run(run)) => run(self.file.as_ref().unwrap().connection()),
             }
         }
+        self.progress.end();
     }
 
     /// What has arrived, up to the first job that is not a commit or does not fit.

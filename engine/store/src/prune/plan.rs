@@ -191,10 +191,10 @@ impl<'a> Doomed<'a> {
     /// Whether a state that a record left has to stay in the journal.
     fn still_says(&self, seq: u64, after: &After, goes: bool) -> Result<bool, StoreError> {
         match after {
-            After::Place { enquiry, .. } | After::Enquiry { enquiry, .. } => {
-                Ok(!self.enquiries.contains(enquiry)
-                    && (!goes || self.reader.knows_enquiry(self.service, *enquiry)?))
-            }
+            After::Place { enquiry, .. }
+            | After::Enquiry { enquiry, .. }
+            | After::Talk { enquiry, .. } => Ok(!self.enquiries.contains(enquiry)
+                && (!goes || self.reader.knows_enquiry(self.service, *enquiry)?)),
             After::Seat { .. } | After::Attendance { .. } | After::Draws { .. } => {
                 Ok(!goes || self.live.contains(&seq))
             }

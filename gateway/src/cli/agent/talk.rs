@@ -20,10 +20,19 @@ pub(super) struct Habits {
     pub(super) pick_up: bool,
     /// Said in every room that was picked up.
     pub(super) say: Option<String>,
-    /// Leaves once what was said has left the house.
-    pub(super) once: bool,
-    /// A person types; otherwise lines wait for a room to go to.
-    pub(super) interactive: bool,
+    pub(super) stay: Stay,
+}
+
+/// When to leave without being told.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) enum Stay {
+    /// A person types, and leaves by hand.
+    #[default]
+    Person,
+    /// Lines come from elsewhere, and wait for a room to go to: until all is done.
+    Piped,
+    /// Once what was said has left the house.
+    Once,
 }
 
 /// What is to be done now.
@@ -34,6 +43,17 @@ pub(super) struct Reaction {
     /// Why another connection is needed.
     pub(super) reconnect: Option<&'static str>,
     pub(super) quit: bool,
+}
+
+/// What was typed so far.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Typing {
+    None,
+    Some,
+    /// There is no more, of something or of nothing.
+    Over {
+        any: bool,
+    },
 }
 
 /// One person's talk with the service, across connections.
@@ -47,8 +67,7 @@ pub(super) struct Talk {
     keys: u64,
     /// Typed, and waiting for a room.
     waiting: VecDeque<String>,
-    typed_any: bool,
-    typed_all: bool,
+    typing: Typing,
     /// Ours, and not yet out of the house.
     on_the_way: BTreeSet<MessageId>,
     /// Out of the house; the answer to its `send` may come later.
@@ -66,8 +85,7 @@ impl Talk {
             mark,
             keys: 0,
             waiting: VecDeque::new(),
-            typed_any: false,
-            typed_all: false,
+            typing: Typing::None,
             on_the_way: BTreeSet::new(),
             left: BTreeSet::new(),
             said_any: false,
@@ -201,7 +219,7 @@ impl Talk {
         match parse(line) {
             Ok(Input::Nothing) => return reaction,
             Ok(input) => {
-                self.typed_any = true;
+                self.typing = Typing::Some;
                 if let Err(text) = self.input(input, now, &mut reaction) {
                     reaction.lines.push(text);
                 }
@@ -213,7 +231,7 @@ impl Talk {
 
     /// There is nothing more to be typed.
     pub(super) fn typed_all(&mut self) -> Reaction {
-        self.typed_all = true;
+        self.typing = Typing::Over { any: self.typing == Typing::Some };
         Reaction { quit: self.is_done(), ..Reaction::default() }
     }
 
@@ -272,7 +290,7 @@ impl Talk {
     fn said(&mut self, text: String, reaction: &mut Reaction) -> Result<(), String> {
         match self.room() {
             Ok(enquiry) => self.say(enquiry, text, reaction),
-            Err(none) if self.habits.interactive => return Err(none),
+            Err(none) if self.habits.stay == Stay::Person => return Err(none),
             Err(_) => self.waiting.push_back(text),
         }
         Ok(())
@@ -303,12 +321,12 @@ impl Talk {
 
     /// Without a person at the keyboard: everything typed is done, everything said has left.
     fn is_done(&self) -> bool {
-        let Habits { pick_up, once, .. } = self.habits;
-        let is_robot = pick_up && !once && !self.typed_any;
-        let asked = self.typed_all && !is_robot && !(once && !self.said_any);
-        (asked || (once && self.said_any))
-            && self.waiting.is_empty()
-            && self.feed.pending() == 0
-            && self.on_the_way.is_empty()
+        let asked = match (self.habits.stay, self.typing) {
+            (Stay::Once, _) => self.said_any,
+            // Who picks up and was given nothing to say is there to pick up.
+            (Stay::Piped | Stay::Person, Typing::Over { any }) => any || !self.habits.pick_up,
+            (Stay::Piped | Stay::Person, Typing::None | Typing::Some) => false,
+        };
+        asked && self.waiting.is_empty() && self.feed.pending() == 0 && self.on_the_way.is_empty()
     }
 }

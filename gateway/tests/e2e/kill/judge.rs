@@ -6,16 +6,16 @@ use std::fmt;
 use usher_domain::floor::event::{Closer, FloorEvent};
 use usher_domain::ids::{EnquiryId, MessageId};
 use usher_domain::message::{Author, AutoMessage, Content};
-use usher_domain::record::{Event, Record};
+use usher_domain::record::{Event, MessageQueued, Record};
 use usher_domain::time::Timestamp;
 
 use super::staff::Said;
 use super::visitors::Visitors;
 use crate::house::House;
-use crate::journal::{floor, records};
+use crate::journal::records;
 
 /// Everything there is to judge by.
-pub struct Facts {
+pub(crate) struct Facts {
     answered: BTreeSet<String>,
     said: Said,
     records: Vec<Record>,
@@ -24,7 +24,7 @@ pub struct Facts {
 }
 
 impl Facts {
-    pub async fn gather(house: &House, visitors: &Visitors, said: Said) -> Self {
+    pub(crate) async fn gather(house: &House, visitors: &Visitors, said: Said) -> Self {
         let ledger = house.ledger("message").await;
         let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
         let accepted = ledger
@@ -38,7 +38,7 @@ impl Facts {
 
 /// What is wrong, each with what shows it.
 #[derive(Debug, Default)]
-pub struct Verdict {
+pub(crate) struct Verdict {
     lost_in: Vec<String>,
     doubled_in: Vec<String>,
     lost_out: Vec<String>,
@@ -62,7 +62,7 @@ struct Counts {
 }
 
 impl Verdict {
-    pub fn of(facts: &Facts, idle: u32, grace: u32) -> Self {
+    pub(crate) fn of(facts: &Facts, idle: u32, grace: u32) -> Self {
         let mut verdict = Self { unanswered: facts.said.unanswered, ..Self::default() };
         verdict.incoming(facts);
         verdict.outgoing(facts);
@@ -73,7 +73,7 @@ impl Verdict {
         verdict
     }
 
-    pub fn is_clean(&self) -> bool {
+    pub(crate) fn is_clean(&self) -> bool {
         let wrong = [&self.lost_in, &self.doubled_in, &self.lost_out, &self.doubled_out];
         wrong.iter().all(|list| list.is_empty())
             && self.told_and_lost.is_empty()
@@ -83,6 +83,13 @@ impl Verdict {
             // A run in which nothing happened proves nothing.
             && self.counts.replies > 100
             && self.counts.auto_closed > 10
+    }
+
+    /// What is on record about the first of each kind of wrong.
+    pub(crate) fn evidence(&self, facts: &Facts) -> String {
+        let lists = [&self.fired_twice, &self.closed_early, &self.lost_out, &self.doubled_out];
+        let firsts = lists.into_iter().filter_map(|list| list.first());
+        firsts.map(|wrong| on_record(wrong, &facts.records)).collect::<Vec<_>>().join("\n\n")
     }
 
     fn incoming(&mut self, facts: &Facts) {
@@ -130,59 +137,104 @@ impl Verdict {
     }
 
     fn timers(&mut self, facts: &Facts, idle: u64, grace: u64) {
-        let mut clocks: BTreeMap<EnquiryId, Clock> = BTreeMap::new();
-        let mut notifications: BTreeMap<MessageId, EnquiryId> = BTreeMap::new();
+        let mut clocks = Clocks { idle, grace, ..Clocks::default() };
         for record in &facts.records {
-            match &record.event {
-                Event::MessageReceived(message) if message.counts.restarts_idle_clock() => {
-                    if let Some(enquiry) = message.enquiry {
-                        clocks.entry(enquiry).or_default().counted(record.at);
-                    }
-                }
-                Event::MessageQueued(message) => {
-                    let Some(enquiry) = message.enquiry else { continue };
-                    let clock = clocks.entry(enquiry).or_default();
-                    match message.author {
-                        Author::Staff { .. } => clock.counted(record.at),
-                        Author::Auto { message: AutoMessage::AutoCloseNotification } => {
-                            self.counts.notifications += 1;
-                            notifications.insert(message.message, enquiry);
-                            if let Some(wrong) = clock.notified(record.at, idle) {
-                                self.fired_twice.push(format!("{enquiry}: {wrong}"));
-                            }
-                        }
-                        Author::Auto { message } => {
-                            if let Some(wrong) = clock.said(message) {
-                                self.fired_twice.push(format!("{enquiry}: {wrong}"));
-                            }
-                        }
-                        Author::Bot { .. } | Author::Phone => {}
-                    }
-                }
-                Event::MessageAccepted { message, .. } => {
-                    if let Some(enquiry) = notifications.get(message) {
-                        clocks.entry(*enquiry).or_default().reached = Some(record.at);
-                    }
-                }
-                Event::NotificationUnsent { enquiry, .. } => {
-                    clocks.entry(*enquiry).or_default().reached = Some(record.at);
-                }
-                _ => {}
-            }
-            if let Some(FloorEvent::Closed { enquiry, by, .. }) = floor(record) {
-                let clock = clocks.entry(*enquiry).or_default();
-                clock.closings += 1;
-                if clock.closings > 1 {
-                    self.fired_twice.push(format!("{enquiry}: closed {} times", clock.closings));
-                }
-                if matches!(by, Closer::AutoClose { .. }) {
-                    self.counts.auto_closed += 1;
-                    if let Some(wrong) = clock.closed(record.at, grace) {
-                        self.closed_early.push(format!("{enquiry}: {wrong}"));
-                    }
-                }
-            }
+            clocks.hear(record);
         }
+        self.counts.notifications = clocks.notifications.len();
+        self.counts.auto_closed = clocks.auto_closed;
+        self.fired_twice = clocks.fired_twice;
+        self.closed_early = clocks.closed_early;
+    }
+}
+
+/// The idle clocks of all enquiries, kept by the judge alone.
+#[derive(Default)]
+struct Clocks {
+    idle: u64,
+    grace: u64,
+    by_enquiry: BTreeMap<EnquiryId, Clock>,
+    notifications: BTreeMap<MessageId, EnquiryId>,
+    auto_closed: usize,
+    fired_twice: Vec<String>,
+    closed_early: Vec<String>,
+}
+
+impl Clocks {
+    fn of(&mut self, enquiry: EnquiryId) -> &mut Clock {
+        self.by_enquiry.entry(enquiry).or_default()
+    }
+
+    fn of_notification(&mut self, message: MessageId) -> Option<&mut Clock> {
+        let enquiry = *self.notifications.get(&message)?;
+        Some(self.of(enquiry))
+    }
+
+    fn hear(&mut self, record: &Record) {
+        match &record.event {
+            Event::MessageReceived(message) if message.counts.restarts_idle_clock() => {
+                if let Some(enquiry) = message.enquiry {
+                    self.of(enquiry).counted(record.at);
+                }
+            }
+            Event::MessageQueued(message) => self.queued(record.at, message),
+            // Told by the answer or by a receipt, whichever came first; or never to be sent.
+            Event::MessageAccepted { message, .. }
+            | Event::ReceiptTaken { message, .. }
+            | Event::MessageFailed { message, .. }
+            | Event::MessageUnknown { message } => {
+                if let Some(clock) = self.of_notification(*message) {
+                    clock.reached.get_or_insert(record.at);
+                }
+            }
+            Event::NotificationUnsent { enquiry, .. } => {
+                self.of(*enquiry).reached.get_or_insert(record.at);
+            }
+            // It never left: the silence goes on.
+            Event::MessageWithdrawn { message } => {
+                if let Some(clock) = self.of_notification(*message) {
+                    clock.notified = None;
+                }
+            }
+            Event::Floor(FloorEvent::Closed { enquiry, by, .. }) => {
+                self.closed(record.at, *enquiry, *by);
+            }
+            _ => {}
+        }
+    }
+
+    fn queued(&mut self, at: Timestamp, message: &MessageQueued) {
+        let Some(enquiry) = message.enquiry else { return };
+        let idle = self.idle;
+        let wrong = match message.author {
+            Author::Staff { .. } => {
+                self.of(enquiry).counted(at);
+                None
+            }
+            Author::Auto { message: AutoMessage::AutoCloseNotification } => {
+                self.notifications.insert(message.message, enquiry);
+                self.of(enquiry).notified(at, idle)
+            }
+            Author::Auto { message } => self.of(enquiry).said(message),
+            Author::Bot { .. } | Author::Phone => None,
+        };
+        self.fired_twice.extend(wrong.map(|wrong| format!("{enquiry}: {wrong}")));
+    }
+
+    fn closed(&mut self, at: Timestamp, enquiry: EnquiryId, by: Closer) {
+        let grace = self.grace;
+        let clock = self.of(enquiry);
+        clock.closings += 1;
+        let closings = clock.closings;
+        let early = match by {
+            Closer::AutoClose { .. } => clock.closed(at, grace),
+            _ => None,
+        };
+        if closings > 1 {
+            self.fired_twice.push(format!("{enquiry}: closed {closings} times"));
+        }
+        self.auto_closed += usize::from(matches!(by, Closer::AutoClose { .. }));
+        self.closed_early.extend(early.map(|wrong| format!("{enquiry}: {wrong}")));
     }
 }
 
@@ -190,7 +242,7 @@ impl Verdict {
 #[derive(Default)]
 struct Ours {
     by_text: BTreeMap<String, MessageId>,
-    /// Shown as unknown or failed, or withdrawn: said so, and not repeated.
+    /// Shown as unknown or failed: said so, and not repeated.
     given_up: BTreeSet<MessageId>,
     known: BTreeSet<MessageId>,
 }
@@ -211,9 +263,7 @@ impl Ours {
                         ours.by_text.insert(text.to_owned(), message.message);
                     }
                 }
-                Event::MessageUnknown { message }
-                | Event::MessageFailed { message, .. }
-                | Event::MessageWithdrawn { message } => {
+                Event::MessageUnknown { message } | Event::MessageFailed { message, .. } => {
                     ours.given_up.insert(*message);
                 }
                 _ => {}
@@ -284,4 +334,33 @@ impl fmt::Display for Verdict {
             self.unanswered,
         )
     }
+}
+
+/// The records that speak of what is wrong, shortened to what a clock needs.
+fn on_record(wrong: &str, records: &[Record]) -> String {
+    let is_id = |word: &&str| word.starts_with("enq_") || word.starts_with("msg_");
+    let id = wrong.split([' ', ':', '(', ')']).find(is_id).unwrap_or("?");
+    let mut ids = BTreeSet::from([id.to_owned()]);
+    let mut lines = vec![wrong.to_owned()];
+    for record in records {
+        let mut value = serde_json::to_value(record).unwrap();
+        let after = value["after"].take();
+        let text = value.to_string();
+        let here = ids.iter().any(|id| text.contains(id));
+        let kept = after
+            .as_array()
+            .and_then(|after| after.iter().find(|after| after["enquiry"]["enquiry"] == id));
+        if !here && kept.is_none() {
+            continue;
+        }
+        if let Event::MessageQueued(message) = &record.event
+            && here
+        {
+            ids.insert(message.message.to_string());
+        }
+        let kept = kept.map_or(serde_json::Value::Null, |kept| kept["enquiry"]["kept"].clone());
+        let clock = format!("{} {} {}", kept["last_counted"], kept["clock"], kept["notice"]);
+        lines.push(format!("{} | {clock}", text.chars().take(260).collect::<String>()));
+    }
+    lines.join("\n")
 }

@@ -1,6 +1,7 @@
 //! Staff who go on working whatever happens: they pick up, answer, note and close, and come back.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -18,26 +19,29 @@ use crate::house::House;
 /// One command of each person's own accord; with ten people some 70 a second.
 const EVERY: Duration = Duration::from_millis(140);
 
+/// Visitors somebody has to hold to answer them.
+const HELD_MIN: usize = 8;
+
 /// What one or all of them know to have been done.
 #[derive(Debug, Default)]
-pub struct Said {
+pub(crate) struct Said {
     /// Texts whose `send` was answered with ok.
-    pub acknowledged: BTreeSet<String>,
+    pub(crate) acknowledged: BTreeSet<String>,
     /// Texts whose `send` was refused.
-    pub refused: BTreeMap<String, &'static str>,
+    pub(crate) refused: BTreeMap<String, &'static str>,
     /// Messages that were shown to somebody.
-    pub seen: BTreeSet<MessageId>,
+    pub(crate) seen: BTreeSet<MessageId>,
     /// Commands without an answer at the end.
-    pub unanswered: usize,
+    pub(crate) unanswered: usize,
 }
 
-pub struct Staff {
+pub(crate) struct Staff {
     people: Vec<JoinHandle<Said>>,
     commands: Arc<AtomicU64>,
 }
 
 impl Staff {
-    pub async fn start(house: &House, people: usize, stop: &watch::Receiver<bool>) -> Self {
+    pub(crate) async fn start(house: &House, people: usize, stop: &watch::Receiver<bool>) -> Self {
         let commands = Arc::new(AtomicU64::new(0));
         let mut tasks = Vec::new();
         for number in 0..people {
@@ -46,6 +50,7 @@ impl Staff {
                 agent,
                 number,
                 held: BTreeSet::new(),
+                last: None,
                 looked: 0,
                 texts: BTreeMap::new(),
                 said: Said::default(),
@@ -58,11 +63,11 @@ impl Staff {
     }
 
     /// Commands that were answered.
-    pub fn commands(&self) -> u64 {
+    pub(crate) fn commands(&self) -> u64 {
         self.commands.load(Ordering::Relaxed)
     }
 
-    pub async fn finish(self) -> Said {
+    pub(crate) async fn finish(self) -> Said {
         let mut all = Said::default();
         for person in self.people {
             let said = person.await.unwrap();
@@ -79,6 +84,8 @@ struct Person {
     agent: Agent,
     number: usize,
     held: BTreeSet<EnquiryId>,
+    /// The one dealt with last.
+    last: Option<EnquiryId>,
     /// Events looked at.
     looked: usize,
     /// Texts under way, by the number of their command.
@@ -171,14 +178,18 @@ impl Person {
     /// One command of one's own accord.
     async fn act(&mut self) {
         self.turn += 1;
-        let count = self.held.len().max(1);
-        let place = usize::try_from(self.turn * 7).unwrap() % count;
-        let Some(enquiry) = self.held.iter().nth(place).copied() else { return };
-        match self.turn % 20 {
+        let after = self.last.map_or(Bound::Unbounded, Bound::Excluded);
+        let next = self.held.range((after, Bound::Unbounded)).next().or(self.held.first());
+        let Some(enquiry) = next.copied() else { return };
+        self.last = Some(enquiry);
+        // Who holds few would run into the limit of messages to one phone.
+        let turn = if self.held.len() < HELD_MIN { 3 } else { self.turn % 20 };
+        match turn {
             0 => {
                 self.held.remove(&enquiry);
                 let reason = Some("done".to_owned());
-                self.ask(Command::Close { enquiry, silent: self.turn % 40 == 0, reason }).await;
+                self.ask(Command::Close { enquiry, silent: self.turn.is_multiple_of(40), reason })
+                    .await;
             }
             3 | 9 | 15 => {
                 let text = format!("note {}-{}", self.number, self.turn);

@@ -20,43 +20,53 @@ use crate::shop::WEBHOOK_SECRET;
 const BUSY: u64 = 400;
 /// Write now and then, so that silence comes between.
 const QUIET: u64 = 40;
-const POSTERS: u64 = 16;
+const POSTERS: u64 = 64;
 /// Of each poster: together 640 posts per second.
-const EVERY: Duration = Duration::from_millis(25);
+const EVERY: Duration = Duration::from_millis(100);
 
-pub struct Visitors {
+pub(crate) struct Visitors {
     http: Client,
-    hook: String,
-    phone_number_id: String,
+    /// Where each channel's webhooks go, and the number behind it.
+    channels: Vec<(String, String)>,
     clock: Clock,
     last: AtomicU64,
     tried: AtomicU64,
     answered: RwLock<BTreeSet<String>>,
 }
 
-pub fn wa_id(visitor: u64) -> String {
+pub(crate) fn wa_id(visitor: u64) -> String {
     format!("49151{visitor:08}")
 }
 
 /// Every phone writes once, so that the provider knows it and its window is open.
-pub async fn introduce(house: &House) {
-    let everybody: Vec<_> = (0..BUSY + QUIET)
-        .map(|visitor| json!({"from": wa_id(visitor), "type": "text", "text": "Hello"}))
-        .collect();
-    house.sandbox_post("batch", &json!(everybody)).await;
+pub(crate) async fn introduce(house: &House) {
+    for channel in 0..house.shop.channels {
+        let number = house.shop.phone_number_id_of(channel);
+        let theirs = (0..BUSY + QUIET)
+            .filter(|visitor| visitor % u64::from(house.shop.channels) == u64::from(channel))
+            .map(|visitor| {
+                let from = wa_id(visitor);
+                json!({"from": from, "number": number, "type": "text", "text": "Hello"})
+            });
+        house.sandbox_post("batch", &theirs.collect()).await;
+    }
 }
 
-pub fn start(visitors: &Arc<Visitors>, stop: &watch::Receiver<bool>) -> Vec<JoinHandle<()>> {
+pub(crate) fn start(visitors: &Arc<Visitors>, stop: &watch::Receiver<bool>) -> Vec<JoinHandle<()>> {
     let poster = |number| tokio::spawn(Arc::clone(visitors).post_all(number, stop.clone()));
     (0..POSTERS).map(poster).collect()
 }
 
 impl Visitors {
-    pub fn new(house: &House) -> Self {
+    pub(crate) fn new(house: &House) -> Self {
         Self {
             http: house.http.clone(),
-            hook: house.hook(),
-            phone_number_id: house.shop.phone_number_id(),
+            channels: (0..house.shop.channels)
+                .map(|index| {
+                    let path = format!("/hooks/360dialog/{}", house.shop.channel_of(index));
+                    (house.url(&path), house.shop.phone_number_id_of(index))
+                })
+                .collect(),
             clock: Clock::system(),
             last: AtomicU64::new(0),
             tried: AtomicU64::new(0),
@@ -64,16 +74,16 @@ impl Visitors {
         }
     }
 
-    pub fn tried(&self) -> u64 {
+    pub(crate) fn tried(&self) -> u64 {
         self.tried.load(Ordering::Relaxed)
     }
 
-    pub fn acknowledged(&self) -> u64 {
+    pub(crate) fn acknowledged(&self) -> u64 {
         self.answered.read().unwrap().len() as u64
     }
 
     /// The provider's ids of all messages whose post was answered 200.
-    pub fn answered(&self) -> BTreeSet<String> {
+    pub(crate) fn answered(&self) -> BTreeSet<String> {
         self.answered.read().unwrap().clone()
     }
 
@@ -94,12 +104,14 @@ impl Visitors {
     /// Posts one message until it is answered 200, as the provider does.
     async fn post(&self, number: u64, visitor: u64) {
         let wamid = format!("wamid.kill-{number}");
-        let body = self.body(&wamid, visitor, number);
+        let channel = usize::try_from(visitor).unwrap() % self.channels.len();
+        let (hook, phone_number_id) = &self.channels[channel];
+        let body = self.body(&wamid, phone_number_id, visitor, number);
         loop {
             self.tried.fetch_add(1, Ordering::Relaxed);
             let request = self
                 .http
-                .post(&self.hook)
+                .post(hook)
                 .header("x-usher-secret", WEBHOOK_SECRET)
                 .header("content-type", "application/json")
                 .timeout(Duration::from_secs(5))
@@ -113,10 +125,9 @@ impl Visitors {
         self.answered.write().unwrap().insert(wamid);
     }
 
-    fn body(&self, wamid: &str, visitor: u64, number: u64) -> String {
+    fn body(&self, wamid: &str, id: &str, visitor: u64, number: u64) -> String {
         let mut body = String::with_capacity(512);
         let (from, seconds) = (wa_id(visitor), self.clock.now().millis() / 1000);
-        let id = &self.phone_number_id;
         write!(
             body,
             r#"{{"object":"whatsapp_business_account","entry":[{{"id":"2000000000001","changes":[{{"field":"messages","value":{{"messaging_product":"whatsapp","metadata":{{"display_phone_number":"15550100","phone_number_id":"{id}"}},"contacts":[{{"profile":{{"name":"V{visitor}"}},"wa_id":"{from}"}}],"messages":[{{"from":"{from}","id":"{wamid}","timestamp":"{seconds}","type":"text","text":{{"body":"message {number}"}}}}]}}}}]}}]}}"#

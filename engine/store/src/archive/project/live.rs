@@ -51,6 +51,7 @@ fn key(after: &After) -> (&'static str, Vec<u8>) {
     match after {
         After::Place { enquiry, .. } => ("place", enquiry.blob().to_vec()),
         After::Enquiry { enquiry, .. } => ("enquiry", enquiry.blob().to_vec()),
+        After::Talk { enquiry, .. } => ("talk", enquiry.blob().to_vec()),
         After::Seat { staff, .. } => ("seat", staff.blob().to_vec()),
         After::Attendance { staff, .. } => ("attendance", staff.blob().to_vec()),
         After::Draws { channel, rule, node, .. } => {
@@ -61,7 +62,12 @@ fn key(after: &After) -> (&'static str, Vec<u8>) {
 }
 
 const fn is_gone(after: &After) -> bool {
-    matches!(after, After::Place { place: None, .. } | After::Enquiry { kept: None, .. })
+    matches!(
+        after,
+        After::Place { place: None, .. }
+            | After::Enquiry { kept: None, .. }
+            | After::Talk { talk: None, .. }
+    )
 }
 
 /// A live enquiry's row says what its place says.

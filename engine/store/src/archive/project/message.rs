@@ -34,7 +34,7 @@ pub(super) fn received(t: &Target<'_>, received: &MessageReceived) -> Result<()>
         tracing::error!(seq = t.seq, "a message with an id already known was journaled");
         return Ok(());
     }
-    index(t, t.id, &received.content)?;
+    index(t, &received.content);
     received.enquiry.map_or(Ok(()), |id| enquiry::spoken_in(t, id, received.message))
 }
 
@@ -53,15 +53,15 @@ pub(super) fn edited(t: &Target<'_>, id: &str, of: &str, content: &Content) -> R
          WHERE id = ?1",
         (row, json(content), t.at, t.id),
     )?;
-    t.run("DELETE FROM messages_text WHERE rowid = ?1", [row])?;
-    index(t, row, content)
+    t.texts.borrow_mut().change(row, findable(content));
+    Ok(())
 }
 
 pub(super) fn revoked(t: &Target<'_>, id: &str, of: &str) -> Result<()> {
     id_seen(t, id, Some(of))?;
     let Some(row) = row_of(t, of)? else { return Ok(()) };
     t.run("UPDATE messages SET revoked_at = ?2, touched = ?3 WHERE id = ?1", (row, t.at, t.id))?;
-    t.run("DELETE FROM messages_text WHERE rowid = ?1", [row])?;
+    t.texts.borrow_mut().change(row, None);
     Ok(())
 }
 
@@ -142,13 +142,13 @@ fn row_of(t: &Target<'_>, provider_id: &str) -> Result<Option<i64>> {
         .optional()
 }
 
-/// Makes the words of a message findable.
-pub(super) fn index(t: &Target<'_>, row: i64, content: &Content) -> Result<()> {
-    let text = words(content);
-    if !text.trim().is_empty() {
-        t.run("INSERT INTO messages_text (rowid, text) VALUES (?1, ?2)", (row, text))?;
-    }
-    Ok(())
+/// Makes the words of a message that is new findable.
+pub(super) fn index(t: &Target<'_>, content: &Content) {
+    t.texts.borrow_mut().add(t.id, findable(content));
+}
+
+fn findable(content: &Content) -> Option<String> {
+    Some(words(content)).filter(|text| !text.trim().is_empty())
 }
 
 fn words(content: &Content) -> String {

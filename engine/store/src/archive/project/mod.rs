@@ -7,7 +7,10 @@ mod message;
 mod outbox;
 mod room;
 mod service;
+mod texts;
 mod visitor;
+
+use std::cell::RefCell;
 
 use rusqlite::{Connection, Params, Result};
 use usher_domain::record::{Event, Record};
@@ -15,6 +18,7 @@ use usher_domain::record::{Event, Record};
 use crate::sql::Blob;
 
 pub(crate) use live::Live;
+pub(crate) use texts::Texts;
 
 /// The place in the archive that one record is projected to.
 #[derive(Debug)]
@@ -25,6 +29,7 @@ pub(crate) struct Target<'a> {
     /// The journal row.
     pub(crate) id: i64,
     pub(crate) at: i64,
+    pub(crate) texts: &'a RefCell<Texts>,
 }
 
 impl Target<'_> {
@@ -34,9 +39,9 @@ impl Target<'_> {
 }
 
 /// Projects one record: what happened, then the states it left, which wait in `live`.
-pub(crate) fn project(target: &Target<'_>, live: &mut Live, record: Record) -> Result<()> {
+pub(crate) fn project(target: &Target<'_>, live: &mut Live, record: &Record) -> Result<()> {
     event(target, &record.event)?;
-    record.after.into_iter().try_for_each(|after| live.keep(target, after))
+    record.after.iter().try_for_each(|after| live.keep(target, after.clone()))
 }
 
 #[expect(clippy::too_many_lines, reason = "one arm per event, each a call")]

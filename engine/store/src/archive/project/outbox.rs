@@ -36,7 +36,7 @@ pub(super) fn queued(t: &Target<'_>, queued: &MessageQueued) -> Result<()> {
     if queued.reacts_to.is_some() {
         return Ok(());
     }
-    message::index(t, t.id, &queued.content)?;
+    message::index(t, &queued.content);
     queued.enquiry.map_or(Ok(()), |id| enquiry::spoken_in(t, id, queued.message))
 }
 

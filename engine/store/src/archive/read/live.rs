@@ -40,7 +40,7 @@ pub type LiveMembers = BTreeMap<EnquiryId, BTreeMap<StaffId, bool>>;
 
 impl ArchiveReader {
     /// Hands every live state of a service to `take`: attendances, draws, kept
-    /// enquiries, places, seats.
+    /// enquiries, places, seats, talks.
     pub fn live(
         &self,
         service: ServiceId,

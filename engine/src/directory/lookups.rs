@@ -1,0 +1,25 @@
+//! Questions to the directory that others ask: who is this, and whom do we write to first.
+
+use actix::prelude::*;
+use usher_domain::visitor::Visitor;
+
+use super::{Directory, Meet, WhoIs};
+use crate::inbound::Sender;
+
+impl Handler<WhoIs> for Directory {
+    type Result = Option<Box<Visitor>>;
+
+    fn handle(&mut self, WhoIs(visitor): WhoIs, _: &mut Context<Self>) -> Self::Result {
+        self.load_by_id(visitor);
+        self.people.visitor(visitor).cloned().map(Box::new)
+    }
+}
+
+impl Handler<Meet> for Directory {
+    type Result = Option<Box<Visitor>>;
+
+    fn handle(&mut self, Meet { wa_id, channel }: Meet, _: &mut Context<Self>) -> Self::Result {
+        let sender = Sender { wa_id: Some(wa_id), ..Sender::default() };
+        self.identify(channel, &sender)
+    }
+}
