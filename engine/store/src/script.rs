@@ -249,6 +249,7 @@ impl Cast {
         .into()
     }
 
+    #[expect(clippy::too_many_lines, reason = "one record after the other, as in a room")]
     fn room(self) -> Vec<Record> {
         let enquiry = self.enquiry();
         let (channel, visitor, to) = (CHANNEL, self.visitor(), Some(enquiry));

@@ -54,12 +54,12 @@ impl Answer {
 
 impl Bench {
     /// The built-in demo.
-    pub(crate) async fn demo() -> Self {
-        Self::with(None, &[]).await
+    pub(crate) fn demo() -> Self {
+        Self::with(None, &[])
     }
 
     /// With a service file instead, and files beside it for what it names in `{dir}`.
-    pub(crate) async fn with(file: Option<&str>, beside: &[(&str, &str)]) -> Self {
+    pub(crate) fn with(file: Option<&str>, beside: &[(&str, &str)]) -> Self {
         drop(rustls::crypto::ring::default_provider().install_default());
         let dir = tempfile::tempdir().unwrap();
         for (name, text) in beside {

@@ -16,7 +16,7 @@ async fn upload(bench: &Bench, token: &str, query: &str, mime_type: &str, body: 
 
 #[actix_web::test]
 async fn a_file_of_ours_reaches_the_phone_and_is_uploaded_once() {
-    let mut bench = Bench::demo().await;
+    let mut bench = Bench::demo();
     let ada = bench.token("ada").await;
     bench.phone_writes(json!({"number": SUPPORT, "text": "hello"})).await;
     let enquiry = bench.enquiry(&ada).await;
@@ -58,7 +58,7 @@ async fn a_file_of_ours_reaches_the_phone_and_is_uploaded_once() {
 
 #[actix_web::test]
 async fn a_file_of_the_visitors_is_fetched_and_harmless() {
-    let mut bench = Bench::demo().await;
+    let mut bench = Bench::demo();
     let (ada, dev) = (bench.token("ada").await, bench.token("dev").await);
     let message = json!({"number": SUPPORT, "type": "image", "data": PICTURE_BASE64,
         "mime": "image/jpeg", "caption": "see"});
@@ -84,7 +84,7 @@ async fn a_file_of_the_visitors_is_fetched_and_harmless() {
 
 #[actix_web::test]
 async fn what_whatsapp_would_not_take_is_not_stored() {
-    let mut bench = Bench::demo().await;
+    let mut bench = Bench::demo();
     let anna = bench.token("anna").await;
     let gif = upload(&bench, &anna, "sort=image", "image/gif", b"GIF89a").await;
     assert_eq!(gif.code(), (415, "unsupported_media_type"));

@@ -14,7 +14,7 @@ async fn got(bench: &Bench) -> Vec<Value> {
 
 #[actix_web::test]
 async fn from_the_phone_to_an_answer_and_back() {
-    let mut bench = Bench::demo().await;
+    let mut bench = Bench::demo();
     let ada = bench.token("ada").await;
     bench.phone_writes(json!({"number": SUPPORT, "text": "hello", "name": "Vera"})).await;
     let enquiry = bench.enquiry(&ada).await;
@@ -56,7 +56,7 @@ async fn from_the_phone_to_an_answer_and_back() {
 
 #[actix_web::test]
 async fn what_is_not_ones_own_is_not_there() {
-    let mut bench = Bench::demo().await;
+    let mut bench = Bench::demo();
     let (ada, dev) = (bench.token("ada").await, bench.token("dev").await);
     bench.phone_writes(json!({"number": SUPPORT, "text": "hello"})).await;
     let enquiry = bench.enquiry(&ada).await;
@@ -88,7 +88,7 @@ async fn what_is_not_ones_own_is_not_there() {
 
 #[actix_web::test]
 async fn a_rule_explains_itself_and_changes_nothing() {
-    let mut bench = Bench::demo().await;
+    let mut bench = Bench::demo();
     let sam = bench.token("sam").await;
     let asked = json!({"channel": "Support", "presence": "everyone"});
     let explained = bench.post(&sam, "/v1/routing/explain", asked).await;
@@ -106,7 +106,7 @@ async fn a_rule_explains_itself_and_changes_nothing() {
 
 #[actix_web::test]
 async fn templates_are_there_after_the_start_and_can_be_synced() {
-    let mut bench = Bench::demo().await;
+    let mut bench = Bench::demo();
     let (ada, anna) = (bench.token("ada").await, bench.token("anna").await);
     let templates = bench
         .until(async || {

@@ -7,7 +7,7 @@ use crate::bench::{Bench, PASSWORD};
 
 #[actix_web::test]
 async fn who_signs_in_is_known_until_they_sign_out() {
-    let mut bench = Bench::demo().await;
+    let mut bench = Bench::demo();
     let signed_in = bench.sign_in("Anna", PASSWORD).await;
     assert_eq!(signed_in.status, 201);
     assert_eq!(
@@ -36,7 +36,7 @@ async fn who_signs_in_is_known_until_they_sign_out() {
 
 #[actix_web::test]
 async fn ten_wrong_passwords_lock_whether_there_is_an_account_or_not() {
-    let mut bench = Bench::demo().await;
+    let mut bench = Bench::demo();
     for name in ["ben", "nobody"] {
         for _ in 0..10 {
             assert_eq!(bench.sign_in(name, "wrong").await.code(), (401, "wrong_password"));
@@ -51,7 +51,7 @@ async fn ten_wrong_passwords_lock_whether_there_is_an_account_or_not() {
 
 #[actix_web::test]
 async fn without_a_token_or_with_unknown_fields_nothing_is_done() {
-    let mut bench = Bench::demo().await;
+    let mut bench = Bench::demo();
     let without = bench.answer(bench.request(Method::GET, "/v1/enquiries")).await;
     assert_eq!(without.code(), (401, "unauthorized"));
     assert_eq!(bench.get(&"0".repeat(64), "/v1/enquiries").await.status, 401);
@@ -67,7 +67,7 @@ async fn without_a_token_or_with_unknown_fields_nothing_is_done() {
 
 #[actix_web::test]
 async fn a_session_may_only_ask_for_so_much() {
-    let mut bench = Bench::demo().await;
+    let mut bench = Bench::demo();
     let token = bench.token("anna").await;
     let asked = (0..100).map(|_| bench.get(&token, "/v1/sessions/current"));
     let answers = futures_util::future::join_all(asked).await;

@@ -10,7 +10,7 @@ use crate::bench::{Bench, SUPPORT};
 
 #[actix_web::test]
 async fn it_says_when_it_is_alive_and_ready() {
-    let mut bench = Bench::demo().await;
+    let mut bench = Bench::demo();
     for path in ["/livez", "/readyz"] {
         assert_eq!(bench.answer(bench.request(Method::GET, path)).await.status, 200, "{path}");
     }
@@ -23,7 +23,7 @@ async fn it_says_when_it_is_alive_and_ready() {
 
 #[actix_web::test]
 async fn what_was_acknowledged_is_there_after_a_restart() {
-    let mut bench = Bench::demo().await;
+    let mut bench = Bench::demo();
     let ada = bench.token("ada").await;
     bench.phone_writes(json!({"number": SUPPORT, "text": "hello"})).await;
     let enquiry = bench.enquiry(&ada).await;
@@ -37,7 +37,7 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
 
 #[actix_web::test]
 async fn a_data_directory_in_use_is_said_in_one_line() {
-    let mut bench = Bench::demo().await;
+    let mut bench = Bench::demo();
     let data = format!("data_dir={}", bench.dir().join("data").display());
     let second = std::process::Command::new(env!("CARGO_BIN_EXE_usher"))
         .args(["--set", &data, "--set", "http.bind=127.0.0.1:0", "--set", "metrics.bind="])

@@ -42,8 +42,8 @@ signature = "required"
 platform_secret_file = "{dir}/platform"
 "#;
 
-async fn shop() -> Bench {
-    Bench::with(Some(SERVICE), &[("secret", "s3cret"), ("platform", "platform_secret")]).await
+fn shop() -> Bench {
+    Bench::with(Some(SERVICE), &[("secret", "s3cret"), ("platform", "platform_secret")])
 }
 
 fn text(id: &str, number: &str) -> Value {
@@ -66,7 +66,7 @@ async fn quarantined(bench: &Bench, token: &str, kind: &str) -> Vec<Value> {
 
 #[actix_web::test]
 async fn only_who_knows_the_secret_gets_in() {
-    let mut bench = shop().await;
+    let mut bench = shop();
     let token = bench.token("ada").await;
     let (one, two) = (bench.channel(&token, "One").await, bench.channel(&token, "Two").await);
     let body = text("wamid.1", "100000000000001").to_string();
@@ -105,7 +105,7 @@ async fn only_who_knows_the_secret_gets_in() {
 
 #[actix_web::test]
 async fn what_cannot_be_read_is_kept_and_acknowledged_and_what_is_too_large_is_not() {
-    let mut bench = shop().await;
+    let mut bench = shop();
     let token = bench.token("ada").await;
     let one = bench.channel(&token, "One").await;
     let send =
@@ -122,7 +122,7 @@ async fn what_cannot_be_read_is_kept_and_acknowledged_and_what_is_too_large_is_n
 
 #[actix_web::test]
 async fn each_update_goes_to_the_channel_of_its_number() {
-    let mut bench = shop().await;
+    let mut bench = shop();
     let token = bench.token("ada").await;
     let one = bench.channel(&token, "One").await;
     let send = async |body: Value| {
@@ -141,7 +141,7 @@ async fn each_update_goes_to_the_channel_of_its_number() {
 
 #[actix_web::test]
 async fn the_same_message_twice_is_one_message() {
-    let mut bench = Bench::demo().await;
+    let mut bench = Bench::demo();
     let token = bench.token("ada").await;
     bench.sandbox("faults", json!({"duplicate_webhooks": true})).await;
     bench.phone_writes(json!({"number": SALES, "text": "once"})).await;
