@@ -137,7 +137,8 @@ impl App {
             tokio::spawn(provider.clone().run(taken)),
             tokio::spawn(provider.clone().keep_templates()),
         ];
-        tasks.extend(recorder.clone().map(|handle| tokio::spawn(metrics::keep_up(handle))));
+        let keep_up = |handle| tokio::spawn(metrics::keep_up(handle, config.data_dir.clone()));
+        tasks.extend(recorder.clone().map(keep_up));
         let metrics = for_metrics
             .zip(recorder)
             .map(|(listener, recorder)| serve_metrics(listener, recorder, engine.clone()));

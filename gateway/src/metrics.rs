@@ -1,5 +1,6 @@
 //! All metrics of the gateway: names, units, help, and how they are shown to Prometheus.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ::metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
@@ -14,6 +15,7 @@ pub const BOT_CALLS: &str = "usher_bot_calls_total";
 pub const BOT_SECONDS: &str = "usher_bot_seconds";
 pub const PROVIDER_ERRORS: &str = "usher_provider_errors_total";
 pub const AUTH_FAILURES: &str = "usher_auth_failures_total";
+pub const DISK_FREE: &str = "usher_disk_free_bytes";
 pub const BUILD_INFO: &str = "usher_build_info";
 
 /// How often samples are folded into their buckets; until then each takes memory.
@@ -46,6 +48,7 @@ fn describe() {
     );
     describe_counter!(PROVIDER_ERRORS, "Calls the provider refused or lost, by class.");
     describe_counter!(AUTH_FAILURES, "Tokens, passwords and webhook secrets that were wrong.");
+    describe_gauge!(DISK_FREE, Unit::Bytes, "Room left where the data directory is.");
     describe_gauge!(BUILD_INFO, "1, with the version that runs.");
 }
 
@@ -61,11 +64,20 @@ pub(crate) fn install() -> Result<PrometheusHandle, BuildError> {
     Ok(handle)
 }
 
-/// Folds samples into buckets for as long as it is polled.
-pub(crate) async fn keep_up(handle: PrometheusHandle) {
+/// Folds samples into buckets and looks at the disk for as long as it is polled.
+pub(crate) async fn keep_up(handle: PrometheusHandle, data_dir: PathBuf) {
     let mut ticks = tokio::time::interval(UPKEEP);
     loop {
         ticks.tick().await;
         handle.run_upkeep();
+        gauge_disk(&data_dir);
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a metric")]
+fn gauge_disk(data_dir: &Path) {
+    match rustix::fs::statvfs(data_dir) {
+        Ok(disk) => gauge!(DISK_FREE).set((disk.f_bavail.saturating_mul(disk.f_frsize)) as f64),
+        Err(error) => tracing::debug!(%error, "the disk did not say how much room it has"),
     }
 }

@@ -29,9 +29,7 @@ impl Enquiry {
                 let own = self.settings().and_then(|channel| channel.auto_close_text.clone());
                 let text = notification_text(own.as_deref(), grace);
                 metrics::counter!(names::AUTO_CLOSE, "outcome" => "notified").increment(1);
-                let message =
-                    self.say(AutoMessage::AutoCloseNotification, &text, Some(withdraw_at));
-                self.note(Command::NotificationQueued { message });
+                self.say(AutoMessage::AutoCloseNotification, &text, Some(withdraw_at));
             }
             Effect::WithdrawNotification { message } => {
                 if let Some(channel) = self.peers.channel(self.channel) {
@@ -93,6 +91,10 @@ impl Enquiry {
         let author = Author::Auto { message: which };
         let queued = MessageQueued { withdraw_at, ..self.queued(author, content) };
         let message = queued.message;
+        // First, so that the record leaves the clock waiting for this very message.
+        if which == AutoMessage::AutoCloseNotification {
+            self.note(Command::NotificationQueued { message });
+        }
         self.queue(queued, Priority::Auto, None, Vec::new());
         message
     }
@@ -103,14 +105,14 @@ impl Enquiry {
         self.tell_notification(message, delivery, failure.as_ref().map(|(code, _)| *code));
         if failure.as_ref().is_some_and(|(code, _)| *code == 131_047) {
             // The provider's word on the window counts, whatever our clock says.
-            let at = self.peers.now();
+            let at = self.now;
             self.note(Command::WindowLapsedByProvider { at });
         }
         let telling = Telling::Status {
             enquiry: self.id,
             message,
             delivery,
-            time: self.peers.now().into(),
+            time: self.now.into(),
             failure: failure.map(|(code, title)| Failure { code, title }),
         };
         self.tell(self.room(), &telling);

@@ -113,7 +113,7 @@ impl Enquiry {
     }
 
     pub(super) fn let_talk_expire(&mut self) {
-        let now = self.peers.now();
+        let now = self.now;
         let mut effects = Vec::new();
         if let Some(talk) = &mut self.talk {
             talk.expire(now, &mut effects);
@@ -139,7 +139,7 @@ impl Enquiry {
 
     fn tell_talk(&mut self, command: Command) -> Vec<Effect> {
         let mut effects = Vec::new();
-        let now = self.peers.now();
+        let now = self.now;
         if let Some(talk) = &mut self.talk {
             self.talk_changed = true;
             if let Err(refused) = talk.apply(now, command, &mut effects) {
@@ -260,7 +260,7 @@ impl Enquiry {
             None => Command::Spoke { leave },
         };
         let mut effects = Vec::new();
-        let now = self.peers.now();
+        let now = self.now;
         let outcome =
             self.talk.as_mut().map_or(Ok(()), |talk| talk.apply(now, command, &mut effects));
         self.talk_changed = true;
@@ -307,7 +307,7 @@ impl Enquiry {
     }
 
     fn unfit(&self, actions: &[BotAction]) -> Option<Refusal> {
-        let open = self.machine.window_is_open(self.peers.now());
+        let open = self.machine.window_is_open(self.now);
         actions.iter().find_map(|action| match action {
             BotAction::Reply { text } if text.trim().is_empty() => {
                 Some(Refusal::saying(Code::Malformed, "The text is empty."))

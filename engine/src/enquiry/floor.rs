@@ -85,7 +85,7 @@ impl Enquiry {
     }
 
     fn offered(&mut self, to: &[StaffId], sort: OfferSort, until: Timestamp) {
-        let since = self.peers.now();
+        let since = self.now;
         for staff in to {
             self.offered_before.retain(|before| before != staff);
             self.offers.push(Held { staff: *staff, until, since, sort });
@@ -99,7 +99,7 @@ impl Enquiry {
     fn offer_ended(&mut self, staff: StaffId, end: OfferEnd) {
         if let Some(index) = self.offers.iter().position(|held| held.staff == staff) {
             let held = self.offers.remove(index);
-            let stood = self.peers.now().since(held.since).as_secs_f64();
+            let stood = self.now.since(held.since).as_secs_f64();
             metrics::counter!(names::OFFERS, "outcome" => outcome(end)).increment(1);
             metrics::histogram!(names::OFFER_SECONDS, "outcome" => outcome(end)).record(stood);
         }
@@ -117,7 +117,7 @@ impl Enquiry {
         epoch: u32,
         before: Option<Stage>,
     ) {
-        let now = self.peers.now();
+        let now = self.now;
         let was_missed = matches!(before, Some(Stage::Missed { .. }));
         if let Some(from) = from {
             self.was_here(from, now);
@@ -170,7 +170,7 @@ impl Enquiry {
         }
         let last = self.machine.kept().away_sent;
         let settings = self.settings().map(|channel| channel.away.clone());
-        let now = self.peers.now();
+        let now = self.now;
         if let Some(away) = settings.filter(|settings| away && away_due(settings, last, false, now))
         {
             self.say(AutoMessage::Away, &away.text, None);
@@ -213,7 +213,7 @@ impl Enquiry {
 
     /// Was the owner, and sees what was said until now.
     fn leaves(&mut self, owner: StaffId) {
-        let now = self.peers.now();
+        let now = self.now;
         self.was_here(owner, now);
         self.tell(
             vec![owner],
@@ -233,7 +233,7 @@ impl Enquiry {
     }
 
     fn close(&mut self, by: Closer, silent: bool, reason: Option<String>, owner: Option<StaffId>) {
-        let now = self.peers.now();
+        let now = self.now;
         self.end_talk();
         let unsent = matches!(self.machine.kept().clock, IdleClock::Grace { unsent: true, .. });
         self.note(Command::Closed);

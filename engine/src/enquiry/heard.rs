@@ -88,7 +88,7 @@ impl Enquiry {
 
     fn hear_edit(&mut self, provider_id: String, of: String, content: Content, ack: Arc<Ack>) {
         let (channel, visitor, enquiry) = self.of_room();
-        let now = self.peers.now();
+        let now = self.now;
         self.note(Command::VisitorWrote { counts: Counts::Edit, provider_at: now });
         let (target, told) = (self.message_of(&of), clip::content(shown(&content)));
         let event = Event::MessageEdited { channel, visitor, enquiry, provider_id, of, content };
@@ -106,7 +106,7 @@ impl Enquiry {
         let event = Event::MessageRevoked { channel, visitor, enquiry, provider_id, of };
         self.write(vec![event], vec![Release::Ack(ack)]);
         if let Some(message) = target {
-            let time = self.peers.now().into();
+            let time = self.now.into();
             self.tell(self.room(), &Telling::Revoked { enquiry: self.id, message, time });
         }
     }
@@ -123,7 +123,7 @@ impl Enquiry {
         let event = Event::Reacted { channel, visitor, enquiry, provider_id, on, emoji, by: None };
         self.write(vec![event], vec![Release::Ack(ack)]);
         if let Some(message) = target {
-            let (writer, time) = (Writer::Visitor, self.peers.now().into());
+            let (writer, time) = (Writer::Visitor, self.now.into());
             let telling = Telling::Reacted { enquiry: self.id, message, writer, emoji: told, time };
             self.tell(self.room(), &telling);
         }
@@ -132,7 +132,7 @@ impl Enquiry {
     fn hear_message(&mut self, message: InboundMessage, ack: Arc<Ack>) {
         #[cfg(test)]
         crate::faults::trip(&message.provider_id);
-        let now = self.peers.now();
+        let now = self.now;
         let opening = !self.routed;
         let counts = message.counts;
         let received = received(self.channel, &self.visitor, message, now);
@@ -185,7 +185,7 @@ impl Enquiry {
 
     /// The opening message: welcome, then the floor.
     fn begin(&mut self, opened_by: OpenedBy) {
-        let now = self.peers.now();
+        let now = self.now;
         let memory = self.visitor.channels.get(&self.channel);
         let lapsed = !self.machine.window_is_open(now);
         let opening = Opening {
@@ -223,7 +223,7 @@ impl Enquiry {
 
     fn use_up_engagement(&self) {
         let kind = usher_domain::trace::BindingKind::Engagement;
-        if self.visitor.binding(self.peers.now(), kind, self.channel).is_some() {
+        if self.visitor.binding(self.now, kind, self.channel).is_some() {
             self.remember(Change::UseUpEngagement { channel: self.channel });
         }
     }
@@ -231,7 +231,7 @@ impl Enquiry {
     /// Whether what was replied to is a template of ours.
     fn answers_template(&self) -> bool {
         let kind = usher_domain::trace::BindingKind::Engagement;
-        self.visitor.binding(self.peers.now(), kind, self.channel).is_some()
+        self.visitor.binding(self.now, kind, self.channel).is_some()
     }
 
     pub(super) fn remember(&self, change: Change) {
@@ -252,7 +252,7 @@ impl Enquiry {
             direction: if echo { Direction::Out } else { Direction::In },
             writer: if echo { Writer::Phone } else { Writer::Visitor },
             content: clip::content(shown(&received.content)),
-            time: self.peers.now().into(),
+            time: self.now.into(),
             provider_time: Some(received.provider_at.into()),
             reply_to: received.reply_to.as_deref().and_then(|id| self.message_of(id)),
             delivery: None,

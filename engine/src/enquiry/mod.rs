@@ -190,6 +190,8 @@ pub(crate) struct Enquiry {
     /// Came for the visitor after the floor had decided to close: for the enquiry after this one.
     held_back: Vec<(Inbound, Arc<Ack>)>,
     closed: bool,
+    /// Read once a turn, so that the clock and the record say the same.
+    now: Timestamp,
 }
 
 impl Enquiry {
@@ -216,6 +218,7 @@ impl Enquiry {
 
     fn with(peers: Peers, opened: Opened, machine: enquiry::Enquiry) -> Self {
         let guard = peers.guard("enquiry");
+        let now = peers.now();
         Self {
             peers,
             _guard: guard,
@@ -243,6 +246,7 @@ impl Enquiry {
             routed: false,
             held_back: Vec::new(),
             closed: false,
+            now,
         }
     }
 
@@ -258,7 +262,7 @@ impl Enquiry {
             stale_close: settings.stale_close,
         };
         let mut effects = Vec::new();
-        self.machine.apply(&terms, self.peers.now(), command, &mut effects)?;
+        self.machine.apply(&terms, self.now, command, &mut effects)?;
         Ok(effects)
     }
 
@@ -277,7 +281,7 @@ impl Enquiry {
             stale_close: settings.stale_close,
         };
         let mut effects = Vec::new();
-        self.machine.expire(&terms, self.peers.now(), &mut effects);
+        self.machine.expire(&terms, self.now, &mut effects);
         self.perform(effects);
     }
 
@@ -301,7 +305,7 @@ impl Enquiry {
 
     /// Writes events down, the machine's newest state with the last one.
     fn write(&mut self, events: Vec<Event>, releases: Vec<Release>) {
-        let now = self.peers.now();
+        let now = self.now;
         let mut records: Vec<Record> =
             events.into_iter().map(|event| Record::new(now, event)).collect();
         if let Some(last) = records.pop() {
@@ -349,6 +353,7 @@ impl Actor for Enquiry {
     type Context = Context<Self>;
 
     fn started(&mut self, _: &mut Context<Self>) {
+        self.now = self.peers.now();
         if !self.unopened {
             self.sync_joined();
             self.note(enquiry::Command::Recovered);
@@ -363,6 +368,7 @@ impl Handler<Told> for Enquiry {
     type Result = ();
 
     fn handle(&mut self, told: Told, ctx: &mut Context<Self>) {
+        self.now = self.peers.now();
         if self.closed {
             return self.after_the_end(told, ctx);
         }
@@ -384,7 +390,7 @@ impl Handler<Told> for Enquiry {
             Told::VisitorIs(visitor) => self.visitor.id = visitor,
             Told::MergedAway { owner, into } => self.merged_away(owner, into),
             Told::WindowLapsed => {
-                let at = self.peers.now();
+                let at = self.now;
                 self.note(enquiry::Command::WindowLapsedByProvider { at });
                 self.arm();
             }

@@ -70,8 +70,8 @@ impl Enquiry {
         let Command::Send { content, .. } = command else { return false };
         let missed =
             matches!(self.place.as_ref().map(|place| place.stage), Some(Stage::Missed { .. }));
-        let sendable = matches!(content, Outgoing::Template { .. })
-            || self.machine.window_is_open(self.peers.now());
+        let sendable =
+            matches!(content, Outgoing::Template { .. }) || self.machine.window_is_open(self.now);
         missed && sendable && !self.members.contains_key(&staff)
     }
 
@@ -137,7 +137,7 @@ impl Enquiry {
                 Ok(effects) => self.perform(effects),
                 Err(refused) => return self.refuse(staff, answer, of_clock(refused)),
             }
-        } else if !self.machine.window_is_open(self.peers.now()) {
+        } else if !self.machine.window_is_open(self.now) {
             return self.refuse(staff, answer, Code::WindowLapsed);
         }
         let message = queued.message;
@@ -175,7 +175,7 @@ impl Enquiry {
     fn may_restart_with(&self, content: &Content) -> Result<(), Refusal> {
         let Content::Template { name, .. } = content else { return Ok(()) };
         let listed = self.settings().is_some_and(|on| on.restart_templates.contains(name));
-        if listed || self.machine.window_is_open(self.peers.now()) {
+        if listed || self.machine.window_is_open(self.now) {
             return Ok(());
         }
         let text = "The 24-hour message window has lapsed, and this is none of the channel's restart templates.";
@@ -268,7 +268,7 @@ impl Enquiry {
             order: self.peers.ledger.last() + 1,
             by: self.named(staff),
             text: text.clone(),
-            time: self.peers.now().into(),
+            time: self.now.into(),
         };
         let event = Event::NoteAdded { note: note.id, enquiry: self.id, by: staff, text };
         let release = answer.release(&self.peers, staff, Ok(json!({ "note": note.id })));
@@ -362,7 +362,7 @@ impl Enquiry {
             return self.refuse(by, answer, Code::NotFound);
         };
         self.sync_joined();
-        let now = self.peers.now();
+        let now = self.now;
         if !monitor {
             self.was_here(who, now);
         }

@@ -78,7 +78,7 @@ impl Outgoing {
             Ok(Pulled::Behind) => self.end(Ended::Decided(Close::Behind)),
             // The service lets go of those who read nothing, of the dead, and of all at a rebuild.
             Err(_) if late => self.end(Ended::Decided(Close::Behind)),
-            Err(_) => self.end(Ended::Decided(Close::Rebuilt)),
+            Err(_) => self.end(Ended::LetGo),
         }
         Poll::Pending
     }

@@ -18,6 +18,7 @@ use actix_http::ws::Item;
 use actix_web_actors::ws::{self, CloseCode, CloseReason, ProtocolError, WebsocketContext};
 use bytestring::ByteString;
 use usher_domain::ids::SessionId;
+use usher_domain::time::Timestamp;
 use usher_engine::{Answer, Attach, Unavailable};
 use usher_protocol::close::{Bye, Close};
 use usher_protocol::command::Command;
@@ -38,6 +39,8 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// Seconds after which somebody who found no room may try again.
 const CROWDED_RETRY: u32 = 30;
 const UNAVAILABLE_RETRY: u32 = 2;
+/// Who was not heard for so long was let go for that.
+const SILENCE: Duration = Duration::from_secs(30);
 
 pub(super) struct Session {
     sockets: Sockets,
@@ -48,6 +51,8 @@ pub(super) struct Session {
     pieces: Pieces,
     /// Of the upgrade, then of the greeting: what the sign-in is looked up by.
     token: Option<Token>,
+    /// The last frame of any kind.
+    heard: Timestamp,
 }
 
 enum Stage {
@@ -85,6 +90,8 @@ pub(super) struct End {
 #[rtype(result = "()")]
 pub(super) enum Ended {
     Decided(Close),
+    /// The service has let go of the connection.
+    LetGo,
     /// The service's own `bye` has been written.
     Said(String),
 }
@@ -97,9 +104,10 @@ impl Session {
         feed: Feed,
     ) -> Self {
         let limits = sockets.shared.limits;
-        let pace = Pace::new(limits.per_second, limits.burst, sockets.shared.clock.now());
-        let pieces = Pieces::default();
-        Self { sockets, passage, feed, stage: Stage::Greeting, pace, pieces, token }
+        let heard = sockets.shared.clock.now();
+        let pace = Pace::new(limits.per_second, limits.burst, heard);
+        let (stage, pieces) = (Stage::Greeting, Pieces::default());
+        Self { sockets, passage, feed, stage, pace, pieces, token, heard }
     }
 
     const fn member(&self) -> Option<Member> {
@@ -249,6 +257,18 @@ impl Session {
         }
     }
 
+    /// The service does not say why it lets go; the rest is known here.
+    fn let_go(&self) -> Close {
+        let shared = &self.sockets.shared;
+        if shared.registry.is_stopping() {
+            Close::Restarting
+        } else if shared.clock.now().since(self.heard) >= SILENCE {
+            Close::Silent
+        } else {
+            Close::Rebuilt
+        }
+    }
+
     /// The heartbeat: a ping, and a look whether the sign-in still holds.
     fn beat(&mut self, ctx: &mut WebsocketContext<Self>) {
         if matches!(self.stage, Stage::Ending) {
@@ -329,6 +349,7 @@ impl Actor for Session {
 impl StreamHandler<Result<ws::Message, ProtocolError>> for Session {
     fn handle(&mut self, message: Result<ws::Message, ProtocolError>, ctx: &mut Self::Context) {
         self.passage.handled();
+        self.heard = self.sockets.shared.clock.now();
         match message {
             Ok(ws::Message::Close(reason)) => self.closed_by_client(reason, ctx),
             _ if matches!(self.stage, Stage::Ending) => {}
@@ -373,6 +394,10 @@ impl Handler<Ended> for Session {
     fn handle(&mut self, ended: Ended, ctx: &mut Self::Context) {
         match ended {
             Ended::Decided(close) => self.end(close, None, ctx),
+            Ended::LetGo => {
+                let close = self.let_go();
+                self.end(close, None, ctx);
+            }
             Ended::Said(frame) => {
                 if matches!(self.stage, Stage::Ending) {
                     return;

@@ -66,7 +66,7 @@ pub(super) struct Talk {
     mark: String,
     keys: u64,
     /// Typed, and waiting for a room.
-    waiting: VecDeque<String>,
+    waiting: VecDeque<Input>,
     typing: Typing,
     /// Ours, and not yet out of the house.
     on_the_way: BTreeSet<MessageId>,
@@ -133,7 +133,7 @@ impl Talk {
             }
             Incoming::Duplicate { .. } | Incoming::Nothing => {}
         }
-        self.say_what_waits(&mut reaction);
+        self.do_what_waits(now, &mut reaction);
         reaction.quit = self.is_done();
         reaction
     }
@@ -220,7 +220,9 @@ impl Talk {
             Ok(Input::Nothing) => return reaction,
             Ok(input) => {
                 self.typing = Typing::Some;
-                if let Err(text) = self.input(input, now, &mut reaction) {
+                if self.has_to_wait(&input) {
+                    self.waiting.push_back(input);
+                } else if let Err(text) = self.input(input, now, &mut reaction) {
                     reaction.lines.push(text);
                 }
             }
@@ -244,7 +246,11 @@ impl Talk {
         let command = match input {
             Input::PickUp(number) => Command::PickUp { enquiry: self.offer(number)? },
             Input::Decline(number) => Command::Decline { enquiry: self.offer(number)? },
-            Input::Say(text) => return self.said(text, reaction),
+            Input::Say(text) => {
+                let enquiry = self.room()?;
+                self.say(enquiry, text, reaction);
+                return Ok(());
+            }
             Input::Note(text) => Command::Note { enquiry: self.room()?, text },
             Input::Close { silent, reason } => {
                 Command::Close { enquiry: self.room()?, silent, reason }
@@ -287,20 +293,28 @@ impl Talk {
         self.desk.room().ok_or_else(|| "no room is open; p picks up an offer".to_owned())
     }
 
-    fn said(&mut self, text: String, reaction: &mut Reaction) -> Result<(), String> {
-        match self.room() {
-            Ok(enquiry) => self.say(enquiry, text, reaction),
-            Err(none) if self.habits.stay == Stay::Person => return Err(none),
-            Err(_) => self.waiting.push_back(text),
-        }
-        Ok(())
+    /// What does not come from a person waits for the room it is for, in order.
+    fn has_to_wait(&self, input: &Input) -> bool {
+        let is_for_room = matches!(
+            input,
+            Input::Say(_)
+                | Input::Note(_)
+                | Input::Close { .. }
+                | Input::Transfer { .. }
+                | Input::CancelTransfer
+        );
+        self.habits.stay != Stay::Person
+            && is_for_room
+            && (self.desk.room().is_none() || !self.waiting.is_empty())
     }
 
-    fn say_what_waits(&mut self, reaction: &mut Reaction) {
-        while let Some(enquiry) = self.desk.room()
-            && let Some(text) = self.waiting.pop_front()
+    fn do_what_waits(&mut self, now: Timestamp, reaction: &mut Reaction) {
+        while self.desk.room().is_some()
+            && let Some(input) = self.waiting.pop_front()
         {
-            self.say(enquiry, text, reaction);
+            if let Err(text) = self.input(input, now, reaction) {
+                reaction.lines.push(text);
+            }
         }
     }
 
@@ -328,5 +342,104 @@ impl Talk {
             (Stay::Piped | Stay::Person, Typing::None | Typing::Some) => false,
         };
         asked && self.waiting.is_empty() && self.feed.pending() == 0 && self.on_the_way.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_795_426_200_000);
+    const ENQUIRY: &str = "enq_00000000000000000000000000000001";
+    const ME: &str = "stf_00000000000000000000000000000002";
+    const MESSAGE: &str = "msg_00000000000000000000000000000003";
+
+    fn talk(habits: Habits) -> Talk {
+        let mut talk = Talk::new(habits, "t".to_owned());
+        talk.hello("token");
+        let staff =
+            json!({"id": ME, "name": "Anna", "role": "agent", "presence": "active", "capacity": 5});
+        hear(
+            &mut talk,
+            &json!({"welcome": {"session": "ses_00000000000000000000000000000009", "epoch": "a",
+                "offset": 0, "recovered": false, "staff": staff, "heartbeat": 25}}),
+        );
+        hear(&mut talk, &json!({"done": {"at": 0, "parts": 0}}));
+        talk
+    }
+
+    fn hear(talk: &mut Talk, frame: &Value) -> Reaction {
+        let reaction = talk.hear(&frame.to_string(), NOW);
+        assert_eq!(reaction.reconnect, None, "{frame}");
+        reaction
+    }
+
+    fn head(relation: &str) -> Value {
+        json!({"id": ENQUIRY, "as": relation, "state": "open",
+            "channel": {"id": "chn_00000000000000000000000000000004", "name": "Shop"},
+            "visitor": {"id": "vis_00000000000000000000000000000005", "name": "Ada"},
+            "opened_at": "2026-11-23T09:30:00Z", "window_until": "2026-11-24T09:30:00Z"})
+    }
+
+    fn offered(at: u64) -> Value {
+        json!({"at": at, "event": "enquiry.offered", "data": {"enquiry": head("offered"),
+            "until": "2026-11-23T09:30:45Z",
+            "sort": {"offer": "simultaneous", "at": {"group": "grp_00000000000000000000000000000006"}}}})
+    }
+
+    fn picked_up(at: u64) -> Value {
+        json!({"at": at, "event": "enquiry.picked_up", "data": {"enquiry": head("owner"),
+            "by": {"id": ME, "name": "Anna"}, "how": "offer", "epoch": 1}})
+    }
+
+    fn status(at: u64, delivery: &str) -> Value {
+        json!({"at": at, "event": "message.status", "data": {"enquiry": ENQUIRY,
+            "message": MESSAGE, "delivery": delivery, "time": "2026-11-23T09:30:00Z"}})
+    }
+
+    /// The commands in what is to be sent, by number.
+    fn commands(reaction: &Reaction) -> Vec<(u64, String)> {
+        let frames = reaction.frames.iter();
+        let values = frames.map(|frame| serde_json::from_str::<Value>(frame).unwrap());
+        values
+            .map(|frame| (frame["id"].as_u64().unwrap(), frame["do"].as_str().unwrap().to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn it_picks_up_says_its_text_and_leaves_once_that_is_sent() {
+        let say = Some("Hello".to_owned());
+        let mut talk = talk(Habits { pick_up: true, say, stay: Stay::Once });
+        assert!(!talk.typed_all().quit, "nothing was said yet");
+        assert_eq!(commands(&hear(&mut talk, &offered(1))), [(1, "pick_up".to_owned())]);
+        hear(&mut talk, &json!({"re": 1, "ok": {}}));
+        let sent = commands(&hear(&mut talk, &picked_up(2)));
+        assert_eq!(sent, [(2, "history".to_owned()), (3, "send".to_owned())]);
+        hear(&mut talk, &json!({"re": 2, "ok": {"entries": [], "more": false}}));
+        assert!(!hear(&mut talk, &json!({"re": 3, "ok": {"message": MESSAGE}})).quit);
+        assert!(!hear(&mut talk, &status(3, "accepted")).quit);
+        assert!(hear(&mut talk, &status(4, "sent")).quit);
+    }
+
+    #[test]
+    fn piped_lines_wait_for_a_room_and_keep_their_order() {
+        let mut talk = talk(Habits { pick_up: true, say: None, stay: Stay::Piped });
+        assert!(talk.typed("Hello", NOW).frames.is_empty());
+        assert!(talk.typed("/close done", NOW).frames.is_empty());
+        hear(&mut talk, &offered(1));
+        let done: Vec<String> =
+            commands(&hear(&mut talk, &picked_up(2))).into_iter().map(|(_, name)| name).collect();
+        assert_eq!(done, ["history", "send", "close"]);
+    }
+
+    #[test]
+    fn a_person_is_told_when_there_is_no_room_to_speak_in() {
+        let mut talk = talk(Habits::default());
+        let reaction = talk.typed("Hello", NOW);
+        assert!(reaction.frames.is_empty() && reaction.lines.len() == 1, "{reaction:?}");
+        assert!(hear(&mut talk, &offered(1)).frames.is_empty(), "nothing by itself");
+        assert_eq!(commands(&talk.typed("p", NOW)), [(1, "pick_up".to_owned())]);
     }
 }

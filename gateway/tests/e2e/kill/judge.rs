@@ -14,6 +14,10 @@ use super::visitors::Visitors;
 use crate::house::House;
 use crate::journal::records;
 
+/// Milliseconds by which a record's stamp may be later than the reading of the clock that the
+/// machine judged by: between the two lies one turn of an actor.
+const STAMP: u64 = 50;
+
 /// Everything there is to judge by.
 pub(crate) struct Facts {
     answered: BTreeSet<String>,
@@ -297,7 +301,7 @@ impl Clock {
             return Some(format!("notified at {} and {}", before.millis(), at.millis()));
         }
         let silence = at.millis().saturating_sub(self.counted.map_or(0, Timestamp::millis));
-        (silence < idle).then(|| format!("notified after {silence} ms of silence"))
+        (silence + STAMP < idle).then(|| format!("notified after {silence} ms of silence"))
     }
 
     fn said(&mut self, message: AutoMessage) -> Option<String> {
@@ -307,7 +311,7 @@ impl Clock {
     fn closed(&self, at: Timestamp, grace: u64) -> Option<String> {
         let Some(reached) = self.reached else { return Some("closed without notice".to_owned()) };
         let waited = at.millis().saturating_sub(reached.millis());
-        (waited < grace).then(|| format!("closed {waited} ms after the notification"))
+        (waited + STAMP < grace).then(|| format!("closed {waited} ms after the notification"))
     }
 }
 
