@@ -179,8 +179,12 @@ impl Enquiry {
 
     /// Written before the last closing, and come only now.
     fn is_delayed(&self, provider_at: Timestamp) -> bool {
+        // The provider's time has whole seconds: one in the second of the closing is not older.
+        let second = |at: Timestamp| at.millis() / 1_000;
         let memory = self.visitor.channels.get(&self.channel);
-        memory.and_then(|memory| memory.last_closed_at).is_some_and(|closed| provider_at < closed)
+        memory
+            .and_then(|memory| memory.last_closed_at)
+            .is_some_and(|closed| second(provider_at) < second(closed))
     }
 
     /// The opening message: welcome, then the floor.

@@ -372,6 +372,9 @@ impl Handler<Told> for Enquiry {
         if self.closed {
             return self.after_the_end(told, ctx);
         }
+        // What has come due happens before what is told now, and its effects are never lost to a
+        // refusal: a grace that has just run out closes, and what comes opens another enquiry.
+        self.let_expire();
         match told {
             Told::Visitor { visitor, update, ack } if self.is_closing() => {
                 self.visitor = visitor;
@@ -395,7 +398,6 @@ impl Handler<Told> for Enquiry {
                 self.arm();
             }
             Told::Due => {
-                self.let_expire();
                 self.let_talk_expire();
                 self.arm();
             }
