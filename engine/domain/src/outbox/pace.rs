@@ -66,7 +66,22 @@ impl NumberPace {
         if self.outs.len() + crowding < limit as usize {
             return None;
         }
-        [self.outs.front(), self.ins.front()].into_iter().flatten().min().map(|&at| at + SECOND)
+        let oldest = [self.outs.front(), self.ins.front()].into_iter().flatten().min();
+        let forgotten = oldest.map(|&at| at + SECOND);
+        forgotten.into_iter().chain(self.next_rise(now)).min()
+    }
+
+    /// When a number that was slowed down may send one more a second.
+    fn next_rise(&self, now: Timestamp) -> Option<Timestamp> {
+        let Slowed { at, to } = self.slowed?;
+        let (missing, whole) = (u128::from(self.per_second - to), RECOVERY.as_millis());
+        let passed = now.since(at).as_millis();
+        if missing == 0 || passed >= whole {
+            return None;
+        }
+        let regained = missing * passed / whole;
+        let rises = ((regained + 1) * whole).div_ceil(missing);
+        Some(at + Duration::from_millis(u64::try_from(rises).expect("at most a minute")))
     }
 
     /// Halves the rate, once for all that were under way, and pauses the number.
