@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{bench, day, gates, peers};
+use crate::{bench, ceiling, day, gates, peers};
 
 /// Measures Usher against ceilings, peers and whole days.
 #[derive(Debug, Parser)]
@@ -25,6 +25,9 @@ enum Command {
     Day(day::Args),
     /// Whole numbers that noise cannot touch, compared with the table that is checked in.
     Gates(gates::Args),
+    /// What a bench measures beside Usher, as a process of its own.
+    #[command(hide = true)]
+    Ceiling(ceiling::Args),
 }
 
 /// Runs the program; failures are told on standard error.
@@ -47,6 +50,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Peers(args) => peers::run(&args),
         Command::Day(args) => day::run(&args),
         Command::Gates(args) => gates::run(&args),
+        Command::Ceiling(args) => ceiling::run(args),
     }
 }
 

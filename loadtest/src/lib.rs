@@ -2,9 +2,15 @@
 
 #![expect(clippy::print_stdout, reason = "what it measures is read on the terminal")]
 #![expect(clippy::disallowed_methods, reason = "it measures time itself")]
+#![expect(clippy::similar_names, reason = "wa_id and wamid are the provider's words")]
+#![expect(clippy::cast_precision_loss, reason = "figures have far fewer than 52 bits")]
 
 pub mod bench;
+pub mod ceiling;
 pub mod cli;
 pub mod day;
+pub mod drive;
 pub mod gates;
+pub mod house;
+pub mod measure;
 pub mod peers;

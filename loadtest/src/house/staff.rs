@@ -1,0 +1,112 @@
+//! Agents at their sockets, who hear what they are told.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use futures_util::future::try_join_all;
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+
+use super::child::House;
+use super::shop::Shop;
+
+/// Sign-ins at once.
+const AT_ONCE: usize = 32;
+
+type Socket = WebSocketStream<TcpStream>;
+
+/// One agent's connection, greeted and up to date.
+#[derive(Debug)]
+pub struct Desk {
+    pub agent: usize,
+    pub socket: Socket,
+}
+
+/// Connections that are read by a task each.
+#[derive(Debug)]
+pub struct Desks {
+    tasks: Vec<JoinHandle<()>>,
+    pub writers: Vec<SplitSink<Socket, Message>>,
+}
+
+impl Desk {
+    /// Signs in, connects and hears until everything known was told.
+    pub async fn open(house: &House, agent: usize) -> anyhow::Result<Self> {
+        let token = house.sign_in(&Shop::email(agent)).await?;
+        let address = format!("ws://127.0.0.1:{}/v1/agent/socket", house.port);
+        let mut request = address.into_client_request()?;
+        request.headers_mut().insert("sec-websocket-protocol", "usher.v1".parse()?);
+        let stream = TcpStream::connect(("127.0.0.1", house.port)).await?;
+        stream.set_nodelay(true)?;
+        let (mut socket, _) = tokio_tungstenite::client_async(request, stream).await?;
+        let hello = format!("{{\"hello\":{{\"token\":\"{token}\"}}}}");
+        socket.send(Message::text(hello)).await?;
+        while let Some(frame) = socket.next().await {
+            match frame? {
+                Message::Text(text) if text.starts_with("{\"done\"") => {
+                    return Ok(Self { agent, socket });
+                }
+                Message::Close(close) => bail!("the socket was closed: {close:?}"),
+                _ => {}
+            }
+        }
+        bail!("the socket ended before its snapshot")
+    }
+
+    /// All agents of a range, some at a time.
+    pub async fn open_all(
+        house: &House,
+        agents: std::ops::Range<usize>,
+    ) -> anyhow::Result<Vec<Self>> {
+        let agents: Vec<usize> = agents.collect();
+        let mut desks = Vec::with_capacity(agents.len());
+        for some in agents.chunks(AT_ONCE) {
+            let opening = some.iter().map(|agent| Self::open(house, *agent));
+            desks.extend(try_join_all(opening).await.context("an agent could not connect")?);
+        }
+        Ok(desks)
+    }
+}
+
+impl Desks {
+    /// Reads every frame of every desk; `hear` is given the agent and the text.
+    pub fn hear(desks: Vec<Desk>, hear: impl Fn(usize, &str) + Send + Sync + 'static) -> Self {
+        let hear = Arc::new(hear);
+        let mut tasks = Vec::with_capacity(desks.len());
+        let mut writers = Vec::with_capacity(desks.len());
+        for Desk { agent, socket } in desks {
+            let (writer, reader) = socket.split();
+            writers.push(writer);
+            let hear = Arc::clone(&hear);
+            let read = read_all(reader, move |text| hear(agent, text));
+            tasks.push(tokio::spawn(read));
+        }
+        Self { tasks, writers }
+    }
+
+    /// How many connections have ended.
+    pub fn gone(&self) -> usize {
+        self.tasks.iter().filter(|task| task.is_finished()).count()
+    }
+}
+
+async fn read_all(mut reader: SplitStream<Socket>, hear: impl Fn(&str)) {
+    while let Some(Ok(frame)) = reader.next().await {
+        if let Message::Text(text) = frame {
+            hear(&text);
+        }
+    }
+}
+
+impl Drop for Desks {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
