@@ -235,6 +235,9 @@ fn event(settings: &Settings, enquiry: EnquiryId, row: EventRow) -> Option<Entry
         Recorded::Floor(FloorEvent::Missed { .. }) => {
             notice(enquiry, "Nobody took it: missed.".into())
         }
+        Recorded::Floor(FloorEvent::WalkEnded { .. }) => {
+            notice(enquiry, "Tried again, and nobody took it.".into())
+        }
         Recorded::Floor(FloorEvent::TransferOffered { by, .. }) => {
             notice(enquiry, format!("{} transfers it.", named(by).name))
         }

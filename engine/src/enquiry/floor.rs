@@ -39,7 +39,14 @@ impl Enquiry {
                 self.end_talk();
                 self.updated();
             }
-            FloorEvent::Missed { away, .. } => self.missed(away),
+            FloorEvent::Missed { away, .. } => {
+                self.note(Command::Handling(false));
+                metrics::counter!(names::ENQUIRIES, "outcome" => "missed").increment(1);
+                self.peers.service_level(false);
+                self.nobody_took_it(away);
+            }
+            // It was missed before, and counted then.
+            FloorEvent::WalkEnded { .. } => self.nobody_took_it(true),
             FloorEvent::TransferOffered { by, .. } => self.transfer_offered(by),
             FloorEvent::TransferEnded { end, .. } => self.transfer_ended(end),
             FloorEvent::OwnerGone { owner, suspended, .. } => {
@@ -68,7 +75,6 @@ impl Enquiry {
             }
             FloorEvent::Decided { .. }
             | FloorEvent::Waiting { .. }
-            | FloorEvent::WalkEnded { .. }
             | FloorEvent::PresenceChanged { .. } => return,
         }
         if self.closed {
@@ -161,10 +167,7 @@ impl Enquiry {
         }
     }
 
-    fn missed(&mut self, away: bool) {
-        self.note(Command::Handling(false));
-        metrics::counter!(names::ENQUIRIES, "outcome" => "missed").increment(1);
-        self.peers.service_level(false);
+    fn nobody_took_it(&mut self, away: bool) {
         for staff in self.group_members() {
             self.tell(vec![staff], &Telling::Missed { enquiry: Box::new(self.head(staff)) });
         }

@@ -47,7 +47,7 @@ impl Router {
     }
 
     fn oldest(&self, destination: Destination) -> Option<Timestamp> {
-        let first = self.floor.line(destination).first().copied();
+        let first = self.floor.first_in_line(destination);
         first.and_then(|enquiry| self.floor.place(enquiry)).map(|place| place.opened_at)
     }
 

@@ -82,7 +82,7 @@ impl Checker {
                 }
             }
             Command::Settings(settings) => {
-                self.model.settings = std::sync::Arc::clone(settings);
+                self.model.settings_replaced(settings);
                 for staff in settings.staff.keys() {
                     self.model.people.entry(*staff).or_default();
                 }
@@ -131,6 +131,7 @@ impl Checker {
             with_named: false,
             not_held,
             ruled: false,
+            under: None,
             or_missed: None,
             leaf: Leaf { stops: Vec::new(), priority: Leaf::PRIORITY_DEFAULT },
             done: 0,
@@ -200,7 +201,7 @@ impl Checker {
                 self.bot_left(*enquiry, *bot, *failed);
             }
             FloorEvent::Missed { enquiry, away } => self.missed(*enquiry, *away),
-            FloorEvent::WalkEnded { .. } => {}
+            FloorEvent::WalkEnded { enquiry } => self.walk_ended(*enquiry),
             FloorEvent::TransferOffered { enquiry, by, to, blind } => {
                 self.transfer_offered(*enquiry, *by, *to, *blind);
             }

@@ -123,6 +123,7 @@ impl Clocks {
                 }
             }
             FloorEvent::Missed { away, .. } => self.missed(enquiry, *away, set, coverage),
+            FloorEvent::WalkEnded { .. } => self.missed(enquiry, true, set, coverage),
             FloorEvent::Closed { .. } => {
                 self.tell(enquiry, set, Command::Closed);
                 self.live.remove(&enquiry);
@@ -132,7 +133,6 @@ impl Clocks {
             | FloorEvent::Offered { .. }
             | FloorEvent::OfferEnded { .. }
             | FloorEvent::Waiting { .. }
-            | FloorEvent::WalkEnded { .. }
             | FloorEvent::OwnerGone { .. }
             | FloorEvent::NobodyTookOver { .. }
             | FloorEvent::PresenceChanged { .. } => {}

@@ -1,6 +1,5 @@
 //! Traces: every step has to be true, and the steps have to add up to what the rule says.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use usher_domain::floor::place::{Purpose, Stage};
@@ -33,7 +32,6 @@ impl Checker {
         if walks && self.model.case(enquiry).errand == Errand::None {
             self.walks_by_itself(enquiry);
         }
-        let settings = Arc::clone(&self.model.settings);
         let mut steps = steps.iter().peekable();
         while let Some(step) = steps.peek() {
             match *step {
@@ -42,13 +40,17 @@ impl Checker {
                 | Step::Percentage { .. }
                 | Step::Leaf { .. } => {
                     self.leave_named(enquiry);
-                    self.rule_asked(enquiry, &settings, &mut steps);
+                    self.rule_asked(enquiry, &mut steps);
                     continue;
                 }
                 Step::Overflowed { from, to } => {
                     steps.next();
-                    let rule = rule_of(&settings, self.model.case(enquiry).channel);
-                    let follow = &mut self.follow(enquiry, rule);
+                    let (rule, edited) = self.model.rule_walked(enquiry);
+                    if edited {
+                        self.coverage.hit("rule: edited, and overflowed as it was");
+                    }
+                    let follow = &mut self.follow(enquiry, &rule);
+                    follow.edited = edited;
                     follow.overflow(&rule.branch, from, to, &mut steps);
                     continue;
                 }
@@ -59,7 +61,8 @@ impl Checker {
                 Step::PassedOver { at, why } => self.passed_over(enquiry, *at, *why),
                 Step::Missed => self.leave_named(enquiry),
                 Step::Considered { staff, verdict } => self.considered(enquiry, *staff, *verdict),
-                Step::Blocked | Step::Waiting { .. } => {}
+                Step::Waiting { at, position } => self.waits(enquiry, *at, *position),
+                Step::Blocked => {}
             }
             steps.next();
         }
@@ -106,18 +109,17 @@ impl Checker {
             enquiry,
             channel,
             rule: rule.id,
+            edited: false,
             kept: Vec::new(),
             passed: Vec::new(),
         }
     }
 
-    fn rule_asked<'s>(
-        &mut self,
-        enquiry: EnquiryId,
-        settings: &Settings,
-        steps: &mut impl Iterator<Item = &'s Step>,
-    ) {
-        let rule = rule_of(settings, self.model.case(enquiry).channel);
+    fn rule_asked<'s>(&mut self, enquiry: EnquiryId, steps: &mut impl Iterator<Item = &'s Step>) {
+        let (rule, edited) = self.model.rule_walked(enquiry);
+        if edited {
+            self.coverage.hit("rule: edited, and asked as it was");
+        }
         let case = self.model.case_mut(enquiry);
         assert!(!case.ruled, "the rule is asked once in a walk");
         assert!(case.named.is_empty(), "named persons come before the rule: {:?}", case.named);
@@ -139,7 +141,8 @@ impl Checker {
             self.model.take_leaf(enquiry, &emergency.leaf);
             return;
         }
-        let mut follow = self.follow(enquiry, rule);
+        let mut follow = self.follow(enquiry, &rule);
+        follow.edited = edited;
         follow.kept = kept;
         follow.down(&rule.branch, 0, "", steps);
         let passed = follow.passed;
@@ -219,18 +222,15 @@ impl Checker {
         let case = self.model.case(enquiry);
         let stop = *case.leaf.stops.get(case.done).expect("a walk stays within its leaf");
         assert_eq!(stop.to, at, "destinations are tried in their order");
-        let pick_up = match at {
-            Destination::Bot(_) => None,
-            Destination::Queue(queue) => {
-                self.model.settings.queues.get(&queue).map(|queue| queue.wait_max)
-            }
-            Destination::Group(_) => {
-                self.model.group_of(at).map(|group| stop.pick_up.unwrap_or(group.pick_up))
-            }
+        let Some(group) = self.model.group_of(at) else { return };
+        let pick_up = stop.pick_up.unwrap_or(group.pick_up);
+        let stays = match at {
+            Destination::Bot(_) => return,
+            Destination::Queue(queue) => self.model.settings.queues[&queue].wait_max,
+            Destination::Group(_) => pick_up,
         };
-        let Some(pick_up) = pick_up else { return };
         let priority = case.priority(case.leaf.priority);
-        self.stand(enquiry, at, priority, pick_up);
+        self.stand(enquiry, at, priority, (stays, pick_up));
     }
 
     pub(crate) fn stand(
@@ -238,13 +238,20 @@ impl Checker {
         enquiry: EnquiryId,
         to: Destination,
         priority: u8,
-        time: Duration,
+        (stays, pick_up): (Duration, Duration),
     ) {
-        let (arrived, ticket) = (self.model.now, self.model.ticket_of(enquiry));
+        let (until, ticket) = (self.model.now + stays, self.model.ticket_of(enquiry));
         let case = self.model.case_mut(enquiry);
         let asked = case.asked_by_name.clone();
-        let until = arrived + time;
-        case.at = At::Stop(Stand { to, ticket, priority, arrived, until, asked, told: false });
+        case.at = At::Stop(Stand { to, ticket, priority, until, pick_up, asked, told: false });
+    }
+
+    /// It is told where it waits, and how many go before it.
+    fn waits(&self, enquiry: EnquiryId, at: Destination, position: u32) {
+        let here = matches!(&self.model.case(enquiry).at, At::Stop(stand) if stand.to == at);
+        assert!(here, "{enquiry} does not stand at {at:?}");
+        let own = self.model.position(enquiry);
+        assert_eq!(usize::try_from(position), Ok(own), "the place in line of {enquiry}");
     }
 
     fn passed_over(&mut self, enquiry: EnquiryId, at: Destination, why: PassedOver) {
@@ -345,14 +352,14 @@ impl Checker {
             Errand::Walk { purpose, .. } => {
                 let wanted = matches!(purpose, Purpose::Opening | Purpose::Again);
                 assert_eq!(away, wanted, "Away only where somebody might still have answered");
-                assert!(case.ruled || case.or_missed.is_some(), "missed without asking the rule");
-                assert_eq!(case.done, case.leaf.stops.len(), "missed before the end of the leaf");
-                let rule = rule_of(&self.model.settings, case.channel);
-                let more = split::could_overflow(&rule.branch, &case.path, &case.followed);
-                assert!(!more, "missed though a bucket could give it on");
+                self.walked_to_the_end(enquiry);
                 match purpose {
                     Purpose::Opening => "missed: first walk",
-                    Purpose::Again => "missed: again",
+                    Purpose::Again => {
+                        let stays = matches!(case.stage, Stage::Missed { .. });
+                        assert!(!stays, "what stays missed is not missed again");
+                        "missed: again, after a bot had it"
+                    }
                     Purpose::Orphaned => "missed: orphaned",
                     Purpose::OwnerGone => unreachable!("an owned enquiry is never missed"),
                 }
@@ -364,6 +371,29 @@ impl Checker {
         case.stop_errand();
         case.to_be_missed = false;
         case.stage = Stage::Missed { since: now, again_at: None };
+    }
+
+    /// A later walk of a missed enquiry ended with nobody: it stays as it is.
+    pub(crate) fn walk_ended(&mut self, enquiry: EnquiryId) {
+        let case = self.model.case(enquiry);
+        let again = matches!(case.errand, Errand::Walk { purpose: Purpose::Again, .. });
+        assert!(again && matches!(case.stage, Stage::Missed { .. }), "it does not stay as it is");
+        assert!(case.offers.is_empty());
+        self.walked_to_the_end(enquiry);
+        self.coverage.hit("missed: again");
+        let now = self.model.now;
+        let case = self.model.case_mut(enquiry);
+        case.stop_errand();
+        case.stage = Stage::Missed { since: now, again_at: None };
+    }
+
+    fn walked_to_the_end(&self, enquiry: EnquiryId) {
+        let case = self.model.case(enquiry);
+        assert!(case.ruled || case.or_missed.is_some(), "missed without asking the rule");
+        assert_eq!(case.done, case.leaf.stops.len(), "missed before the end of the leaf");
+        let (rule, _) = self.model.rule_walked(enquiry);
+        let more = split::could_overflow(&rule.branch, &case.path, &case.followed);
+        assert!(!more, "missed though a bucket could give it on");
     }
 }
 

@@ -8,11 +8,12 @@ use usher_domain::floor::event::{OfferSort, TransferTo};
 use usher_domain::floor::place::{Purpose, Stage};
 use usher_domain::ids::{BotId, ChannelId, EnquiryId, GroupId, StaffId};
 use usher_domain::presence::Presence;
-use usher_domain::rule::{Destination, Leaf};
+use usher_domain::rule::{Destination, Leaf, Rule};
 use usher_domain::settings::{Group, Settings};
 use usher_domain::time::Timestamp;
 use usher_domain::trace::BindingKind;
 
+use crate::decided::rule_of;
 use crate::split::Splits;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -49,8 +50,9 @@ pub(crate) struct Stand {
     pub(crate) to: Destination,
     pub(crate) ticket: u64,
     pub(crate) priority: u8,
-    pub(crate) arrived: Timestamp,
     pub(crate) until: Timestamp,
+    /// As the stop of the leaf or else the group says.
+    pub(crate) pick_up: Duration,
     /// Who had their chance here, or by name before.
     pub(crate) asked: Vec<StaffId>,
     /// People were told that it waits.
@@ -98,6 +100,8 @@ pub(crate) struct Case {
     pub(crate) not_held: Vec<(BindingKind, StaffId)>,
     /// The rule was asked in this walk.
     pub(crate) ruled: bool,
+    /// The rule was edited since the walk began, which finishes under this one.
+    pub(crate) under: Option<Arc<Rule>>,
     /// The last named person was to be waited for, else it is missed.
     pub(crate) or_missed: Option<StaffId>,
     pub(crate) leaf: Leaf,
@@ -127,6 +131,7 @@ impl Case {
         self.named.clear();
         self.with_named = false;
         self.ruled = false;
+        self.under = None;
         self.or_missed = None;
         self.leaf = Leaf { stops: Vec::new(), priority: Leaf::PRIORITY_DEFAULT };
         self.done = 0;
@@ -303,6 +308,38 @@ impl Model {
             Destination::Bot(_) => return None,
         };
         self.settings.groups.get(&group)
+    }
+
+    /// The rule by which an enquiry's walk goes, and whether it was edited since the walk began.
+    pub(crate) fn rule_walked(&self, enquiry: EnquiryId) -> (Arc<Rule>, bool) {
+        let case = self.case(enquiry);
+        match &case.under {
+            Some(rule) => (Arc::clone(rule), true),
+            None => (Arc::new(rule_of(&self.settings, case.channel).clone()), false),
+        }
+    }
+
+    /// Walks that are under way finish under the rule as they found it.
+    pub(crate) fn settings_replaced(&mut self, new: &Arc<Settings>) {
+        let old = std::mem::replace(&mut self.settings, Arc::clone(new));
+        for case in self.cases.values_mut() {
+            let before = rule_of(&old, case.channel);
+            let walks = matches!(case.errand, Errand::Walk { .. });
+            if walks && case.under.is_none() && before != rule_of(new, case.channel) {
+                case.under = Some(Arc::new(before.clone()));
+            }
+        }
+    }
+
+    /// How many stand before this one where it stands, itself counted.
+    pub(crate) fn position(&self, enquiry: EnquiryId) -> usize {
+        let case = self.case(enquiry);
+        let At::Stop(here) = &case.at else { unreachable!("it stands nowhere") };
+        let before = self.cases.values().filter(|other| {
+            matches!(&other.at, At::Stop(there) if there.to == here.to)
+                && other.rank() <= case.rank()
+        });
+        before.count()
     }
 
     pub(crate) fn take_leaf(&mut self, enquiry: EnquiryId, leaf: &Leaf) {

@@ -31,7 +31,9 @@ impl Checker {
             self.may_take(enquiry, to, sort);
             assert!(!self.auto(enquiry), "assigned without a click, not offered");
         }
-        assert!(until.since(now) >= self.least_ring(enquiry, sort), "an offer rings too short");
+        let ring = self.pick_up(enquiry, sort);
+        let least = ring.min(Duration::from_secs(20));
+        assert!((least..=ring).contains(&until.since(now)), "an offer rings too short or too long");
         for staff in to {
             let offer = Held { staff: *staff, sort, since: now, until };
             let case = self.model.case_mut(enquiry);
@@ -155,19 +157,13 @@ impl Checker {
             .unwrap_or(settings.auto_pick_up)
     }
 
-    /// An offer made always rings at least min(20 s, pick-up time).
-    fn least_ring(&self, enquiry: EnquiryId, sort: OfferSort) -> Duration {
-        let pick_up = match (&self.model.case(enquiry).at, sort) {
+    /// The longest an offer rings; it always rings at least min(20 s, pick-up time).
+    fn pick_up(&self, enquiry: EnquiryId, sort: OfferSort) -> Duration {
+        match (&self.model.case(enquiry).at, sort) {
             (_, OfferSort::Direct { .. } | OfferSort::Missed) => Duration::from_mins(1),
-            (At::Stop(stand), _) => match stand.to {
-                Destination::Group(_) | Destination::Bot(_) => stand.until.since(stand.arrived),
-                Destination::Queue(_) => {
-                    self.group_at(enquiry).map_or(Duration::ZERO, |group| group.pick_up)
-                }
-            },
+            (At::Stop(stand), _) => stand.pick_up,
             (At::Nowhere | At::Direct { .. } | At::Bot(_), _) => Duration::ZERO,
-        };
-        pick_up.min(Duration::from_secs(20))
+        }
     }
 
     pub(crate) fn offer_ended(
@@ -368,7 +364,7 @@ impl Checker {
             TransferTo::Group { group } => {
                 let to = Destination::Group(group);
                 let time = self.model.group_of(to).map_or(Duration::ZERO, |group| group.pick_up);
-                self.stand(enquiry, to, priority, time);
+                self.stand(enquiry, to, priority, (time, time));
             }
         }
     }

@@ -26,11 +26,17 @@ pub(crate) struct Split {
 
 impl Splits {
     /// Counts a draw; the split has to be exact after it (R7). Gives the number of the draw.
-    fn draw(&mut self, of: Layer, layer: &Percentage, slot: usize) -> u64 {
-        let split = self.0.entry(of).or_default();
+    ///
+    /// Under a version that was edited since, draws count only in a period of the same shares.
+    fn draw(&mut self, of: Layer, layer: &Percentage, slot: usize, edited: bool) -> u64 {
         let mut shares: Vec<u64> =
             layer.buckets.iter().map(|b| if b.paused { 0 } else { u64::from(b.percent) }).collect();
         shares.push(100 - layer.buckets.iter().map(|b| u64::from(b.percent)).sum::<u64>());
+        if edited && self.0.get(&of).is_none_or(|split| split.shares != shares) {
+            assert!(shares[slot] > 0, "R7: a paused bucket was drawn");
+            return 1;
+        }
+        let split = self.0.entry(of).or_default();
         if split.shares != shares {
             *split = Split { counts: vec![0; shares.len()], shares };
         }
@@ -71,6 +77,8 @@ pub(crate) struct Follow<'a> {
     pub(crate) enquiry: EnquiryId,
     pub(crate) channel: ChannelId,
     pub(crate) rule: RuleId,
+    /// The walk goes by an earlier version.
+    pub(crate) edited: bool,
     /// On the main way: what it draws is kept by later walks.
     pub(crate) kept: Vec<(u16, usize)>,
     pub(crate) passed: Vec<(u16, usize)>,
@@ -141,7 +149,7 @@ impl Follow<'_> {
             self.coverage.hit("rule: bucket kept in a second walk");
         } else {
             let of = (self.channel, self.rule, node);
-            let own = self.model.splits.draw(of, layer, slot);
+            let own = self.model.splits.draw(of, layer, slot, self.edited);
             assert_eq!(number, own, "R7: a draw was lost or counted twice");
         }
         if layer.buckets.iter().any(|bucket| bucket.paused) {

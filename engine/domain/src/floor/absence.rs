@@ -1,14 +1,15 @@
 //! People who come, go, or are taken off the floor, and what becomes of what they hold.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::event::{FloorEvent, PresenceWhy, TransferEnd};
 use super::place::{Errand, Purpose, Stage};
 use super::{Floor, Line};
-use crate::ids::{EnquiryId, StaffId};
+use crate::ids::{ChannelId, EnquiryId, RuleId, StaffId};
 use crate::presence::Presence;
-use crate::rule::Destination;
+use crate::rule::{Destination, Rule, could_overflow};
 use crate::settings::Settings;
 use crate::time::Timestamp;
 
@@ -158,7 +159,51 @@ impl Floor {
         true
     }
 
+    /// Editing a rule affects walks begun afterwards: those running keep the version they go by.
+    fn keep_rules_walked(&mut self, new: &Settings) {
+        let old = Arc::clone(&self.settings);
+        let edited: BTreeMap<RuleId, Arc<Rule>> = old
+            .rules
+            .values()
+            .filter(|rule| new.rules.get(&rule.id) != Some(rule))
+            .map(|rule| (rule.id, Arc::new(rule.clone())))
+            .collect();
+        let elsewhere = old
+            .channels
+            .iter()
+            .filter(|(id, channel)| new.channels.get(id).map(|new| new.rule) != Some(channel.rule));
+        let elsewhere: BTreeMap<ChannelId, RuleId> =
+            elsewhere.map(|(id, channel)| (*id, channel.rule)).collect();
+        if edited.is_empty() && elsewhere.is_empty() {
+            return;
+        }
+        for (enquiry, entry) in &mut self.entries {
+            let (channel, drawn) = (entry.place.channel, entry.place.drawn);
+            let Errand::Walk(walk) = &mut entry.place.errand else { continue };
+            if walk.under.is_some() {
+                continue;
+            }
+            let under = match walk.rule {
+                // What is past its rule asks it again only where a bucket can give it on.
+                Some(rule) => edited
+                    .get(&rule)
+                    .filter(|rule| drawn.is_some_and(|drawn| could_overflow(rule, drawn)))
+                    .cloned(),
+                None => match elsewhere.get(&channel) {
+                    Some(rule) => old.rules.get(rule).cloned().map(Arc::new),
+                    None => old.rule_of(channel).and_then(|rule| edited.get(&rule.id)).cloned(),
+                },
+            };
+            if under.is_some() {
+                walk.under = under;
+                entry.changed = true;
+                self.turn.marked.insert(*enquiry);
+            }
+        }
+    }
+
     pub(super) fn replace_settings(&mut self, settings: Arc<Settings>) {
+        self.keep_rules_walked(&settings);
         self.settings = settings;
         self.seat_people();
         let everybody: Vec<StaffId> = self.seats.keys().copied().collect();

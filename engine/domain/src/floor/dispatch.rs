@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::entry::{AtStop, Entry};
 use super::event::{OfferSort, PickUp};
@@ -17,6 +18,8 @@ use crate::trace::{PassedOver, Step, Verdict};
 
 /// Most offers made at one stop of one walk, so that walks end whatever people do (R10).
 const OFFERS_PER_STOP_MAX: u16 = 1_000;
+/// An offer made rings so long, or the whole pick-up time if that is less.
+const OFFER_LEAST: Duration = Duration::from_secs(20);
 /// Most people a trace names at one stop.
 const CONSIDERED_MAX: usize = 50;
 
@@ -89,7 +92,7 @@ impl Floor {
         let settings = Arc::clone(&self.settings);
         let Some(group) = settings.group_of(destination) else { return };
         let mut able = self.able(enquiry, group);
-        let Some((asked, until)) = self.ring(enquiry, group, destination) else { return };
+        let Some((asked, until)) = self.ring(enquiry, group) else { return };
         if able.is_empty() {
             return;
         }
@@ -115,26 +118,18 @@ impl Floor {
     }
 
     /// Whom this stop has asked already, and until when an offer made now rings.
-    fn ring(
-        &self,
-        enquiry: EnquiryId,
-        group: &Group,
-        destination: Destination,
-    ) -> Option<(Vec<StaffId>, Timestamp)> {
+    fn ring(&self, enquiry: EnquiryId, group: &Group) -> Option<(Vec<StaffId>, Timestamp)> {
         let At::Stop(stop) = &self.entries.get(&enquiry)?.at else { return None };
         let now = self.turn.now;
-        let whole = stop.until.since(stop.arrived);
-        let pick_up =
-            if matches!(destination, Destination::Queue(_)) { group.pick_up } else { whole };
-        let least = now + std::time::Duration::from_secs(20).min(pick_up);
-        let until = match (group.method, destination) {
-            (Method::Simultaneous, Destination::Group(_) | Destination::Bot(_)) => stop.until,
-            (Method::Simultaneous, Destination::Queue(_)) => stop.until.min(now + group.pick_up),
-            (
-                Method::FixedOrder | Method::RoundRobin | Method::MostIdle | Method::LeastLoaded,
-                Destination::Group(_) | Destination::Queue(_) | Destination::Bot(_),
-            ) => stop.until.min(now + group.share),
+        let least = now + OFFER_LEAST.min(stop.pick_up);
+        // At a group the stop itself ends with the pick-up time; at a queue only the offer does.
+        let ring = match group.method {
+            Method::Simultaneous => stop.pick_up,
+            Method::FixedOrder | Method::RoundRobin | Method::MostIdle | Method::LeastLoaded => {
+                stop.pick_up.min(group.share)
+            }
         };
+        let until = stop.until.min(now + ring);
         Some((stop.asked.clone(), until.max(least)))
     }
 

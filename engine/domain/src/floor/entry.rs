@@ -1,6 +1,7 @@
 //! One live enquiry as the floor sees it: its place, where its walk stands, its offers.
 
 use std::cmp::Reverse;
+use std::time::Duration;
 
 use super::event::OfferSort;
 use super::line::{Line, Rank};
@@ -53,7 +54,8 @@ pub(super) struct AtStop {
     pub(super) destination: Destination,
     pub(super) ticket: u64,
     pub(super) priority: u8,
-    pub(super) arrived: Timestamp,
+    /// How long an offer may ring here, as the stop or else the group says.
+    pub(super) pick_up: Duration,
     /// No new offers from here on.
     pub(super) until: Timestamp,
     /// Who declined it or let it lapse, in this order; first those asked by name before.

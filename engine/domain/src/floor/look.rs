@@ -109,7 +109,7 @@ impl Floor {
         })
     }
 
-    /// Length and oldest ticket's enquiry of each destination's line.
+    /// Length of each destination's line.
     pub fn line_lengths(&self) -> impl Iterator<Item = (Destination, usize)> {
         self.lines.all().filter_map(|(line, ranks)| match line {
             Line::At(destination) => Some((destination, ranks.len())),
@@ -120,6 +120,10 @@ impl Floor {
     /// Everybody waiting at a destination, in order.
     pub fn line(&self, destination: Destination) -> Vec<EnquiryId> {
         self.lines.ranks(Line::At(destination)).map(|rank| rank.enquiry).collect()
+    }
+
+    pub fn first_in_line(&self, destination: Destination) -> Option<EnquiryId> {
+        self.lines.ranks(Line::At(destination)).next().map(|rank| rank.enquiry)
     }
 
     pub fn counters(&self) -> &Counters {

@@ -7,7 +7,7 @@ use super::event::OfferSort;
 use super::place::Stage;
 use super::{Entry, Floor, Line};
 use crate::ids::{EnquiryId, GroupId, StaffId};
-use crate::rule::{self, Destination, Rule};
+use crate::rule::{self, Destination};
 
 /// How long such an offer rings.
 const RING: Duration = Duration::from_mins(1);
@@ -60,7 +60,8 @@ impl Floor {
 
     /// Groups that any branch of the rule names: which one is in force can change with the hour.
     fn groups_named(&self, entry: &Entry) -> BTreeSet<GroupId> {
-        self.rule_of(entry)
+        self.settings
+            .rule_of(entry.place.channel)
             .into_iter()
             .flat_map(rule::destinations)
             .filter_map(|to| self.settings.group_of(to))
@@ -68,14 +69,10 @@ impl Floor {
             .collect()
     }
 
-    fn rule_of(&self, entry: &Entry) -> Option<&Rule> {
-        self.settings.rules.get(&self.settings.channels.get(&entry.place.channel)?.rule)
-    }
-
     /// Groups that the rule as it is now would send it to.
     fn groups_in_force(&self, entry: &Entry) -> Vec<GroupId> {
         let channel = entry.place.channel;
-        let Some(rule) = self.rule_of(entry) else { return Vec::new() };
+        let Some(rule) = self.settings.rule_of(channel) else { return Vec::new() };
         let (leaf, _) =
             rule::leaf_in_force(rule, channel, self.turn.now, entry.place.drawn, &self.counters);
         self.groups_of(&leaf)

@@ -14,6 +14,7 @@
 //! ends only when [`settle`](Floor) finds nothing more to offer.
 
 mod absence;
+mod ask;
 mod bot;
 mod command;
 mod dispatch;
@@ -319,14 +320,16 @@ impl Floor {
     /// Once per stop, when a turn leaves it in line with nobody to offer it to.
     fn tell_that_it_waits(&mut self, enquiry: EnquiryId) {
         let Some(entry) = self.entries.get_mut(&enquiry) else { return };
-        if let At::Stop(stop) = &mut entry.at
-            && entry.offers.is_empty()
-            && !stop.told
-        {
-            stop.told = true;
-            let at = stop.destination;
-            self.happened(FloorEvent::Waiting { enquiry, at });
+        let Some((line, rank)) = entry.standing(enquiry) else { return };
+        let At::Stop(stop) = &mut entry.at else { return };
+        if stop.told || !entry.offers.is_empty() {
+            return;
         }
+        stop.told = true;
+        let (at, position) = (stop.destination, self.lines.position(line, rank));
+        self.turn.steps.push(Step::Waiting { at, position });
+        self.decided(enquiry);
+        self.happened(FloorEvent::Waiting { enquiry, at });
     }
 
     fn note_deadline(&mut self, enquiry: EnquiryId) {
@@ -360,9 +363,21 @@ impl Floor {
 
     /// Writes the steps taken so far for an enquiry into its trace.
     fn decided(&mut self, enquiry: EnquiryId) {
-        if !self.turn.steps.is_empty() {
-            let steps = std::mem::take(&mut self.turn.steps);
-            self.happened(FloorEvent::Decided { enquiry, steps });
+        let steps = &mut self.turn.steps;
+        if steps.is_empty() {
+            return;
+        }
+        // What follows at once is part of the same decision.
+        match self.turn.out.last_mut() {
+            Some(Effect::Happened(FloorEvent::Decided { enquiry: before, steps: more }))
+                if *before == enquiry =>
+            {
+                more.append(steps);
+            }
+            Some(_) | None => {
+                let steps = std::mem::take(steps);
+                self.happened(FloorEvent::Decided { enquiry, steps });
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Offers are not kept: after a restart walks offer afresh, with full pick-up time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -9,12 +10,12 @@ use serde::{Deserialize, Serialize};
 use super::event::TransferTo;
 use crate::ids::{BotId, ChannelId, GroupId, RuleId, StaffId, VisitorId};
 use crate::presence::Presence;
-use crate::rule::{Drawn, Leaf};
+use crate::rule::{Drawn, Leaf, Rule};
 use crate::time::Timestamp;
 use crate::trace::BindingKind;
 
 /// Where a live enquiry stands.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Place {
     pub channel: ChannelId,
     pub visitor: VisitorId,
@@ -93,7 +94,7 @@ impl Stage {
 }
 
 /// What is under way for an enquiry besides its state.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(tag = "errand", rename_all = "snake_case")]
 pub enum Errand {
     #[default]
@@ -113,11 +114,14 @@ impl Errand {
 }
 
 /// A walk, as far as a restart needs it.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct WalkKept {
     pub purpose: Purpose,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<RuleId>,
+    /// The rule as it was when the walk began, once it was edited: the walk finishes under it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub under: Option<Arc<Rule>>,
     pub leaf: Leaf,
     /// Stops of the leaf already done with.
     #[serde(default)]

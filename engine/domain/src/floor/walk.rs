@@ -7,8 +7,8 @@ use super::entry::{AtStop, Entry};
 use super::event::{FloorEvent, OfferEnd};
 use super::place::{Direct, Errand, Place, Purpose, Stage, WalkKept};
 use super::{At, Floor, Route};
-use crate::ids::{EnquiryId, GroupId, StaffId};
-use crate::rule::{self, Bound, Destination, Leaf, Reached, Stop};
+use crate::ids::{EnquiryId, StaffId};
+use crate::rule::{self, Bound, Destination, Leaf, Stop};
 use crate::settings::{StickyMiss, StickyMode};
 use crate::trace::{BindingKind, PassedOver, Step, Verdict};
 
@@ -115,8 +115,15 @@ impl Floor {
         let Some(entry) = self.entry_mut(enquiry) else { return };
         entry.rivals.clear();
         entry.asked_by_name.clear();
-        entry.place.errand =
-            Errand::Walk(Box::new(WalkKept { purpose, rule: None, leaf, done: 0, directs, skip }));
+        entry.place.errand = Errand::Walk(Box::new(WalkKept {
+            purpose,
+            rule: None,
+            under: None,
+            leaf,
+            done: 0,
+            directs,
+            skip,
+        }));
         self.take_off_shelf(enquiry);
         self.arrive(enquiry);
     }
@@ -147,73 +154,6 @@ impl Floor {
                 return;
             }
         }
-    }
-
-    fn reach_rule(&mut self, enquiry: EnquiryId) {
-        let settings = Arc::clone(&self.settings);
-        let Some(entry) = self.entries.get(&enquiry) else { return };
-        let (channel, kept) = (entry.place.channel, entry.place.drawn);
-        let found =
-            settings.channels.get(&channel).and_then(|channel| settings.rules.get(&channel.rule));
-        let reached = found.map(|rule| {
-            (rule.id, rule::reach(rule, channel, self.turn.now, kept, &mut self.counters))
-        });
-        let Some(entry) = self.entry_mut(enquiry) else { return };
-        let Errand::Walk(walk) = &mut entry.place.errand else { return };
-        match reached {
-            Some((rule, reached)) => {
-                walk.rule = Some(rule);
-                entry.place.groups.clear();
-                self.take_leaf(enquiry, reached);
-            }
-            // A channel without a rule is refused by the settings; an enquiry must end all the same.
-            None => walk.rule = Some(crate::ids::RuleId::from_number(0)),
-        }
-    }
-
-    fn take_leaf(&mut self, enquiry: EnquiryId, reached: Reached) {
-        let Reached { leaf, drawn, steps } = reached;
-        self.turn.steps.extend(steps);
-        let mut groups = self.groups_of(&leaf);
-        let Some(entry) = self.entry_mut(enquiry) else { return };
-        entry.place.drawn = drawn;
-        // A bucket that gave it on was part of the walk as well.
-        groups.append(&mut entry.place.groups);
-        groups.sort_unstable();
-        groups.dedup();
-        entry.place.groups = groups;
-        if let Errand::Walk(walk) = &mut entry.place.errand {
-            walk.leaf = leaf;
-            walk.done = 0;
-        }
-    }
-
-    pub(super) fn groups_of(&self, leaf: &Leaf) -> Vec<GroupId> {
-        let mut groups: Vec<GroupId> = leaf
-            .stops
-            .iter()
-            .filter_map(|stop| self.settings.group_of(stop.to))
-            .map(|group| group.id)
-            .collect();
-        groups.sort_unstable();
-        groups.dedup();
-        groups
-    }
-
-    /// The drawn bucket could not take it: gives it to the bucket's overflow, once.
-    fn overflow(&mut self, enquiry: EnquiryId) -> bool {
-        let settings = Arc::clone(&self.settings);
-        let Some(entry) = self.entries.get(&enquiry) else { return false };
-        let Errand::Walk(walk) = &entry.place.errand else { return false };
-        let (channel, drawn) = (entry.place.channel, entry.place.drawn);
-        let found = walk.rule.and_then(|rule| settings.rules.get(&rule));
-        let (Some(rule), Some(drawn)) = (found, drawn) else { return false };
-        let Some(reached) = rule::overflow(rule, channel, drawn, self.turn.now, &mut self.counters)
-        else {
-            return false;
-        };
-        self.take_leaf(enquiry, reached);
-        true
     }
 
     /// True when the enquiry stays with this person, on offer or waited for.
@@ -316,7 +256,7 @@ impl Floor {
             destination,
             ticket,
             priority,
-            arrived: now,
+            pick_up: stop.pick_up.unwrap_or(group.pick_up),
             until,
             asked: entry.asked_by_name.clone(),
             made: 0,
@@ -406,11 +346,16 @@ impl Floor {
             self.happened(FloorEvent::NobodyTookOver { enquiry });
             return;
         }
+        let was_missed = matches!(entry.place.stage, Stage::Missed { .. });
         entry.place.stage = Stage::Missed { since: now, again_at: None };
-        let away = matches!(walk.purpose, Purpose::Opening | Purpose::Again);
         self.turn.steps.push(Step::Missed);
         self.decided(enquiry);
-        self.happened(FloorEvent::Missed { enquiry, away });
+        self.happened(if was_missed {
+            FloorEvent::WalkEnded { enquiry }
+        } else {
+            let away = matches!(walk.purpose, Purpose::Opening | Purpose::Again);
+            FloorEvent::Missed { enquiry, away }
+        });
         self.put_on_shelf(enquiry);
     }
 

@@ -57,6 +57,11 @@ impl Counters {
         draw
     }
 
+    /// Whether the present period is one of this layer's shares.
+    pub(super) fn counts(&self, of: LayerOf, layer: &Percentage) -> bool {
+        self.draws.get(&of).is_some_and(|draws| draws.is_of(layer))
+    }
+
     /// What [`draw`](Self::draw) would give.
     pub(super) fn peek(&self, of: LayerOf, layer: &Percentage) -> Draw {
         let mut draws = self.draws.get(&of).cloned().unwrap_or_default();
@@ -74,7 +79,7 @@ impl Counters {
         let Some(draws) = self.draws.get_mut(&of) else {
             return;
         };
-        // Otherwise the rule was edited while the walk ran, and these count other buckets.
+        // Otherwise these count other buckets.
         if draws.overflowed.len() != layer.buckets.len() + 1 {
             return;
         }

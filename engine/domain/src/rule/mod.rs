@@ -12,7 +12,7 @@ pub use binding::{Bound, binding_after_close, engagement_binding, sticky_binding
 pub use counters::Counters;
 pub use faults::{Fault, faults};
 pub use percentage::{Drawn, Draws};
-pub use reach::{Reached, destinations, leaf_in_force, overflow, reach};
+pub use reach::{Reached, Version, could_overflow, destinations, leaf_in_force, overflow, reach};
 pub use shape::{
     Branch, Bucket, Condition, Destination, Emergency, Holiday, Leaf, Overflow, Percentage, Rule,
     Stop, Time, Window,

@@ -133,7 +133,7 @@ impl Draws {
     /// Begins a new period if the shares or pauses are others than they were.
     pub(super) fn renew(&mut self, layer: &Percentage) {
         let branches = layer.buckets.len() + 1;
-        if !self.shares.iter().copied().eq(layer.shares()) || self.period.len() != branches {
+        if !self.is_of(layer) || self.period.len() != branches {
             self.shares = layer.shares().collect();
             self.period = vec![0; branches];
         }
@@ -143,6 +143,11 @@ impl Draws {
         if self.overflowed.len() != branches {
             self.overflowed = vec![0; branches];
         }
+    }
+
+    /// Whether the period began with these shares and pauses.
+    pub(super) fn is_of(&self, layer: &Percentage) -> bool {
+        self.shares.iter().copied().eq(layer.shares())
     }
 
     /// Draws in the period so far.

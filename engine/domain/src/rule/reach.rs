@@ -9,6 +9,27 @@ use crate::ids::{ChannelId, RuleId};
 use crate::time::Timestamp;
 use crate::trace::Step;
 
+/// A rule as one walk goes by it.
+#[derive(Clone, Copy, Debug)]
+pub struct Version<'r> {
+    pub rule: &'r Rule,
+    /// Edited since the walk began. What it draws counts only in a period of the same shares: it
+    /// neither belongs to the split of another version nor begins a new one.
+    pub edited: bool,
+}
+
+impl<'r> From<&'r Rule> for Version<'r> {
+    fn from(rule: &'r Rule) -> Self {
+        Self { rule, edited: false }
+    }
+}
+
+impl Version<'_> {
+    fn counting(self, counters: &mut Counters) -> Counting<'_> {
+        if self.edited { Counting::Edited(counters) } else { Counting::On(counters) }
+    }
+}
+
 /// What a rule led to.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Reached {
@@ -23,15 +44,17 @@ pub struct Reached {
 /// `kept` is what an earlier walk of the same enquiry drew: used again, without drawing, as far as
 /// its layer is on the way; a layer where nothing is kept is drawn from. The new walk may follow
 /// overflows anew.
-pub fn reach(
-    rule: &Rule,
+pub fn reach<'r>(
+    version: impl Into<Version<'r>>,
     channel: ChannelId,
     now: Timestamp,
     kept: Option<Drawn>,
     counters: &mut Counters,
 ) -> Reached {
+    let version = version.into();
+    let rule = version.rule;
     emergency(rule, now).unwrap_or_else(|| {
-        let layers = Layers { channel, rule: rule.id, counting: Counting::On(counters) };
+        let layers = Layers { channel, rule: rule.id, counting: version.counting(counters) };
         Descent::new(now, layers, kept).down(&rule.branch, 0)
     })
 }
@@ -57,13 +80,15 @@ pub fn leaf_in_force(
 /// Each bucket gives on once in a walk, and what it gave to does not give on. A bucket of an inner
 /// layer that has nowhere to give to leaves it to the bucket around it: called again with what was
 /// returned, this goes outward until it says `None`, so at most once per layer.
-pub fn overflow(
-    rule: &Rule,
+pub fn overflow<'r>(
+    version: impl Into<Version<'r>>,
     channel: ChannelId,
     drawn: Drawn,
     now: Timestamp,
     counters: &mut Counters,
 ) -> Option<Reached> {
+    let version = version.into();
+    let rule = version.rule;
     let passed = layers_to(&rule.branch, drawn)?;
     let mut drawn = drawn;
     for (depth, passed) in passed.iter().enumerate().rev() {
@@ -77,7 +102,10 @@ pub fn overflow(
         };
         if drawn.counted & bit == 0 {
             drawn.counted |= bit;
-            counters.overflowed((channel, rule.id, passed.node), passed.layer, passed.slot);
+            let of = (channel, rule.id, passed.node);
+            if !version.edited || counters.counts(of, passed.layer) {
+                counters.overflowed(of, passed.layer, passed.slot);
+            }
         }
         drawn.overflowed = true;
         let step = Step::Overflowed {
@@ -85,12 +113,20 @@ pub fn overflow(
             to: passed.layer.name_and_percent(to).0.to_owned(),
         };
         let (branch, node) = child(passed.layer.branches(), to, passed.node.saturating_add(1))?;
-        let layers = Layers { channel, rule: rule.id, counting: Counting::On(counters) };
+        let layers = Layers { channel, rule: rule.id, counting: version.counting(counters) };
         let mut descent = Descent::new(now, layers, None);
         descent.steps.push(step);
         return Some(Reached { drawn: Some(drawn), ..descent.down(branch, node) });
     }
     None
+}
+
+/// Whether a bucket around what was drawn can still give it on.
+pub fn could_overflow(rule: &Rule, drawn: Drawn) -> bool {
+    let mut passed = layers_to(&rule.branch, drawn).into_iter().flatten().enumerate();
+    passed.any(|(depth, passed)| {
+        drawn.followed & bit(depth) == 0 && passed.layer.overflow_of(passed.slot).is_some()
+    })
 }
 
 /// All destinations a rule names, in any branch, the emergency branch first; each once.
@@ -136,6 +172,8 @@ struct Layers<'a> {
 
 enum Counting<'a> {
     On(&'a mut Counters),
+    /// By an earlier version of the rule.
+    Edited(&'a mut Counters),
     /// Only looked at.
     Off(&'a Counters),
 }
@@ -145,6 +183,8 @@ impl Layers<'_> {
         let of = (self.channel, self.rule, node);
         match &mut self.counting {
             Counting::On(counters) => counters.draw(of, layer),
+            Counting::Edited(counters) if counters.counts(of, layer) => counters.draw(of, layer),
+            Counting::Edited(counters) => counters.peek(of, layer),
             Counting::Off(counters) => counters.peek(of, layer),
         }
     }
@@ -153,7 +193,7 @@ impl Layers<'_> {
     fn drawn(&self, node: u16) -> u64 {
         let of = (self.channel, self.rule, node);
         match &self.counting {
-            Counting::On(counters) => counters.drawn(of),
+            Counting::On(counters) | Counting::Edited(counters) => counters.drawn(of),
             Counting::Off(counters) => counters.drawn(of),
         }
     }

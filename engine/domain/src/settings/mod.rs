@@ -63,6 +63,11 @@ impl Settings {
         }
     }
 
+    /// The rule by which a channel chooses destinations.
+    pub fn rule_of(&self, channel: ChannelId) -> Option<&Rule> {
+        self.rules.get(&self.channels.get(&channel)?.rule)
+    }
+
     /// Auto-close as it is in force on a channel.
     pub fn auto_close_of(&self, channel: ChannelId) -> &AutoClose {
         self.channels

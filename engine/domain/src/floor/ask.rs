@@ -1,0 +1,95 @@
+//! Asking a walk's rule: which destinations it leads to, and where a bucket gives on what it cannot take.
+
+use std::sync::Arc;
+
+use super::Floor;
+use super::entry::Entry;
+use super::place::Errand;
+use crate::ids::{EnquiryId, GroupId, RuleId};
+use crate::rule::{self, Leaf, Reached, Rule, Version};
+
+impl Floor {
+    /// Asks the rule of the walk which destinations it is taken to.
+    pub(super) fn reach_rule(&mut self, enquiry: EnquiryId) {
+        let settings = Arc::clone(&self.settings);
+        let Some(entry) = self.entries.get(&enquiry) else { return };
+        let (channel, kept) = (entry.place.channel, entry.place.drawn);
+        let under = under(entry);
+        let found = under.as_deref().map(edited);
+        let found = found.or_else(|| Some(settings.rule_of(channel)?.into()));
+        let reached = found.map(|version: Version<'_>| {
+            let now = self.turn.now;
+            (version.rule.id, rule::reach(version, channel, now, kept, &mut self.counters))
+        });
+        let Some(entry) = self.entry_mut(enquiry) else { return };
+        let Errand::Walk(walk) = &mut entry.place.errand else { return };
+        match reached {
+            Some((rule, reached)) => {
+                walk.rule = Some(rule);
+                entry.place.groups.clear();
+                self.take_leaf(enquiry, reached);
+            }
+            // A channel without a rule is refused by the settings; an enquiry must end all the same.
+            None => walk.rule = Some(RuleId::from_number(0)),
+        }
+    }
+
+    fn take_leaf(&mut self, enquiry: EnquiryId, reached: Reached) {
+        let Reached { leaf, drawn, steps } = reached;
+        self.turn.steps.extend(steps);
+        let mut groups = self.groups_of(&leaf);
+        let Some(entry) = self.entry_mut(enquiry) else { return };
+        entry.place.drawn = drawn;
+        // A bucket that gave it on was part of the walk as well.
+        groups.append(&mut entry.place.groups);
+        groups.sort_unstable();
+        groups.dedup();
+        entry.place.groups = groups;
+        if let Errand::Walk(walk) = &mut entry.place.errand {
+            walk.leaf = leaf;
+            walk.done = 0;
+        }
+    }
+
+    pub(super) fn groups_of(&self, leaf: &Leaf) -> Vec<GroupId> {
+        let mut groups: Vec<GroupId> = leaf
+            .stops
+            .iter()
+            .filter_map(|stop| self.settings.group_of(stop.to))
+            .map(|group| group.id)
+            .collect();
+        groups.sort_unstable();
+        groups.dedup();
+        groups
+    }
+
+    /// The drawn bucket could not take it: gives it to the bucket's overflow, once.
+    pub(super) fn overflow(&mut self, enquiry: EnquiryId) -> bool {
+        let settings = Arc::clone(&self.settings);
+        let Some(entry) = self.entries.get(&enquiry) else { return false };
+        let Errand::Walk(walk) = &entry.place.errand else { return false };
+        let (channel, drawn) = (entry.place.channel, entry.place.drawn);
+        let under = walk.under.clone();
+        let found = under.as_deref().map(edited);
+        let found = found.or_else(|| Some(settings.rules.get(&walk.rule?)?.into()));
+        let (Some(version), Some(drawn)) = (found, drawn) else { return false };
+        let now = self.turn.now;
+        let Some(reached) = rule::overflow(version, channel, drawn, now, &mut self.counters) else {
+            return false;
+        };
+        self.take_leaf(enquiry, reached);
+        true
+    }
+}
+
+/// The rule by which a walk goes on, if it is no longer the one in force.
+fn under(entry: &Entry) -> Option<Arc<Rule>> {
+    match &entry.place.errand {
+        Errand::Walk(walk) => walk.under.clone(),
+        Errand::Transfer { .. } | Errand::None => None,
+    }
+}
+
+const fn edited(rule: &Rule) -> Version<'_> {
+    Version { rule, edited: true }
+}
