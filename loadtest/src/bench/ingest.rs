@@ -57,10 +57,7 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<()> {
         let mut bench = Bench::open(options, form).await?;
         bench.compare(options, &mut report).await?;
         let after = disk::sync_median(&std::env::temp_dir())?;
-        let (us, steady) = (|d: Duration| d.as_secs_f64() * 1e6, disk::is_steady(before, after));
-        let verdict = if steady { "" } else { ": **differs, discard this run**" };
-        let text = format!("{:.0} µs before, {:.0} µs after{verdict}", us(before), us(after));
-        report.text(&format!("{form:?}: fdatasync p50"), text);
+        report.text(&format!("{form:?}: fdatasync p50"), super::disk_text(before, after));
     }
     report.end();
     Ok(())

@@ -2,6 +2,7 @@
 
 mod child;
 mod http;
+mod socket;
 
 use std::net::TcpListener;
 
@@ -12,6 +13,8 @@ pub use child::Ceiling;
 pub enum Kind {
     /// An actix handler that reads the body and answers 200.
     Http,
+    /// WebSockets that echo, and carry what is posted.
+    Socket,
 }
 
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -25,5 +28,6 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     println!("{}", listener.local_addr()?.port());
     match args.kind {
         Kind::Http => actix_rt::System::new().block_on(http::serve(listener)),
+        Kind::Socket => actix_rt::System::new().block_on(socket::serve(listener)),
     }
 }

@@ -132,6 +132,11 @@ impl House {
         text
     }
 
+    /// Other settings from the next start on.
+    pub fn reconfigure(&self, shop: &Shop) -> anyhow::Result<()> {
+        self.write("service.toml", &shop.text())
+    }
+
     fn write(&self, name: &str, text: &str) -> anyhow::Result<()> {
         let path = self.path(name);
         fs::write(&path, text).with_context(|| path.display().to_string())?;

@@ -4,6 +4,7 @@
 mod answers;
 mod child;
 mod provider;
+pub mod shim;
 mod shop;
 mod staff;
 

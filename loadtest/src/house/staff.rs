@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use super::child::House;
 use super::shop::Shop;
@@ -38,12 +39,12 @@ impl Desk {
     /// Signs in, connects and hears until everything known was told.
     pub async fn open(house: &House, agent: usize) -> anyhow::Result<Self> {
         let token = house.sign_in(&Shop::email(agent)).await?;
-        let address = format!("ws://127.0.0.1:{}/v1/agent/socket", house.port);
-        let mut request = address.into_client_request()?;
-        request.headers_mut().insert("sec-websocket-protocol", "usher.v1".parse()?);
-        let stream = TcpStream::connect(("127.0.0.1", house.port)).await?;
-        stream.set_nodelay(true)?;
-        let (mut socket, _) = tokio_tungstenite::client_async(request, stream).await?;
+        Self::with_token(house.port, agent, &token).await
+    }
+
+    /// As [`open`](Self::open), by somebody who has signed in.
+    pub async fn with_token(port: u16, agent: usize, token: &str) -> anyhow::Result<Self> {
+        let mut socket = dial(port).await?;
         let hello = format!("{{\"hello\":{{\"token\":\"{token}\"}}}}");
         socket.send(Message::text(hello)).await?;
         while let Some(frame) = socket.next().await {
@@ -56,6 +57,11 @@ impl Desk {
             }
         }
         bail!("the socket ended before its snapshot")
+    }
+
+    /// At a bare socket, where nobody signs in.
+    pub async fn bare(port: u16, agent: usize) -> anyhow::Result<Self> {
+        Ok(Self { agent, socket: dial(port).await? })
     }
 
     /// All agents of a range, some at a time.
@@ -71,6 +77,18 @@ impl Desk {
         }
         Ok(desks)
     }
+}
+
+async fn dial(port: u16) -> anyhow::Result<Socket> {
+    let address = format!("ws://127.0.0.1:{port}/v1/agent/socket");
+    let mut request = address.into_client_request()?;
+    request.headers_mut().insert("sec-websocket-protocol", "usher.v1".parse()?);
+    let stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    stream.set_nodelay(true)?;
+    // Thousands of them: the default is a buffer of 128 KiB each.
+    let config = WebSocketConfig::default().read_buffer_size(4 * 1024);
+    let dialled = tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await;
+    Ok(dialled?.0)
 }
 
 impl Desks {

@@ -1,0 +1,62 @@
+//! A crowd whose visitors write as fast as they are answered, in turns; between them Usher stands
+//! still, so that what it left undone does not fall on others.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use anyhow::ensure;
+use bytes::Bytes;
+
+use super::crowd::{self, Crowd};
+use crate::drive::Connections;
+use crate::house::{Binary, Node};
+use crate::measure::Slice;
+
+/// More than a house answers in a second.
+const PER_SECOND: f64 = 40_000.0;
+
+pub(super) struct Busy {
+    pub(super) crowd: Crowd,
+    connections: Connections,
+    ahead: VecDeque<Bytes>,
+}
+
+impl Busy {
+    /// With so many live enquiries; runs until it is frozen.
+    pub(super) async fn open(
+        binary: &Binary,
+        node: Node,
+        live: u64,
+        connections: usize,
+    ) -> anyhow::Result<Self> {
+        let mut crowd = Crowd::open(binary, &crowd::shop(None), node).await?;
+        crowd.grow(live).await?;
+        let connections = Connections::open(crowd.house.port, connections).await?;
+        Ok(Self { crowd, connections, ahead: VecDeque::new() })
+    }
+
+    pub(super) fn freeze(&self) -> anyhow::Result<()> {
+        self.crowd.house.process().freeze()
+    }
+
+    pub(super) fn thaw(&self) -> anyhow::Result<()> {
+        self.crowd.house.process().thaw()
+    }
+
+    /// Runs for so long and stands still again.
+    pub(super) async fn turn(&mut self, span: Duration) -> anyhow::Result<Slice> {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
+        let wanted = (PER_SECOND * span.as_secs_f64()) as u64;
+        let missing = wanted.saturating_sub(self.ahead.len() as u64);
+        self.ahead.extend(self.crowd.messages(missing).0);
+        let process = self.crowd.house.process();
+        let before = process.cpu()?;
+        process.thaw()?;
+        let answers = self.connections.saturate(&mut self.ahead, span).await?;
+        process.freeze()?;
+        let cpu = process.cpu()?.saturating_sub(before);
+        ensure!(answers.refused == 0, "{} webhooks were refused", answers.refused);
+        self.crowd.told.try_iter().for_each(drop);
+        Ok(Slice { operations: answers.ok, wall: answers.wall, cpu })
+    }
+}

@@ -1,0 +1,178 @@
+//! P7: every live enquiry's auto-close notification due in the same second, while visitors go on
+//! writing: each fires once, none early, all durable, and webhooks are answered.
+//!
+//! Auto-close is switched on at a restart: that moment begins the idle clocks of all.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use usher_domain::ids::EnquiryId;
+use usher_domain::message::{Author, AutoMessage};
+use usher_domain::record::{Event, MessageQueued, Record};
+use usher_domain::time::Timestamp;
+use usher_store::{Store, StoreOptions, decode};
+
+use super::Options;
+use super::crowd::{self, Crowd, is_handled};
+use crate::drive::Connections;
+use crate::house::{House, Node, Provider};
+use crate::measure::show::{Goal, Report};
+use crate::measure::{Latencies, Schedule};
+
+const PER_SECOND: u64 = 500;
+const CONNECTIONS: usize = 32;
+const FIRED: &str = "usher_auto_close_total";
+const COMMITTED: &str = "usher_journal_batch_records_sum";
+const READ_AT_ONCE: usize = 10_000;
+/// To fire all, when it goes badly.
+const PATIENCE: Duration = Duration::from_mins(5);
+
+pub(super) async fn run(options: &Options) -> anyhow::Result<()> {
+    let mut report = Report::begin("P7 Timer storm", &options.command("storm"));
+    let live = options.live(5_000, 1_000_000);
+    let idle = Duration::from_secs(options.either(10, 60));
+    let provider = Provider::start()?;
+    // The sending follows from the records, at its pace; it is not what is measured.
+    let set = vec![("provider.messages_per_second", "1".to_owned())];
+    let node = Node { provider: Some(provider.url.clone()), set, ..Node::default() };
+    let mut crowd = Crowd::open(&options.binary, &crowd::shop(None), node).await?;
+    crowd.grow(live).await?;
+    let deadlines = (0..live).filter(|visitor| is_handled(*visitor)).count() as u64;
+
+    crowd.house.terminate()?;
+    let seconds = u32::try_from(idle.as_secs())?;
+    crowd.house.reconfigure(&crowd::shop(Some((seconds, 3_600))))?;
+    crowd.house.start().await?;
+    crowd.return_to_desks().await?;
+    let mut visitors = Connections::open(crowd.house.port, CONNECTIONS).await?;
+    let calm = write(&mut crowd, &mut visitors, options.either(2, 10)).await?;
+    ensure!(crowd.house.metric(FIRED).await? < 1.0, "the storm began before calm was measured");
+    let storm = storm(&mut crowd, &mut visitors, deadlines).await?;
+    crowd.house.terminate()?;
+    let told = judge(&crowd.house, idle)?;
+
+    report.note(&format!("{live} live enquiries, {deadlines} deadlines, {PER_SECOND} webhooks/s"));
+    let each = storm.durable_in.as_secs_f64() * 1e6 / deadlines as f64;
+    report.figure("from the first to the last durable", storm.durable_in.as_secs_f64(), "s", None);
+    report.figure("for a million of them", each, "s", Some(Goal::AtMost(5.0)));
+    let none = Some(Goal::AtMost(0.0));
+    let missed = deadlines.saturating_sub(told.fired);
+    report.figure("missed", missed as f64, "", none);
+    report.figure("fired twice", told.twice as f64, "", none);
+    report.figure("fired early", told.early as f64, "", none);
+    report.text("webhooks, calm", calm.to_string());
+    report.text("webhooks, in the storm", storm.latencies.to_string());
+    let ratio = storm.latencies.at(0.99).as_secs_f64() / calm.at(0.99).as_secs_f64();
+    report.figure("webhook p99, storm / calm", ratio, "", Some(Goal::AtMost(3.0)));
+    report.end();
+    Ok(())
+}
+
+async fn write(
+    crowd: &mut Crowd,
+    visitors: &mut Connections,
+    seconds: u64,
+) -> anyhow::Result<Latencies> {
+    let mut requests = crowd.messages_to_missed(PER_SECOND * seconds);
+    let schedule = Schedule::per_second(PER_SECOND);
+    let answers = visitors.on_schedule(&mut requests, schedule, |_, _| ()).await?;
+    ensure!(answers.refused == 0, "{} webhooks were refused", answers.refused);
+    Ok(answers.latencies)
+}
+
+struct Storm {
+    durable_in: Duration,
+    latencies: Latencies,
+}
+
+async fn storm(
+    crowd: &mut Crowd,
+    visitors: &mut Connections,
+    deadlines: u64,
+) -> anyhow::Result<Storm> {
+    while crowd.house.metric(FIRED).await? < 1.0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let began = Instant::now();
+    let mut requests = crowd.messages_to_missed(PER_SECOND * PATIENCE.as_secs());
+    let (done, schedule) = (Arc::new(AtomicBool::new(false)), Schedule::per_second(PER_SECOND));
+    let watch = watch(&crowd.house, deadlines, began, Arc::clone(&done));
+    let (mut latencies, mut chunk) = (Latencies::default(), requests.split_off(0));
+    let write = async {
+        // A tenth of a second at a time, until all have fired.
+        while !done.load(Ordering::Relaxed) && !chunk.is_empty() {
+            let rest = chunk.split_off(chunk.len().min(usize::try_from(PER_SECOND / 10)?));
+            let answers = visitors.on_schedule(&mut chunk, schedule, |_, _| ()).await?;
+            ensure!(answers.refused == 0, "{} webhooks were refused", answers.refused);
+            latencies.merge(&answers.latencies);
+            chunk = rest;
+        }
+        anyhow::Ok(())
+    };
+    let (durable_in, ()) = tokio::try_join!(watch, write)?;
+    Ok(Storm { durable_in, latencies })
+}
+
+/// Until all have fired and what was decided is durable.
+async fn watch(
+    house: &House,
+    deadlines: u64,
+    began: Instant,
+    done: Arc<AtomicBool>,
+) -> anyhow::Result<Duration> {
+    let first = house.metric(COMMITTED).await?;
+    loop {
+        let durable = house.metric(COMMITTED).await? - first;
+        let fired = house.metric(FIRED).await?;
+        if fired >= deadlines as f64 && durable >= deadlines as f64 {
+            done.store(true, Ordering::Relaxed);
+            return Ok(began.elapsed());
+        }
+        ensure!(began.elapsed() < PATIENCE, "{fired} of {deadlines} fired");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+struct Judged {
+    fired: u64,
+    twice: u64,
+    early: u64,
+}
+
+/// What the journal says of it.
+fn judge(house: &House, idle: Duration) -> anyhow::Result<Judged> {
+    let store = Store::open(&house.data(), StoreOptions::default())?;
+    let reader = store.journal().reader()?;
+    let (service, _) = reader.services()?.pop().context("no service wrote")?;
+    let (mut after, mut switched_on) = (0, None::<Timestamp>);
+    let mut fired: BTreeMap<EnquiryId, u64> = BTreeMap::new();
+    let mut early = 0;
+    loop {
+        let rows = reader.read_after(service, after, READ_AT_ONCE)?;
+        let Some(last) = rows.last() else { break };
+        after = last.seq;
+        for row in &rows {
+            let record = decode(&row.body)?;
+            if matches!(record.event, Event::SettingsApplied { .. }) {
+                switched_on = Some(record.at);
+            }
+            let Some(enquiry) = notified(&record) else { continue };
+            *fired.entry(enquiry).or_default() += 1;
+            let since = switched_on.map_or(Duration::ZERO, |on| record.at.since(on));
+            early += u64::from(since < idle);
+        }
+    }
+    let twice = fired.values().filter(|count| **count > 1).count() as u64;
+    Ok(Judged { fired: fired.len() as u64, twice, early })
+}
+
+/// The enquiry whose notification this record is.
+fn notified(record: &Record) -> Option<EnquiryId> {
+    let Event::MessageQueued(queued) = &record.event else { return None };
+    let MessageQueued { author, enquiry, .. } = &**queued;
+    let is_notification = *author == Author::Auto { message: AutoMessage::AutoCloseNotification };
+    if is_notification { *enquiry } else { None }
+}
