@@ -38,8 +38,24 @@ impl Floor {
             groups: Vec::new(),
         };
         self.entries.insert(route.enquiry, Box::new(Entry::new(place)));
+        if route.lapsed {
+            return self.miss_at_once(route.enquiry);
+        }
         let directs = self.directs(route);
         self.start_walk(route.enquiry, Purpose::Opening, directs, None);
+    }
+
+    /// Nobody may write to this visitor now: those who would have been asked see it as missed.
+    fn miss_at_once(&mut self, enquiry: EnquiryId) {
+        let now = self.turn.now;
+        let groups = self.entries.get(&enquiry).map(|entry| self.groups_in_force(entry));
+        let Some(entry) = self.entry_mut(enquiry) else { return };
+        entry.place.groups = groups.unwrap_or_default();
+        entry.place.stage = Stage::Missed { since: now, again_at: None };
+        self.turn.steps.push(Step::Missed);
+        self.decided(enquiry);
+        self.happened(FloorEvent::Missed { enquiry, away: false });
+        self.put_on_shelf(enquiry);
     }
 
     fn language_of(&self, route: &Route) -> Option<Box<str>> {
