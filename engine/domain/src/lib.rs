@@ -17,5 +17,4 @@ pub mod rule;
 pub mod settings;
 pub mod time;
 pub mod trace;
-pub mod unmatched;
 pub mod visitor;

@@ -3,8 +3,7 @@
 use actix::prelude::*;
 use usher_domain::visitor::Visitor;
 
-use super::{Directory, Meet, Unheard, WhoIs};
-use crate::channel::TakeUp;
+use super::{Directory, Meet, WhoIs};
 use crate::inbound::Sender;
 
 impl Handler<WhoIs> for Directory {
@@ -22,16 +21,5 @@ impl Handler<Meet> for Directory {
     fn handle(&mut self, Meet { wa_id, channel }: Meet, _: &mut Context<Self>) -> Self::Result {
         let sender = Sender { wa_id: Some(wa_id), ..Sender::default() };
         self.identify(channel, &sender)
-    }
-}
-
-impl Handler<Unheard> for Directory {
-    type Result = ();
-
-    fn handle(&mut self, Unheard { channel, visitor, waited }: Unheard, _: &mut Context<Self>) {
-        self.load_by_id(visitor);
-        if let Some(visitor) = self.people.visitor(visitor).cloned().map(Box::new) {
-            self.channel(channel, TakeUp { visitor, waited });
-        }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::auto_message::WITHDRAW_AFTER;
 use super::command::{Command, Effect, Refusal, RemindWhy, Terms, Unsent};
 use super::kept::{EnquiryKept, IdleClock, Notice, Serving, WindowTold};
 use super::window;
@@ -13,7 +12,7 @@ use crate::settings::{AutoClose, AutoCloseWhen};
 use crate::time::Timestamp;
 
 /// A notification still waiting this long after it was due cannot be sent.
-pub const NOTIFICATION_PATIENCE: Duration = WITHDRAW_AFTER;
+pub const NOTIFICATION_PATIENCE: Duration = Duration::from_mins(10);
 /// After a start nothing is due earlier than this, or the whole time if that is shorter.
 const COURTESY: Duration = Duration::from_mins(5);
 
@@ -21,7 +20,7 @@ const COURTESY: Duration = Duration::from_mins(5);
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Enquiry {
     kept: EnquiryKept,
-    /// Closing was asked for, or told of; only the latter is kept.
+    /// Closing was asked for, or told of; not kept, as nothing is kept of a closed enquiry.
     closed: bool,
 }
 
@@ -57,13 +56,12 @@ impl Enquiry {
             away_sent: None,
             hold_until: None,
             recovered_at: None,
-            over: false,
         })
     }
 
     /// As it was kept; [`Command::Recovered`] must come first after a start.
     pub fn restore(kept: EnquiryKept) -> Self {
-        Self { closed: kept.over, kept }
+        Self { kept, closed: false }
     }
 
     /// What a restart needs.
@@ -123,13 +121,10 @@ impl Enquiry {
             | Command::WindowLapsedByProvider { .. }
             | Command::Closed => self.expire(terms, now, effects),
         }
-        match command {
-            // Asked for before, and now it has happened.
-            Command::Closed if self.closed && !self.kept.over => self.kept.over = true,
-            _ if self.closed => return Err(Refusal::Closed),
-            command => return self.judge(terms, now, command, effects),
+        if self.closed {
+            return Err(Refusal::Closed);
         }
-        Ok(())
+        self.judge(terms, now, command, effects)
     }
 
     fn judge(
@@ -171,7 +166,6 @@ impl Enquiry {
             Command::Recovered => self.expire(terms, now, effects),
             Command::Closed => {
                 self.kept.withdraw(effects);
-                self.kept.over = true;
                 self.closed = true;
             }
         }

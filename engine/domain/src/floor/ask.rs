@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use super::Floor;
+use super::entries::Key;
 use super::entry::Entry;
 use super::place::Errand;
-use crate::ids::{EnquiryId, GroupId, RuleId};
+use crate::ids::{GroupId, RuleId};
 use crate::rule::{self, Leaf, Reached, Rule, Version};
 
 impl Floor {
     /// Asks the rule of the walk which destinations it is taken to.
-    pub(super) fn reach_rule(&mut self, enquiry: EnquiryId) {
+    pub(super) fn reach_rule(&mut self, enquiry: Key) {
         let settings = Arc::clone(&self.settings);
-        let Some(entry) = self.entries.get(&enquiry) else { return };
+        let Some(entry) = self.entries.get(enquiry) else { return };
         let (channel, kept) = (entry.place.channel, entry.place.drawn);
         let under = under(entry);
         let found = under.as_deref().map(edited);
@@ -34,7 +35,7 @@ impl Floor {
         }
     }
 
-    fn take_leaf(&mut self, enquiry: EnquiryId, reached: Reached) {
+    fn take_leaf(&mut self, enquiry: Key, reached: Reached) {
         let Reached { leaf, drawn, steps } = reached;
         self.turn.steps.extend(steps);
         let mut groups = self.groups_of(&leaf);
@@ -64,9 +65,9 @@ impl Floor {
     }
 
     /// The drawn bucket could not take it: gives it to the bucket's overflow, once.
-    pub(super) fn overflow(&mut self, enquiry: EnquiryId) -> bool {
+    pub(super) fn overflow(&mut self, enquiry: Key) -> bool {
         let settings = Arc::clone(&self.settings);
-        let Some(entry) = self.entries.get(&enquiry) else { return false };
+        let Some(entry) = self.entries.get(enquiry) else { return false };
         let Errand::Walk(walk) = &entry.place.errand else { return false };
         let (channel, drawn) = (entry.place.channel, entry.place.drawn);
         let under = walk.under.clone();

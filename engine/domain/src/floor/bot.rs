@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use super::entries::Key;
 use super::event::FloorEvent;
 use super::place::{Errand, Purpose, Stage};
 use super::{At, Floor, Refusal};
-use crate::ids::{BotId, EnquiryId};
+use crate::ids::BotId;
 use crate::rule::Destination;
 use crate::time::Timestamp;
 use crate::trace::{PassedOver, Step};
@@ -29,7 +30,7 @@ impl Floor {
     }
 
     /// Why the bot does not take it; `None` = it does.
-    pub(super) fn hand_to_bot(&mut self, enquiry: EnquiryId, bot: BotId) -> Option<PassedOver> {
+    pub(super) fn hand_to_bot(&mut self, enquiry: Key, bot: BotId) -> Option<PassedOver> {
         if !self.settings.bots.contains_key(&bot) {
             return Some(PassedOver::Gone);
         }
@@ -46,13 +47,13 @@ impl Floor {
         entry.place.stage = Stage::WithBot { bot };
         entry.at = At::Bot;
         self.decided(enquiry);
-        self.happened(FloorEvent::BotTook { enquiry, bot });
+        self.happened(FloorEvent::BotTook { enquiry: self.id(enquiry), bot });
         None
     }
 
-    pub(super) fn bot_left(&mut self, enquiry: EnquiryId, failed: bool) -> Result<(), Refusal> {
+    pub(super) fn bot_left(&mut self, enquiry: Key, failed: bool) -> Result<(), Refusal> {
         let now = self.turn.now;
-        let entry = self.entries.get(&enquiry).ok_or(Refusal::NotFound)?;
+        let entry = self.entries.get(enquiry).ok_or(Refusal::NotFound)?;
         let Stage::WithBot { bot } = entry.place.stage else { return Err(Refusal::NotOwner) };
         let health = self.bots.entry(bot).or_default();
         if failed {
@@ -63,7 +64,7 @@ impl Floor {
         } else {
             *health = Health::default();
         }
-        self.happened(FloorEvent::BotLeft { enquiry, bot, failed });
+        self.happened(FloorEvent::BotLeft { enquiry: self.id(enquiry), bot, failed });
         if let Some(entry) = self.entry_mut(enquiry) {
             entry.place.stage = Stage::Open;
         }

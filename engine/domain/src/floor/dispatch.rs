@@ -4,13 +4,14 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::entries::Key;
 use super::entry::{AtStop, Entry};
 use super::event::{OfferSort, PickUp};
 use super::line::Rank;
 use super::place::Errand;
-use super::seat::Seat;
+use super::seat::{Chair, Seat};
 use super::{At, Floor, Line};
-use crate::ids::{EnquiryId, StaffId};
+use crate::ids::StaffId;
 use crate::rule::Destination;
 use crate::settings::{Group, Method};
 use crate::time::Timestamp;
@@ -20,51 +21,82 @@ use crate::trace::{PassedOver, Step, Verdict};
 const OFFERS_PER_STOP_MAX: u16 = 1_000;
 /// An offer made rings so long, or the whole pick-up time if that is less.
 const OFFER_LEAST: Duration = Duration::from_secs(20);
+/// What the whole of a capacity counts as, where shares of it are compared.
+const SHARE_WHOLE: u32 = 65_536;
 /// Most people a trace names at one stop.
 const CONSIDERED_MAX: usize = 50;
 
 impl Floor {
     /// The best-ranked enquiry that somebody can be offered now.
-    pub(super) fn best_ready(&mut self) -> Option<EnquiryId> {
-        let mut best = self.turn.ready.first().copied();
-        let freed: Vec<StaffId> = self.turn.freed.iter().copied().collect();
-        for staff in freed {
-            match self.best_for(staff) {
-                Some(rank) if best.is_none_or(|(other, _)| rank < other) => {
-                    best = Some((rank, rank.enquiry));
-                }
-                Some(_) => {}
-                None => {
-                    self.turn.freed.remove(&staff);
-                    self.turn.unneeded.insert(staff);
-                }
+    pub(super) fn best_ready(&mut self) -> Option<Key> {
+        while let Some(chair) = self.turn.freed.pop() {
+            self.seats.at_mut(chair).noted.freed = false;
+            match self.best_for(chair) {
+                Some(rank) => self.turn.wanted.push(Reverse((rank, chair))),
+                None => self.is_unneeded(chair),
             }
         }
-        let (rank, enquiry) = best?;
-        self.turn.ready.remove(&(rank, enquiry));
-        Some(enquiry)
+        let ready = self.first_ready();
+        while let Some(&Reverse((rank, chair))) = self.turn.wanted.peek() {
+            if ready.is_some_and(|ready| ready <= rank) {
+                break;
+            }
+            self.turn.wanted.pop();
+            // What has happened since may have given it to somebody else, or filled this person up.
+            match self.best_for(chair) {
+                Some(still) if still == rank => {
+                    // They may have room for more.
+                    self.free(chair);
+                    return Some(rank.enquiry);
+                }
+                Some(other) => self.turn.wanted.push(Reverse((other, chair))),
+                None => self.is_unneeded(chair),
+            }
+        }
+        self.turn.ready.pop();
+        ready.map(|rank| rank.enquiry)
+    }
+
+    /// The first of those that were made ready and still are.
+    fn first_ready(&mut self) -> Option<Rank> {
+        while let Some(&Reverse(rank)) = self.turn.ready.peek() {
+            let entry = self.entries.get(rank.enquiry);
+            let still = entry.and_then(|entry| entry.standing(rank.enquiry));
+            if still.is_some_and(|(_, still)| still == rank) {
+                return Some(rank);
+            }
+            self.turn.ready.pop();
+        }
+        None
+    }
+
+    fn is_unneeded(&mut self, chair: Chair) {
+        let noted = &mut self.seats.at_mut(chair).noted;
+        if !std::mem::replace(&mut noted.unneeded, true) {
+            self.turn.unneeded.push_back(chair);
+        }
     }
 
     /// Over all the lines this person serves: the highest priority, then the longest waiting.
-    fn best_for(&self, staff: StaffId) -> Option<Rank> {
-        let seat = self.seats.get(&staff)?;
+    fn best_for(&self, chair: Chair) -> Option<Rank> {
+        let seat = self.seats.at(chair);
         if self.seat_verdict(seat).is_some() {
             return None;
         }
-        let lines = self.serves.get(&staff)?;
-        lines.iter().filter_map(|line| self.first_for(*line, staff)).min()
+        seat.lines.iter().filter_map(|line| self.first_for(*line, seat)).min()
     }
 
-    fn first_for(&self, line: Line, staff: StaffId) -> Option<Rank> {
+    fn first_for(&self, line: Line, seat: &Seat) -> Option<Rank> {
         self.lines.ranks(line).find(|rank| {
-            self.entries.get(&rank.enquiry).is_some_and(|entry| entry.awaits_offer())
-                && self.verdict(rank.enquiry, staff).is_none()
+            self.entries.get(rank.enquiry).is_some_and(|entry| {
+                entry.awaits_offer() && self.verdict(entry, Some(seat)).is_none()
+            })
         })
     }
 
     /// Makes the offers that its method asks for, or leaves it in line.
-    pub(super) fn dispatch(&mut self, enquiry: EnquiryId) {
-        let Some(entry) = self.entries.get(&enquiry) else { return };
+    pub(super) fn dispatch(&mut self, enquiry: Key) {
+        let Some(entry) = self.entries.get(enquiry) else { return };
         if !entry.awaits_offer() {
             return;
         }
@@ -72,14 +104,16 @@ impl Floor {
             At::Nowhere | At::Bot => {}
             At::Direct { direct, .. } => {
                 let direct = *direct;
-                if self.verdict(enquiry, direct.staff).is_some() {
+                let seat = self.seats.get(direct.staff);
+                let able = seat.filter(|_| self.verdict(entry, seat).is_none());
+                let Some(chair) = able.map(|seat| seat.chair) else {
                     // Free on arrival, and given something else since: perhaps not to be waited for.
-                    self.turn.touched.insert(enquiry);
+                    self.touch(enquiry);
                     return;
-                }
+                };
                 let until = self.turn.now + super::walk::DIRECT_RING;
                 let sort = OfferSort::Direct { binding: direct.binding };
-                self.offer_or_assign(enquiry, vec![direct.staff], sort, until);
+                self.offer_or_assign(enquiry, &[chair], sort, until);
             }
             At::Stop(stop) => {
                 let destination = stop.destination;
@@ -88,38 +122,27 @@ impl Floor {
         }
     }
 
-    fn dispatch_at(&mut self, enquiry: EnquiryId, destination: Destination) {
+    fn dispatch_at(&mut self, enquiry: Key, destination: Destination) {
         let settings = Arc::clone(&self.settings);
         let Some(group) = settings.group_of(destination) else { return };
-        let mut able = self.able(enquiry, group);
-        let Some((asked, until)) = self.ring(enquiry, group) else { return };
+        let Some(entry) = self.entries.get(enquiry) else { return };
+        let At::Stop(stop) = &entry.at else { return };
+        let able = self.able(entry, stop, group);
         if able.is_empty() {
             return;
         }
-        let transfer = matches!(
-            self.entries.get(&enquiry).map(|e| &e.place.errand),
-            Some(Errand::Transfer { .. })
-        );
-        let simultaneous = group.method == Method::Simultaneous;
-        let sort = match (simultaneous, transfer) {
-            (true, _) => OfferSort::Simultaneous { at: destination },
-            (false, true) => OfferSort::Transfer { group: group.id },
-            (false, false) => OfferSort::OneByOne { at: destination },
+        let until = self.ring(stop, group);
+        let transfer = matches!(entry.place.errand, Errand::Transfer { .. });
+        let sort = match (group.method, transfer) {
+            (Method::Simultaneous, _) => OfferSort::Simultaneous { at: destination },
+            (_, true) => OfferSort::Transfer { group: group.id },
+            (_, false) => OfferSort::OneByOne { at: destination },
         };
-        self.order(&mut able, group.method);
-        if !asked.is_empty() {
-            // In a queue those who were not asked yet go before those who were.
-            able.sort_by_key(|staff| asked.contains(staff));
-        }
-        if !simultaneous {
-            able.truncate(1);
-        }
-        self.offer_or_assign(enquiry, able, sort, until);
+        self.offer_or_assign(enquiry, &able, sort, until);
     }
 
-    /// Whom this stop has asked already, and until when an offer made now rings.
-    fn ring(&self, enquiry: EnquiryId, group: &Group) -> Option<(Vec<StaffId>, Timestamp)> {
-        let At::Stop(stop) = &self.entries.get(&enquiry)?.at else { return None };
+    /// Until when an offer made now rings.
+    fn ring(&self, stop: &AtStop, group: &Group) -> Timestamp {
         let now = self.turn.now;
         let least = now + OFFER_LEAST.min(stop.pick_up);
         // At a group the stop itself ends with the pick-up time; at a queue only the offer does.
@@ -129,42 +152,41 @@ impl Floor {
                 stop.pick_up.min(group.share)
             }
         };
-        let until = stop.until.min(now + ring);
-        Some((stop.asked.clone(), until.max(least)))
+        stop.until.min(now + ring).max(least)
     }
 
-    fn able(&self, enquiry: EnquiryId, group: &Group) -> Vec<StaffId> {
-        let Some(entry) = self.entries.get(&enquiry) else { return Vec::new() };
-        let At::Stop(stop) = &entry.at else { return Vec::new() };
+    /// Whom the group's method names: everybody who can take it, or one of them.
+    ///
+    /// In a queue those who were not asked yet go before those who were. Ties go by member order.
+    fn able(&self, entry: &Entry, stop: &AtStop, group: &Group) -> Vec<Chair> {
         if self.closed_to_all(entry, stop, group).is_some() {
             return Vec::new();
         }
-        let able = |staff: &StaffId| self.member_verdict(entry, stop, None, *staff).is_none();
-        group.members.iter().copied().filter(able).collect()
-    }
-
-    /// Puts people in the order of the method; ties stay in member order.
-    pub(super) fn order(&self, staff: &mut [StaffId], method: Method) {
-        let seat = |staff: &StaffId| self.seats.get(staff);
-        match method {
-            Method::Simultaneous | Method::FixedOrder => {}
-            Method::RoundRobin => {
-                staff.sort_by_cached_key(|staff| seat(staff).map(|seat| seat.kept.last_offered));
+        let members = self.teams.get(&group.id).into_iter().flatten();
+        let able = members
+            .map(|chair| self.seats.at(*chair))
+            .filter(|seat| self.member_verdict(entry, stop, None, seat).is_none());
+        let asked = |seat: &&Seat| stop.asked.contains(&seat.staff);
+        let first = match group.method {
+            Method::Simultaneous => {
+                let mut all: Vec<&Seat> = able.collect();
+                if !stop.asked.is_empty() {
+                    all.sort_by_key(asked);
+                }
+                return all.into_iter().map(|seat| seat.chair).collect();
             }
-            Method::MostIdle => staff.sort_by_cached_key(|staff| seat(staff).map(most_idle)),
-            Method::LeastLoaded => staff.sort_by_cached_key(|staff| {
-                seat(staff).map(|seat| {
-                    // Shares of capacity are compared as fractions of a common denominator.
-                    let share =
-                        u64::from(seat.used()) * 1_000_000 / u64::from(seat.capacity.max(1));
-                    (share, most_idle(seat))
-                })
-            }),
-        }
+            Method::FixedOrder => able.min_by_key(asked),
+            Method::RoundRobin => able.min_by_key(|seat| (asked(seat), seat.kept.last_offered)),
+            Method::MostIdle => able.min_by_key(|seat| (asked(seat), most_idle(seat))),
+            Method::LeastLoaded => {
+                able.min_by_key(|seat| (asked(seat), share_in_use(seat), most_idle(seat)))
+            }
+        };
+        first.map(|seat| seat.chair).into_iter().collect()
     }
 
     pub(super) fn capacity(&self, staff: StaffId) -> u16 {
-        self.seats.get(&staff).map_or(0, |seat| seat.capacity)
+        self.seats.get(staff).map_or(0, |seat| seat.capacity)
     }
 
     /// Why a new offer cannot go to this person, whatever the enquiry; `None` = it can.
@@ -187,26 +209,28 @@ impl Floor {
     }
 
     /// Why this person cannot be offered this enquiry where it stands; `None` = they can.
-    pub(super) fn verdict(&self, enquiry: EnquiryId, staff: StaffId) -> Option<Verdict> {
-        let entry = self.entries.get(&enquiry)?;
+    pub(super) fn verdict(&self, entry: &Entry, seat: Option<&Seat>) -> Option<Verdict> {
+        let Some(seat) = seat else { return Some(Verdict::NotEnabled) };
         match &entry.at {
             At::Nowhere | At::Bot => Some(Verdict::NotAMember),
-            At::Direct { direct, .. } if direct.staff != staff => Some(Verdict::NotAMember),
-            At::Direct { .. } if entry.asked_by_name.contains(&staff) => {
+            At::Direct { direct, .. } if direct.staff != seat.staff => Some(Verdict::NotAMember),
+            At::Direct { .. } if entry.asked_by_name.contains(&seat.staff) => {
                 Some(Verdict::AlreadyAsked)
             }
-            At::Direct { .. } => self.person_verdict(entry, staff),
+            At::Direct { .. } => self.person_verdict(entry, seat),
             At::Stop(stop) => {
-                let Some(group) = self.settings.group_of(stop.destination) else {
+                let group = self.settings.group_of(stop.destination);
+                let Some(group) = group.filter(|_| seat.serves(stop.destination)) else {
                     return Some(Verdict::NotAMember);
                 };
-                if !self.is_member(staff, stop.destination) {
-                    return Some(Verdict::NotAMember);
-                }
                 let closed = self.closed_to_all(entry, stop, group);
-                self.member_verdict(entry, stop, closed, staff)
+                self.member_verdict(entry, stop, closed, seat)
             }
         }
+    }
+
+    pub(super) fn verdict_on(&self, enquiry: Key, staff: StaffId) -> Option<Verdict> {
+        self.verdict(self.entries.get(enquiry)?, self.seats.get(staff))
     }
 
     /// Why nobody at all can be offered it where it stands any more.
@@ -224,37 +248,37 @@ impl Floor {
         entry: &Entry,
         stop: &AtStop,
         closed: Option<Verdict>,
-        staff: StaffId,
+        seat: &Seat,
     ) -> Option<Verdict> {
         if closed.is_some() {
             return closed;
         }
         let once = matches!(stop.destination, Destination::Group(_));
-        if once && stop.asked.contains(&staff) {
+        if once && stop.asked.contains(&seat.staff) {
             return Some(Verdict::AlreadyAsked);
         }
-        self.person_verdict(entry, staff)
+        self.person_verdict(entry, seat)
     }
 
-    fn person_verdict(&self, entry: &Entry, staff: StaffId) -> Option<Verdict> {
+    fn person_verdict(&self, entry: &Entry, seat: &Seat) -> Option<Verdict> {
+        let staff = seat.staff;
         if entry.offer_to(staff).is_some() {
             return Some(Verdict::Offered);
         }
         if is_skipped(entry, staff) {
             return Some(Verdict::Skipped);
         }
-        let Some(seat) = self.seats.get(&staff) else { return Some(Verdict::NotEnabled) };
         let verdict = self.seat_verdict(seat);
         verdict.or_else(|| entry.cools(staff, self.turn.now).then_some(Verdict::DeclinedJustNow))
     }
 
     pub(super) fn is_member(&self, staff: StaffId, destination: Destination) -> bool {
-        self.serves.get(&staff).is_some_and(|lines| lines.contains(&Line::At(destination)))
+        self.seats.get(staff).is_some_and(|seat| seat.serves(destination))
     }
 
     /// Why an enquiry has to leave the stop where it stands; `None` = it stays.
-    pub(super) fn why_leave(&self, enquiry: EnquiryId) -> Option<PassedOver> {
-        let entry = self.entries.get(&enquiry)?;
+    pub(super) fn why_leave(&self, enquiry: Key) -> Option<PassedOver> {
+        let entry = self.entries.get(enquiry)?;
         let At::Stop(stop) = &entry.at else { return None };
         if !entry.offers.is_empty() {
             return None;
@@ -273,12 +297,12 @@ impl Floor {
             return Some(PassedOver::NobodyAccepts);
         }
         let mut asked_somebody = false;
-        for staff in &group.members {
-            let active = self.seats.get(staff).is_some_and(|seat| seat.enabled && seat.is_active());
-            if !active || is_skipped(entry, *staff) {
+        for chair in self.teams.get(&group.id).into_iter().flatten() {
+            let seat = self.seats.at(*chair);
+            if !seat.enabled || !seat.is_active() || is_skipped(entry, seat.staff) {
                 continue;
             }
-            if !stop.asked.contains(staff) {
+            if !stop.asked.contains(&seat.staff) {
                 return None;
             }
             asked_somebody = true;
@@ -288,25 +312,21 @@ impl Floor {
     }
 
     /// Writes into the trace what came of considering each member.
-    pub(super) fn explain_members(&mut self, enquiry: EnquiryId) {
-        let Some(entry) = self.entries.get(&enquiry) else { return };
+    pub(super) fn explain_members(&mut self, enquiry: Key) {
+        let Some(entry) = self.entries.get(enquiry) else { return };
         let At::Stop(stop) = &entry.at else { return };
         let Some(group) = self.settings.group_of(stop.destination) else { return };
         let closed = self.closed_to_all(entry, stop, group);
-        for staff in group.members.iter().take(CONSIDERED_MAX) {
-            if let Some(verdict) = self.member_verdict(entry, stop, closed, *staff) {
-                self.turn.steps.push(Step::Considered { staff: *staff, verdict });
+        let members = self.teams.get(&group.id).into_iter().flatten();
+        for chair in members.take(CONSIDERED_MAX) {
+            let seat = self.seats.at(*chair);
+            if let Some(verdict) = self.member_verdict(entry, stop, closed, seat) {
+                self.turn.steps.push(Step::Considered { staff: seat.staff, verdict });
             }
         }
     }
 
-    fn offer_or_assign(
-        &mut self,
-        enquiry: EnquiryId,
-        to: Vec<StaffId>,
-        sort: OfferSort,
-        until: Timestamp,
-    ) {
+    fn offer_or_assign(&mut self, enquiry: Key, to: &[Chair], sort: OfferSort, until: Timestamp) {
         let group = match sort {
             OfferSort::OneByOne { at } | OfferSort::Simultaneous { at } => {
                 self.settings.group_of(at).map(|group| group.id)
@@ -314,18 +334,18 @@ impl Floor {
             OfferSort::Transfer { group } => Some(group),
             OfferSort::Direct { .. } | OfferSort::Missed => None,
         };
-        let Some(entry) = self.entries.get(&enquiry) else { return };
+        let Some(entry) = self.entries.get(enquiry) else { return };
         let auto = self.settings.auto_pick_up_of(entry.place.channel, group);
         let Some(first) = to.first().copied().filter(|_| auto) else {
             self.make_offer(enquiry, to, sort, until);
             return;
         };
-        self.turn.steps.push(Step::Considered { staff: first, verdict: Verdict::Assigned });
+        let seat = self.seats.at_mut(first);
+        seat.kept.last_offered = Some(self.turn.now);
+        let staff = seat.staff;
+        self.turn.steps.push(Step::Considered { staff, verdict: Verdict::Assigned });
         self.decided(enquiry);
-        if let Some(seat) = self.seats.get_mut(&first) {
-            seat.kept.last_offered = Some(self.turn.now);
-        }
-        self.own(enquiry, first, PickUp::Auto);
+        self.own(enquiry, staff, PickUp::Auto);
     }
 }
 
@@ -342,4 +362,9 @@ fn is_skipped(entry: &Entry, staff: StaffId) -> bool {
 /// Those holding nothing first, then longest since they last held an enquiry.
 fn most_idle(seat: &Seat) -> (Reverse<bool>, Option<Timestamp>) {
     (Reverse(seat.owned.is_empty()), seat.kept.last_held)
+}
+
+/// Shares of capacity are compared as fractions of a common denominator.
+fn share_in_use(seat: &Seat) -> u32 {
+    u32::from(seat.used()) * SHARE_WHOLE / u32::from(seat.capacity.max(1))
 }

@@ -3,15 +3,18 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
+use super::entries::Key;
 use super::event::OfferSort;
 use super::line::{Line, Rank};
 use super::place::{Direct, Errand, Place, Stage};
+use super::seat::Chair;
 use crate::ids::{EnquiryId, StaffId};
 use crate::rule::Destination;
 use crate::time::Timestamp;
 
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
+    pub(super) id: EnquiryId,
     pub(super) place: Place,
     pub(super) at: At,
     pub(super) offers: Vec<Offer>,
@@ -20,7 +23,7 @@ pub(super) struct Entry {
     /// Who was offered it by name in this walk and did not take it.
     pub(super) asked_by_name: Vec<StaffId>,
     /// Who held an offer when somebody else was first.
-    pub(super) rivals: Vec<StaffId>,
+    pub(super) rivals: Vec<Chair>,
     /// Missed, and offered to these since the visitor last wrote.
     pub(super) missed_asked: Vec<StaffId>,
     /// Its owner gone, and tried again for these since the visitor last wrote.
@@ -34,6 +37,14 @@ pub(super) struct Entry {
     /// The deadline the floor has noted for it.
     pub(super) due: Option<Timestamp>,
     pub(super) changed: bool,
+    pub(super) noted: Noted,
+}
+
+/// Which of the turn's lists it is on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Noted {
+    pub(super) touched: bool,
+    pub(super) marked: bool,
 }
 
 /// Where a walk (or a transfer) stands at this moment.
@@ -69,6 +80,7 @@ pub(super) struct AtStop {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Offer {
     pub(super) staff: StaffId,
+    pub(super) chair: Chair,
     pub(super) since: Timestamp,
     pub(super) until: Timestamp,
     pub(super) sort: OfferSort,
@@ -81,8 +93,9 @@ impl Offer {
 }
 
 impl Entry {
-    pub(super) fn new(place: Place) -> Self {
+    pub(super) fn new(id: EnquiryId, place: Place) -> Self {
         Self {
+            id,
             place,
             at: At::Nowhere,
             offers: Vec::new(),
@@ -96,11 +109,17 @@ impl Entry {
             relief_failed: false,
             due: None,
             changed: true,
+            noted: Noted::default(),
         }
     }
 
     pub(super) fn offer_to(&self, staff: StaffId) -> Option<&Offer> {
         self.offers.iter().find(|offer| offer.staff == staff)
+    }
+
+    /// One of those who held an offer when somebody else was first.
+    pub(super) fn is_rival(&self, chair: Option<Chair>) -> bool {
+        chair.is_some_and(|chair| self.rivals.contains(&chair))
     }
 
     pub(super) fn cools(&self, staff: StaffId, now: Timestamp) -> bool {
@@ -109,13 +128,16 @@ impl Entry {
 
     /// Forgets who declined long enough ago; whether there was anybody.
     pub(super) fn let_cool(&mut self, now: Timestamp) -> bool {
+        if self.cooling.is_empty() {
+            return false;
+        }
         let before = self.cooling.len();
         self.cooling.retain(|&(_, until)| now < until);
         self.cooling.len() < before
     }
 
     /// The line it stands in, and its rank there.
-    pub(super) fn standing(&self, enquiry: EnquiryId) -> Option<(Line, Rank)> {
+    pub(super) fn standing(&self, enquiry: Key) -> Option<(Line, Rank)> {
         match &self.at {
             At::Nowhere | At::Bot => None,
             At::Direct { direct, ticket, priority, .. } => {
@@ -185,6 +207,20 @@ impl Entry {
             }
             (Stage::Open, _) => return None,
         })
+    }
+
+    /// Whether somebody is not asked where it stands, for having been asked or on purpose.
+    pub(super) fn passes_somebody_over(&self) -> bool {
+        let asked = match &self.at {
+            At::Stop(stop) => !stop.asked.is_empty(),
+            At::Direct { .. } | At::Nowhere | At::Bot => true,
+        };
+        let on_purpose = match &self.place.errand {
+            Errand::None => false,
+            Errand::Walk(walk) => walk.skip.is_some(),
+            Errand::Transfer { .. } => true,
+        };
+        asked || on_purpose || self.place.stage.owner().is_some()
     }
 
     /// Whether anything is under way besides its state.

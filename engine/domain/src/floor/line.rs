@@ -3,7 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ids::{EnquiryId, StaffId};
+use super::entries::Key;
+use crate::ids::StaffId;
 use crate::rule::Destination;
 
 /// Where an enquiry can wait.
@@ -18,12 +19,13 @@ pub(super) enum Line {
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct Rank {
     pub(super) priority: Reverse<u8>,
-    /// Drawn on arrival in the line, rising over the whole floor; kept while at the same stop.
+    /// Drawn on arrival in the line, rising over the whole floor; kept while at the same stop. No two
+    /// have the same.
     pub(super) ticket: u64,
-    pub(super) enquiry: EnquiryId,
+    pub(super) enquiry: Key,
 }
 
-/// All lines of the floor; an empty line takes no room.
+/// All lines of the floor.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lines(BTreeMap<Line, BTreeSet<Rank>>);
 
@@ -35,10 +37,12 @@ impl Lines {
     pub(super) fn leave(&mut self, line: Line, rank: Rank) {
         if let Some(ranks) = self.0.get_mut(&line) {
             ranks.remove(&rank);
-            if ranks.is_empty() {
-                self.0.remove(&line);
-            }
         }
+    }
+
+    /// Lines in which nobody stands take no room any more.
+    pub(super) fn forget_empty(&mut self) {
+        self.0.retain(|_, ranks| !ranks.is_empty());
     }
 
     pub(super) fn ranks(&self, line: Line) -> impl Iterator<Item = Rank> {
@@ -49,9 +53,20 @@ impl Lines {
         self.0.get(&line).map_or(0, BTreeSet::len)
     }
 
-    /// How many stand before `rank`, plus one.
+    /// How many stand before `rank`, plus one; counted from the end that is nearer.
     pub(super) fn position(&self, line: Line, rank: Rank) -> u32 {
-        let before = self.0.get(&line).map_or(0, |ranks| ranks.range(..rank).count());
+        let Some(ranks) = self.0.get(&line) else { return 1 };
+        let (mut front, mut back) = (ranks.iter(), ranks.iter().rev());
+        let mut passed = 0;
+        let before = loop {
+            if front.next().is_none_or(|first| *first >= rank) {
+                break passed;
+            }
+            if back.next().is_none_or(|last| *last <= rank) {
+                break ranks.len() - 1 - passed;
+            }
+            passed += 1;
+        };
         u32::try_from(before).unwrap_or(u32::MAX).saturating_add(1)
     }
 

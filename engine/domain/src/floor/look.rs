@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::event::{FloorEvent, OfferSort};
 use super::place::{Place, Stage};
+use super::seat::Seat;
 use super::{At, Command, Effect, Floor, Line, Route};
 use crate::ids::{EnquiryId, StaffId};
 use crate::presence::Presence;
@@ -20,7 +21,6 @@ pub struct SeatLook {
     /// Slots in use, reserved ones counted.
     pub used: u16,
     pub capacity: u16,
-    pub owned: Vec<EnquiryId>,
     pub offers: Vec<EnquiryId>,
     pub wraps_up: bool,
 }
@@ -52,11 +52,11 @@ impl Floor {
     }
 
     pub fn place(&self, enquiry: EnquiryId) -> Option<&Place> {
-        self.entries.get(&enquiry).map(|entry| &entry.place)
+        self.entries.find(enquiry).map(|entry| &entry.place)
     }
 
     pub fn live(&self) -> impl Iterator<Item = (EnquiryId, &Place)> {
-        self.entries.iter().map(|(id, entry)| (*id, &entry.place))
+        self.entries.iter().map(|(_, entry)| (entry.id, &entry.place))
     }
 
     pub fn live_count(&self) -> usize {
@@ -64,24 +64,24 @@ impl Floor {
     }
 
     pub fn owned_by(&self, staff: StaffId) -> impl Iterator<Item = EnquiryId> {
-        self.seats.get(&staff).into_iter().flat_map(|seat| seat.owned.iter().copied())
+        let owned = self.seats.get(staff).into_iter().flat_map(|seat| &seat.owned);
+        owned.filter_map(|key| Some(self.entries.get(*key)?.id))
     }
 
     pub fn seat(&self, staff: StaffId) -> Option<SeatLook> {
-        let seat = self.seats.get(&staff)?;
+        let seat = self.seats.get(staff)?;
         Some(SeatLook {
             presence: seat.kept.presence,
             load: seat.load(),
             used: seat.used(),
             capacity: self.capacity(staff),
-            owned: seat.owned.iter().copied().collect(),
-            offers: seat.offers.iter().copied().collect(),
+            offers: seat.offers.iter().map(|key| self.id(*key)).collect(),
             wraps_up: seat.wraps_up(self.turn.now),
         })
     }
 
     pub fn offers(&self, enquiry: EnquiryId) -> Vec<OfferLook> {
-        let Some(entry) = self.entries.get(&enquiry) else { return Vec::new() };
+        let Some(entry) = self.entries.find(enquiry) else { return Vec::new() };
         let look = |offer: &super::entry::Offer| OfferLook {
             staff: offer.staff,
             until: offer.until,
@@ -92,8 +92,9 @@ impl Floor {
     }
 
     pub fn wait(&self, enquiry: EnquiryId) -> Option<WaitLook> {
-        let entry = self.entries.get(&enquiry)?;
-        let (line, rank) = entry.standing(enquiry)?;
+        let key = self.entries.key(enquiry)?;
+        let entry = self.entries.get(key)?;
+        let (line, rank) = entry.standing(key)?;
         let (at, until) = match &entry.at {
             At::Direct { until, .. } => (None, *until),
             At::Stop(stop) => (Some(stop.destination), stop.until),
@@ -119,11 +120,11 @@ impl Floor {
 
     /// Everybody waiting at a destination, in order.
     pub fn line(&self, destination: Destination) -> Vec<EnquiryId> {
-        self.lines.ranks(Line::At(destination)).map(|rank| rank.enquiry).collect()
+        self.lines.ranks(Line::At(destination)).map(|rank| self.id(rank.enquiry)).collect()
     }
 
     pub fn first_in_line(&self, destination: Destination) -> Option<EnquiryId> {
-        self.lines.ranks(Line::At(destination)).next().map(|rank| rank.enquiry)
+        self.lines.ranks(Line::At(destination)).next().map(|rank| self.id(rank.enquiry))
     }
 
     pub fn counters(&self) -> &Counters {
@@ -132,12 +133,12 @@ impl Floor {
 
     /// Why this person cannot be offered this enquiry where it stands; `None` = they can.
     pub fn why_not(&self, enquiry: EnquiryId, staff: StaffId) -> Option<Verdict> {
-        self.verdict(enquiry, staff)
+        self.verdict_on(self.entries.key(enquiry)?, staff)
     }
 
     /// When the floor next looks at this enquiry, or the reason why it need not (R8).
     pub fn deadline_of(&self, enquiry: EnquiryId) -> Result<Timestamp, Option<&'static str>> {
-        let entry = self.entries.get(&enquiry).ok_or(None)?;
+        let entry = self.entries.find(enquiry).ok_or(None)?;
         entry.due.ok_or_else(|| entry.no_deadline_because())
     }
 
@@ -149,17 +150,10 @@ impl Floor {
         probe.counters = self.counters.clone();
         probe.bots.clone_from(&self.bots);
         let enquiry = route.enquiry;
-        for (staff, seat) in &self.seats {
-            let mut copy = seat.clone();
-            if everyone {
-                copy.kept.presence = Presence::Active;
-                copy.reloading = false;
-                copy.wrap_until = None;
-                copy.owned.clear();
-                copy.offers.clear();
-                copy.reserved = 0;
-            }
-            probe.seats.insert(*staff, copy);
+        for seat in self.seats.iter() {
+            let like = seat.as_if_of_strangers(everyone);
+            let copy = probe.seats.seat(seat.staff);
+            *copy = Seat { chair: copy.chair, lines: std::mem::take(&mut copy.lines), ..like };
         }
         let mut effects = Vec::new();
         // A route is never refused; what it led to is read from the effects.

@@ -1,13 +1,15 @@
 //! Missed enquiries: a shelf from which people who are free are offered one (`product.md` §3).
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::entries::Key;
 use super::event::OfferSort;
 use super::place::Stage;
-use super::{Entry, Floor, Line};
-use crate::ids::{EnquiryId, GroupId, StaffId};
-use crate::rule::{self, Destination};
+use super::seat::{Chair, Seat};
+use super::{Entry, Floor};
+use crate::ids::{GroupId, StaffId};
+use crate::rule;
+use crate::time::Timestamp;
 
 /// How long such an offer rings.
 const RING: Duration = Duration::from_mins(1);
@@ -15,62 +17,65 @@ const RING: Duration = Duration::from_mins(1);
 const LOOK_MAX: usize = 64;
 
 impl Floor {
-    pub(super) fn put_on_shelf(&mut self, enquiry: EnquiryId) {
-        let Some(entry) = self.entries.get(&enquiry) else { return };
+    pub(super) fn put_on_shelf(&mut self, enquiry: Key) {
+        let Some(entry) = self.entries.get(enquiry) else { return };
         let shelved = matches!(entry.place.stage, Stage::Missed { .. }) && !entry.is_busy();
         if !self.settings.missed_offer_when_free || !shelved {
             return;
         }
-        let key = (entry.place.window_until, enquiry);
-        let groups = self.groups_named(entry);
-        let mut members: Vec<StaffId> = Vec::new();
-        for group in groups {
-            self.missed.entry(group).or_default().insert(key);
-            members
-                .extend(self.settings.groups.get(&group).map_or(&[][..], |group| &group.members));
+        let at = (entry.place.window_until, enquiry);
+        let mut takers: Vec<Chair> = Vec::new();
+        for group in self.groups_named(entry).to_vec() {
+            self.missed.entry(group).or_default().insert(at);
+            for chair in self.teams.get(&group).into_iter().flatten() {
+                self.seats.at_mut(*chair).look_back(group, at);
+                if self.could_take_one_more(self.seats.at(*chair)) {
+                    takers.push(*chair);
+                }
+            }
         }
-        self.turn.freed.extend(members);
+        for chair in takers {
+            self.free(chair);
+        }
     }
 
-    pub(super) fn take_off_shelf(&mut self, enquiry: EnquiryId) {
-        let Some(entry) = self.entries.get(&enquiry) else { return };
+    pub(super) fn take_off_shelf(&mut self, enquiry: Key) {
+        let Some(entry) = self.entries.get(enquiry) else { return };
         if !matches!(entry.place.stage, Stage::Missed { .. }) {
             return;
         }
-        let key = (entry.place.window_until, enquiry);
-        self.missed.retain(|_, shelf| {
-            shelf.remove(&key);
-            !shelf.is_empty()
-        });
+        let at = (entry.place.window_until, enquiry);
+        for group in self.groups_named(entry).to_vec() {
+            if let Some(shelf) = self.missed.get_mut(&group) {
+                shelf.remove(&at);
+            }
+        }
     }
 
     /// The settings are others: who may take what may be others too.
     pub(super) fn shelve_anew(&mut self) {
         self.missed.clear();
-        let missed: Vec<EnquiryId> = self
-            .entries
-            .iter()
+        for chair in self.seats.everybody() {
+            self.seats.at_mut(chair).looked_at.clear();
+        }
+        let live = self.entries.iter();
+        let missed: Vec<Key> = live
             .filter(|(_, entry)| matches!(entry.place.stage, Stage::Missed { .. }))
-            .map(|(enquiry, _)| *enquiry)
+            .map(|(enquiry, _)| enquiry)
             .collect();
         for enquiry in missed {
             self.put_on_shelf(enquiry);
         }
     }
 
-    /// Groups that any branch of the rule names: which one is in force can change with the hour.
-    fn groups_named(&self, entry: &Entry) -> BTreeSet<GroupId> {
-        self.settings
-            .rule_of(entry.place.channel)
-            .into_iter()
-            .flat_map(rule::destinations)
-            .filter_map(|to| self.settings.group_of(to))
-            .map(|group| group.id)
-            .collect()
+    fn groups_named(&self, entry: &Entry) -> &[GroupId] {
+        let channel = self.settings.channels.get(&entry.place.channel);
+        let named = channel.and_then(|channel| self.named.get(&channel.rule));
+        named.map_or(&[], |groups| groups)
     }
 
     /// Groups that the rule as it is now would send it to.
-    pub(super) fn groups_in_force(&self, entry: &Entry) -> Vec<GroupId> {
+    fn groups_in_force(&self, entry: &Entry) -> Vec<GroupId> {
         let channel = entry.place.channel;
         let Some(rule) = self.settings.rule_of(channel) else { return Vec::new() };
         let (leaf, _) =
@@ -81,52 +86,57 @@ impl Floor {
     /// Nothing waits for these people: missed enquiries and owners gone are looked at.
     /// True when something was offered.
     pub(super) fn offer_what_was_left(&mut self) -> bool {
-        while let Some(staff) = self.turn.unneeded.pop_first() {
-            if self.relieve_with(staff) || self.offer_missed(staff) {
-                self.turn.freed.insert(staff);
+        while let Some(chair) = self.turn.unneeded.pop_front() {
+            self.seats.at_mut(chair).noted.unneeded = false;
+            if self.relieve_with(chair) || self.offer_missed(chair) {
+                self.free(chair);
                 return true;
             }
         }
         false
     }
 
-    fn offer_missed(&mut self, staff: StaffId) -> bool {
-        let Some(enquiry) = self.missed_for(staff) else { return false };
-        if let Some(entry) = self.entries.get_mut(&enquiry) {
+    fn offer_missed(&mut self, chair: Chair) -> bool {
+        if !self.could_take_one_more(self.seats.at(chair)) {
+            return false;
+        }
+        let groups: Vec<GroupId> = self.seats.at(chair).groups().collect();
+        let found = groups.into_iter().filter_map(|group| self.first_on_shelf(chair, group)).min();
+        let Some((_, enquiry)) = found else { return false };
+        let staff = self.seats.at(chair).staff;
+        if let Some(entry) = self.entries.get_mut(enquiry) {
             entry.missed_asked.push(staff);
         }
         let until = self.turn.now + RING;
-        self.make_offer(enquiry, vec![staff], OfferSort::Missed, until);
+        self.make_offer(enquiry, &[chair], OfferSort::Missed, until);
         true
     }
 
-    fn missed_for(&self, staff: StaffId) -> Option<EnquiryId> {
-        let seat = self.seats.get(&staff)?;
-        let one_left = seat.used().saturating_add(1) < seat.capacity;
-        if !one_left || self.seat_verdict(seat).is_some() {
-            return None;
-        }
-        if self.missed.is_empty() {
-            return None;
-        }
-        let shelves = self.serves.get(&staff)?.iter().filter_map(|line| match line {
-            Line::At(Destination::Group(group)) => self.missed.get(group),
-            Line::At(Destination::Queue(_) | Destination::Bot(_)) | Line::For(_) => None,
+    /// Missed ones leave each person one free slot.
+    fn could_take_one_more(&self, seat: &Seat) -> bool {
+        seat.used().saturating_add(1) < seat.capacity && self.seat_verdict(seat).is_none()
+    }
+
+    /// The one whose window ends soonest of those this person may be offered.
+    ///
+    /// What stands before the first one on hand is not looked at again: whatever comes on hand later
+    /// is put on the shelf anew.
+    fn first_on_shelf(&mut self, chair: Chair, group: GroupId) -> Option<(Timestamp, Key)> {
+        let missed = self.missed.get(&group)?;
+        let seat = self.seats.at(chair);
+        let alive = (self.turn.now + Duration::from_millis(1), Key::FIRST);
+        let from = seat.looked_to(group).map_or(alive, |seen| alive.max(seen));
+        let mut on_hand = missed.range(from..).filter(|(_, enquiry)| {
+            self.entries.get(*enquiry).is_some_and(|entry| self.is_on_hand(entry, seat.staff))
         });
-        let now = self.turn.now;
-        shelves
-            .filter_map(|shelf| {
-                shelf
-                    .range((now, EnquiryId::from_number(0))..)
-                    .filter(|(window_until, _)| now < *window_until)
-                    .filter_map(|key| Some((key, self.entries.get(&key.1)?)))
-                    .filter(|(_, entry)| self.is_on_hand(entry, staff))
-                    .take(LOOK_MAX)
-                    .find(|(_, entry)| self.may_take_up(entry, staff))
-                    .map(|(key, _)| *key)
-            })
-            .min()
-            .map(|(_, enquiry)| enquiry)
+        let first = on_hand.next().copied();
+        let mut few = first.iter().chain(on_hand).take(LOOK_MAX);
+        let found = few.find(|(_, enquiry)| {
+            self.entries.get(*enquiry).is_some_and(|entry| self.may_take_up(entry, seat.staff))
+        });
+        let found = found.copied();
+        self.seats.at_mut(chair).look_to(group, first.unwrap_or(Key::BEHIND_ALL));
+        found
     }
 
     fn is_on_hand(&self, entry: &Entry, staff: StaffId) -> bool {

@@ -18,6 +18,7 @@ mod ask;
 mod bot;
 mod command;
 mod dispatch;
+mod entries;
 mod entry;
 pub mod event;
 mod line;
@@ -31,12 +32,13 @@ mod transfer;
 mod walk;
 mod written;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 use crate::ids::{BotId, ChannelId, EnquiryId, GroupId, RuleId, StaffId};
 use crate::record::After;
-use crate::rule::{Counters, Destination, Draws};
+use crate::rule::{self, Counters, Destination, Draws, Rule};
 use crate::settings::Settings;
 use crate::time::Timestamp;
 use crate::trace::Step;
@@ -44,11 +46,12 @@ use crate::trace::Step;
 pub use command::{Command, Effect, Refusal, Route};
 pub use look::{OfferLook, SeatLook, WaitLook};
 
+use entries::{Entries, Key};
 use entry::{At, Entry};
 use event::FloorEvent;
 use line::{Line, Lines, Rank};
 use place::{Place, SeatKept};
-use seat::Seat;
+use seat::{Chair, Seat, Seats};
 
 /// Most enquiries whose deadlines are let expire in one turn.
 pub const EXPIRE_SLICE: usize = 1_000;
@@ -57,20 +60,21 @@ pub const EXPIRE_SLICE: usize = 1_000;
 #[derive(Clone, Debug)]
 pub struct Floor {
     settings: Arc<Settings>,
-    /// The lines each person serves.
-    serves: BTreeMap<StaffId, Vec<Line>>,
-    seats: BTreeMap<StaffId, Seat>,
-    /// Boxed, so that those next to one that comes or goes need not be moved.
-    entries: BTreeMap<EnquiryId, Box<Entry>>,
+    /// The members of each group, in their order.
+    teams: BTreeMap<GroupId, Vec<Chair>>,
+    /// Groups that any branch of a rule names: which one is in force can change with the hour.
+    named: BTreeMap<RuleId, Vec<GroupId>>,
+    seats: Seats,
+    entries: Entries,
     lines: Lines,
     counters: Counters,
     bots: BTreeMap<BotId, bot::Health>,
     /// Missed enquiries by the groups whose members may be offered them, the soonest lapse first.
-    missed: BTreeMap<GroupId, BTreeSet<(Timestamp, EnquiryId)>>,
+    missed: BTreeMap<GroupId, BTreeSet<(Timestamp, Key)>>,
     /// Owners gone whom nobody relieved: tried again when somebody frees up.
-    unrelieved: BTreeSet<EnquiryId>,
-    due: BTreeSet<(Timestamp, EnquiryId)>,
-    wraps: BTreeSet<(Timestamp, StaffId)>,
+    unrelieved: BTreeSet<Key>,
+    due: BTreeSet<(Timestamp, Key)>,
+    wraps: BTreeSet<(Timestamp, Chair)>,
     /// The last ticket and arrival number given out.
     ticket: u64,
     arrival: u64,
@@ -87,24 +91,27 @@ struct Turn {
     /// Steps of the decision being taken.
     steps: Vec<Step>,
     /// Enquiries whose walk has to be looked at.
-    touched: BTreeSet<EnquiryId>,
-    /// Waiting enquiries that somebody might be offered.
-    ready: BTreeSet<(Rank, EnquiryId)>,
+    touched: VecDeque<Key>,
+    /// Waiting enquiries that somebody might be offered; some may have gone on since.
+    ready: BinaryHeap<Reverse<Rank>>,
     /// People who may have become able to take something.
-    freed: BTreeSet<StaffId>,
+    freed: Vec<Chair>,
+    /// What would be offered first to each of those; something else may have come between.
+    wanted: BinaryHeap<Reverse<(Rank, Chair)>>,
     /// Freed, and nothing waits for them.
-    unneeded: BTreeSet<StaffId>,
+    unneeded: VecDeque<Chair>,
     /// Enquiries to be noted anew at the end of the turn.
-    marked: BTreeSet<EnquiryId>,
-    seats_marked: BTreeSet<StaffId>,
+    marked: Vec<Key>,
+    seats_marked: Vec<Chair>,
 }
 
 impl Floor {
     pub fn new(settings: Arc<Settings>) -> Self {
         let mut floor = Self {
-            serves: BTreeMap::new(),
-            seats: BTreeMap::new(),
-            entries: BTreeMap::new(),
+            teams: BTreeMap::new(),
+            named: BTreeMap::new(),
+            seats: Seats::default(),
+            entries: Entries::default(),
             lines: Lines::default(),
             counters: Counters::default(),
             bots: BTreeMap::new(),
@@ -126,15 +133,15 @@ impl Floor {
     pub fn restore_place(&mut self, enquiry: EnquiryId, place: Place) {
         self.restored = true;
         self.arrival = self.arrival.max(place.arrival);
-        if let Some(owner) = place.stage.owner() {
-            self.seats.entry(owner).or_default().owned.insert(enquiry);
+        let owner = place.stage.owner();
+        let key = self.entries.insert(Entry { changed: false, ..Entry::new(enquiry, place) });
+        if let Some(owner) = owner {
+            self.seats.seat(owner).owned.insert(key);
         }
-        let entry = Entry { changed: false, ..Entry::new(place) };
-        self.entries.insert(enquiry, Box::new(entry));
     }
 
     pub fn restore_seat(&mut self, staff: StaffId, kept: SeatKept) {
-        self.seats.entry(staff).or_default().kept = kept;
+        self.seats.seat(staff).kept = kept;
     }
 
     pub fn restore_draws(&mut self, channel: ChannelId, rule: RuleId, node: u16, draws: Draws) {
@@ -145,18 +152,20 @@ impl Floor {
     pub fn resume(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         self.turn.now = now;
         self.restored = false;
-        for seat in self.seats.values_mut() {
-            seat.presence_since = now;
+        let everybody = self.seats.everybody();
+        for chair in &everybody {
+            self.seats.at_mut(*chair).presence_since = now;
         }
-        let mut by_arrival: Vec<(u64, EnquiryId)> =
-            self.entries.iter().map(|(id, entry)| (entry.place.arrival, *id)).collect();
+        let mut by_arrival: Vec<(u64, Key)> =
+            self.entries.iter().map(|(key, entry)| (entry.place.arrival, key)).collect();
         by_arrival.sort_unstable();
         for (_, enquiry) in by_arrival {
             self.resume_one(enquiry);
         }
         self.orphan_the_suspended();
-        let everybody: Vec<StaffId> = self.seats.keys().copied().collect();
-        self.turn.freed.extend(everybody);
+        for chair in everybody {
+            self.free(chair);
+        }
         self.settle();
         self.flush(effects);
     }
@@ -206,21 +215,25 @@ impl Floor {
                 Ok(())
             }
             Command::VisitorWrote { enquiry, opens, window_until } => {
-                self.visitor_wrote(enquiry, opens, window_until)
+                self.visitor_wrote(self.key(enquiry)?, opens, window_until)
             }
-            Command::WeWrote { enquiry } => self.we_wrote(enquiry),
-            Command::PickUp { enquiry, staff } => self.pick_up(enquiry, staff),
-            Command::Decline { enquiry, staff } => self.decline(enquiry, staff),
-            Command::Transfer { enquiry, by, to, blind } => self.transfer(enquiry, by, to, blind),
-            Command::CancelTransfer { enquiry, by } => self.cancel_transfer(enquiry, by),
-            Command::Assign { enquiry, to } => self.assign(enquiry, to),
-            Command::TakeOver { enquiry, by } => self.take_over(enquiry, by),
-            Command::Hold { enquiry, by, until } => self.hold(enquiry, by, until),
+            Command::WeWrote { enquiry } => self.we_wrote(self.key(enquiry)?),
+            Command::PickUp { enquiry, staff } => self.pick_up(self.key(enquiry)?, staff),
+            Command::Decline { enquiry, staff } => self.decline(self.key(enquiry)?, staff),
+            Command::Transfer { enquiry, by, to, blind } => {
+                self.transfer(self.key(enquiry)?, by, to, blind)
+            }
+            Command::CancelTransfer { enquiry, by } => self.cancel_transfer(self.key(enquiry)?, by),
+            Command::Assign { enquiry, to } => self.assign(self.key(enquiry)?, to),
+            Command::TakeOver { enquiry, by } => self.take_over(self.key(enquiry)?, by),
+            Command::Hold { enquiry, by, until } => self.hold(self.key(enquiry)?, by, until),
             Command::Close { enquiry, by, silent, reason } => {
-                self.close(enquiry, by, silent, reason)
+                self.close(self.key(enquiry)?, by, silent, reason)
             }
-            Command::Known { enquiry, language, country } => self.known(enquiry, language, country),
-            Command::BotLeft { enquiry, failed } => self.bot_left(enquiry, failed),
+            Command::Known { enquiry, language, country } => {
+                self.known(self.key(enquiry)?, language, country)
+            }
+            Command::BotLeft { enquiry, failed } => self.bot_left(self.key(enquiry)?, failed),
             Command::HandOver { staff } => {
                 self.hand_over(staff);
                 Ok(())
@@ -254,22 +267,22 @@ impl Floor {
                 Some(_) | None => break,
             }
         }
-        while let Some((at, staff)) = self.wraps.first().copied() {
+        while let Some((at, chair)) = self.wraps.first().copied() {
             if now < at {
                 break;
             }
-            self.wraps.remove(&(at, staff));
-            self.turn.freed.insert(staff);
+            self.wraps.remove(&(at, chair));
+            self.free(chair);
         }
     }
 
-    fn expire_one(&mut self, enquiry: EnquiryId) {
+    fn expire_one(&mut self, enquiry: Key) {
         let now = self.turn.now;
-        let Some(entry) = self.entries.get_mut(&enquiry) else { return };
+        let Some(entry) = self.entries.get_mut(enquiry) else { return };
         entry.due = None;
         let cooled = entry.let_cool(now);
-        self.turn.marked.insert(enquiry);
-        self.turn.touched.insert(enquiry);
+        self.mark(enquiry);
+        self.touch(enquiry);
         self.let_offers_lapse(enquiry);
         self.end_hold_if_due(enquiry);
         self.walk_again_if_due(enquiry);
@@ -285,7 +298,10 @@ impl Floor {
             return;
         }
         loop {
-            while let Some(enquiry) = self.turn.touched.pop_first() {
+            while let Some(enquiry) = self.turn.touched.pop_front() {
+                if let Some(entry) = self.entries.get_mut(enquiry) {
+                    entry.noted.touched = false;
+                }
                 self.step(enquiry);
             }
             let Some(enquiry) = self.best_ready() else {
@@ -296,20 +312,23 @@ impl Floor {
             };
             self.dispatch(enquiry);
         }
-        self.turn.unneeded.clear();
     }
 
     fn flush(&mut self, effects: &mut Vec<Effect>) {
         debug_assert!(self.turn.steps.is_empty(), "every step belongs to a decision");
-        for enquiry in std::mem::take(&mut self.turn.marked) {
+        let mut marked = std::mem::take(&mut self.turn.marked);
+        for enquiry in marked.drain(..) {
             self.tell_that_it_waits(enquiry);
             self.note_relief(enquiry);
             self.note_deadline(enquiry);
             self.keep_place(enquiry);
         }
-        for staff in std::mem::take(&mut self.turn.seats_marked) {
-            let Some(seat) = self.seats.get(&staff) else { continue };
-            self.turn.out.push(Effect::Keep(After::Seat { staff, seat: seat.kept.clone() }));
+        self.turn.marked = marked;
+        for chair in self.turn.seats_marked.drain(..) {
+            let seat = self.seats.at_mut(chair);
+            seat.noted.marked = false;
+            let (staff, kept) = (seat.staff, seat.kept.clone());
+            self.turn.out.push(Effect::Keep(After::Seat { staff, seat: kept }));
         }
         for (channel, rule, node, draws) in self.counters.take_changed() {
             self.turn.out.push(Effect::Keep(After::Draws { channel, rule, node, draws }));
@@ -318,8 +337,8 @@ impl Floor {
     }
 
     /// Once per stop, when a turn leaves it in line with nobody to offer it to.
-    fn tell_that_it_waits(&mut self, enquiry: EnquiryId) {
-        let Some(entry) = self.entries.get_mut(&enquiry) else { return };
+    fn tell_that_it_waits(&mut self, enquiry: Key) {
+        let Some(entry) = self.entries.get_mut(enquiry) else { return };
         let Some((line, rank)) = entry.standing(enquiry) else { return };
         let At::Stop(stop) = &mut entry.at else { return };
         if stop.told || !entry.offers.is_empty() {
@@ -329,12 +348,13 @@ impl Floor {
         let (at, position) = (stop.destination, self.lines.position(line, rank));
         self.turn.steps.push(Step::Waiting { at, position });
         self.decided(enquiry);
-        self.happened(FloorEvent::Waiting { enquiry, at });
+        self.happened(FloorEvent::Waiting { enquiry: self.id(enquiry), at });
     }
 
-    fn note_deadline(&mut self, enquiry: EnquiryId) {
+    fn note_deadline(&mut self, enquiry: Key) {
         let now = self.turn.now;
-        let Some(entry) = self.entries.get_mut(&enquiry) else { return };
+        let Some(entry) = self.entries.get_mut(enquiry) else { return };
+        entry.noted.marked = false;
         entry.let_cool(now);
         let next = entry.next_deadline();
         if next == entry.due {
@@ -349,10 +369,10 @@ impl Floor {
         entry.due = next;
     }
 
-    fn keep_place(&mut self, enquiry: EnquiryId) {
-        let Some(entry) = self.entries.get_mut(&enquiry) else { return };
+    fn keep_place(&mut self, enquiry: Key) {
+        let Some(entry) = self.entries.get_mut(enquiry) else { return };
         if std::mem::take(&mut entry.changed) {
-            let place = Some(Box::new(entry.place.clone()));
+            let (enquiry, place) = (entry.id, Some(Box::new(entry.place.clone())));
             self.turn.out.push(Effect::Keep(After::Place { enquiry, place }));
         }
     }
@@ -362,11 +382,12 @@ impl Floor {
     }
 
     /// Writes the steps taken so far for an enquiry into its trace.
-    fn decided(&mut self, enquiry: EnquiryId) {
-        let steps = &mut self.turn.steps;
-        if steps.is_empty() {
+    fn decided(&mut self, enquiry: Key) {
+        if self.turn.steps.is_empty() {
             return;
         }
+        let enquiry = self.id(enquiry);
+        let steps = &mut self.turn.steps;
         // What follows at once is part of the same decision.
         match self.turn.out.last_mut() {
             Some(Effect::Happened(FloorEvent::Decided { enquiry: before, steps: more }))
@@ -382,11 +403,52 @@ impl Floor {
     }
 
     /// The entry, to be changed: its deadline and place are noted at the end of the turn.
-    fn entry_mut(&mut self, enquiry: EnquiryId) -> Option<&mut Entry> {
-        let entry = self.entries.get_mut(&enquiry)?;
-        self.turn.marked.insert(enquiry);
+    fn entry_mut(&mut self, enquiry: Key) -> Option<&mut Entry> {
+        self.mark(enquiry);
+        let entry = self.entries.get_mut(enquiry)?;
         entry.changed = true;
         Some(entry)
+    }
+
+    fn key(&self, enquiry: EnquiryId) -> Result<Key, Refusal> {
+        self.entries.key(enquiry).ok_or(Refusal::NotFound)
+    }
+
+    /// What the outside calls it.
+    fn id(&self, enquiry: Key) -> EnquiryId {
+        self.entries.get(enquiry).expect("it is on the floor while it is spoken of").id
+    }
+
+    /// To be noted anew at the end of the turn.
+    fn mark(&mut self, enquiry: Key) {
+        let Some(entry) = self.entries.get_mut(enquiry) else { return };
+        if !std::mem::replace(&mut entry.noted.marked, true) {
+            self.turn.marked.push(enquiry);
+        }
+    }
+
+    /// Its walk has to be looked at.
+    fn touch(&mut self, enquiry: Key) {
+        let Some(entry) = self.entries.get_mut(enquiry) else { return };
+        if !std::mem::replace(&mut entry.noted.touched, true) {
+            self.turn.touched.push_back(enquiry);
+        }
+    }
+
+    /// May have become able to take something.
+    fn free(&mut self, chair: Chair) {
+        let noted = &mut self.seats.at_mut(chair).noted;
+        if !std::mem::replace(&mut noted.freed, true) {
+            self.turn.freed.push(chair);
+        }
+    }
+
+    /// What is kept of this person has changed.
+    fn mark_seat(&mut self, chair: Chair) {
+        let noted = &mut self.seats.at_mut(chair).noted;
+        if !std::mem::replace(&mut noted.marked, true) {
+            self.turn.seats_marked.push(chair);
+        }
     }
 
     fn next_ticket(&mut self) -> u64 {
@@ -397,24 +459,33 @@ impl Floor {
     fn seat_people(&mut self) {
         let settings = Arc::clone(&self.settings);
         for staff in settings.staff.keys() {
-            self.seats.entry(*staff).or_default();
+            self.seats.seat(*staff);
         }
-        for (staff, seat) in &mut self.seats {
-            let person = settings.staff.get(staff);
+        for chair in self.seats.everybody() {
+            let seat = self.seats.at_mut(chair);
+            let person = settings.staff.get(&seat.staff);
             seat.enabled = person.is_some_and(|person| person.enabled);
             seat.capacity = person.map_or(0, |person| person.capacity);
+            seat.lines = vec![Line::For(seat.staff)];
         }
-        self.serves =
-            settings.staff.keys().map(|staff| (*staff, vec![Line::For(*staff)])).collect();
+        self.teams.clear();
+        for group in settings.groups.values() {
+            let members = group.members.iter().filter_map(|staff| self.seats.chair(*staff));
+            self.teams.insert(group.id, members.collect());
+        }
         let queues =
             settings.queues.values().map(|queue| (Destination::Queue(queue.id), queue.group));
         let groups = settings.groups.keys().map(|group| (Destination::Group(*group), *group));
         for (destination, group) in groups.chain(queues) {
-            for member in settings.groups.get(&group).map_or(&[][..], |group| &group.members) {
-                if let Some(lines) = self.serves.get_mut(member) {
-                    lines.push(Line::At(destination));
-                }
+            for chair in self.teams.get(&group).into_iter().flatten() {
+                self.seats.at_mut(*chair).lines.push(Line::At(destination));
             }
         }
+        let named = |rule: &Rule| {
+            let groups = rule::destinations(rule).into_iter();
+            let groups = groups.filter_map(|to| settings.group_of(to)).map(|group| group.id);
+            groups.collect::<BTreeSet<GroupId>>().into_iter().collect()
+        };
+        self.named = settings.rules.values().map(|rule| (rule.id, named(rule))).collect();
     }
 }

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use super::entries::Key;
 use super::entry::Offer;
 use super::event::{FloorEvent, OfferEnd, OfferSort, PresenceWhy};
+use super::seat::{Chair, Seat};
 use super::{At, Floor, Refusal};
-use crate::ids::{EnquiryId, StaffId};
+use crate::ids::StaffId;
 use crate::presence::Presence;
 use crate::rule::Destination;
 use crate::time::Timestamp;
@@ -17,80 +19,88 @@ const LEFT_ALONE: Duration = Duration::from_mins(1);
 impl Floor {
     pub(super) fn make_offer(
         &mut self,
-        enquiry: EnquiryId,
-        to: Vec<StaffId>,
+        enquiry: Key,
+        to: &[Chair],
         sort: OfferSort,
         until: Timestamp,
     ) {
         let now = self.turn.now;
-        for staff in &to {
+        let staff: Vec<StaffId> = to.iter().map(|chair| self.seats.at(*chair).staff).collect();
+        for staff in &staff {
             self.turn.steps.push(Step::Considered { staff: *staff, verdict: Verdict::Offered });
         }
         self.decided(enquiry);
-        let Some(entry) = self.entries.get_mut(&enquiry) else { return };
-        self.turn.marked.insert(enquiry);
+        self.mark(enquiry);
+        let Some(entry) = self.entries.get_mut(enquiry) else { return };
         if let At::Stop(stop) = &mut entry.at {
             stop.made = stop.made.saturating_add(u16::try_from(to.len()).unwrap_or(u16::MAX));
         }
-        for staff in &to {
-            let offer = Offer { staff: *staff, since: now, until, sort };
+        entry.offers.reserve_exact(to.len());
+        for (chair, staff) in to.iter().zip(&staff) {
+            let offer = Offer { staff: *staff, chair: *chair, since: now, until, sort };
             entry.offers.push(offer);
-            let Some(seat) = self.seats.get_mut(staff) else { continue };
-            seat.offers.insert(enquiry);
+            let seat = self.seats.at_mut(*chair);
+            seat.offers.push(enquiry);
             seat.reserved += u16::from(offer.reserves());
             seat.kept.last_offered = Some(now);
-            self.turn.seats_marked.insert(*staff);
         }
-        self.happened(FloorEvent::Offered { enquiry, to: to.clone(), sort, until });
-        for staff in to {
-            self.recheck_if_full(staff);
+        let id = entry.id;
+        self.happened(FloorEvent::Offered { enquiry: id, to: staff, sort, until });
+        for chair in to {
+            self.mark_seat(*chair);
+            self.recheck_if_full(*chair);
         }
     }
 
     /// Something was given to a person: what needs a free slot ends when that was the last one.
-    pub(super) fn recheck_if_full(&mut self, staff: StaffId) {
-        if self.seats.get(&staff).is_some_and(|seat| seat.used() >= seat.capacity) {
-            self.recheck(staff);
+    pub(super) fn recheck_if_full(&mut self, chair: Chair) {
+        let seat = self.seats.at(chair);
+        if seat.used() >= seat.capacity && !seat.offers.is_empty() {
+            self.recheck(chair);
         }
     }
 
     /// Takes one offer back; the enquiry is looked at again.
-    pub(super) fn end_offer(&mut self, enquiry: EnquiryId, staff: StaffId, end: OfferEnd) {
-        let Some(entry) = self.entries.get_mut(&enquiry) else { return };
+    pub(super) fn end_offer(&mut self, enquiry: Key, staff: StaffId, end: OfferEnd) {
+        let Some(entry) = self.entries.get_mut(enquiry) else { return };
         let Some(index) = entry.offers.iter().position(|offer| offer.staff == staff) else {
             return;
         };
         let offer = entry.offers.remove(index);
+        self.offer_is_over(enquiry, &offer, end);
+    }
+
+    pub(super) fn withdraw_all(&mut self, enquiry: Key, end: OfferEnd) {
+        let Some(entry) = self.entries.get_mut(enquiry) else { return };
+        for offer in std::mem::take(&mut entry.offers) {
+            self.offer_is_over(enquiry, &offer, end);
+        }
+    }
+
+    /// The offer is no longer among those of the enquiry.
+    fn offer_is_over(&mut self, enquiry: Key, offer: &Offer, end: OfferEnd) {
+        self.mark(enquiry);
+        self.touch(enquiry);
+        let Some(entry) = self.entries.get_mut(enquiry) else { return };
         if end == OfferEnd::AlreadyTaken {
-            entry.rivals.push(staff);
+            entry.rivals.push(offer.chair);
         }
-        if let Some(seat) = self.seats.get_mut(&staff) {
-            seat.offers.remove(&enquiry);
-            seat.reserved = seat.reserved.saturating_sub(u16::from(offer.reserves()));
-        }
-        self.turn.marked.insert(enquiry);
-        self.turn.touched.insert(enquiry);
-        self.turn.freed.insert(staff);
-        self.happened(FloorEvent::OfferEnded { enquiry, staff, end });
+        let (id, staff) = (entry.id, offer.staff);
+        self.seats.at_mut(offer.chair).no_longer_offered(enquiry, offer.reserves());
+        self.free(offer.chair);
+        self.happened(FloorEvent::OfferEnded { enquiry: id, staff, end });
         if offer.sort == OfferSort::Missed {
             // Others who are free may have it now.
             self.put_on_shelf(enquiry);
         }
     }
 
-    pub(super) fn withdraw_all(&mut self, enquiry: EnquiryId, end: OfferEnd) {
-        let Some(entry) = self.entries.get(&enquiry) else { return };
-        let holders: Vec<StaffId> = entry.offers.iter().map(|offer| offer.staff).collect();
-        for staff in holders {
-            self.end_offer(enquiry, staff, end);
-        }
-    }
-
-    pub(super) fn decline(&mut self, enquiry: EnquiryId, staff: StaffId) -> Result<(), Refusal> {
+    pub(super) fn decline(&mut self, enquiry: Key, staff: StaffId) -> Result<(), Refusal> {
         let until = self.turn.now + LEFT_ALONE;
-        let entry = self.entries.get_mut(&enquiry).ok_or(Refusal::NotFound)?;
+        let chair = self.seats.chair(staff);
+        let entry = self.entries.get_mut(enquiry).ok_or(Refusal::NotFound)?;
         if entry.offer_to(staff).is_none() {
-            return Err(if entry.rivals.contains(&staff) {
+            return Err(if entry.is_rival(chair) {
                 Refusal::AlreadyTaken
             } else {
                 Refusal::NotOffered
@@ -105,9 +115,9 @@ impl Floor {
         Ok(())
     }
 
-    pub(super) fn let_offers_lapse(&mut self, enquiry: EnquiryId) {
+    pub(super) fn let_offers_lapse(&mut self, enquiry: Key) {
         let now = self.turn.now;
-        let Some(entry) = self.entries.get(&enquiry) else { return };
+        let Some(entry) = self.entries.get(enquiry) else { return };
         let lapsed: Vec<Offer> =
             entry.offers.iter().copied().filter(|offer| offer.until <= now).collect();
         for offer in &lapsed {
@@ -123,8 +133,8 @@ impl Floor {
     }
 
     /// Somebody had their chance at this stop.
-    fn asked(&mut self, enquiry: EnquiryId, staff: StaffId) {
-        let Some(entry) = self.entries.get_mut(&enquiry) else { return };
+    fn asked(&mut self, enquiry: Key, staff: StaffId) {
+        let Some(entry) = self.entries.get_mut(enquiry) else { return };
         let asked = match &mut entry.at {
             At::Stop(stop) => &mut stop.asked,
             At::Direct { .. } => &mut entry.asked_by_name,
@@ -136,8 +146,8 @@ impl Floor {
     }
 
     /// After a decline or a lapse: a direct offer is over; anything else is looked at in `step`.
-    fn after_answer(&mut self, enquiry: EnquiryId) {
-        let Some(entry) = self.entries.get(&enquiry) else { return };
+    fn after_answer(&mut self, enquiry: Key) {
+        let Some(entry) = self.entries.get(enquiry) else { return };
         if matches!(entry.at, At::Direct { .. }) && entry.offers.is_empty() {
             self.move_on(enquiry, None);
         }
@@ -145,38 +155,41 @@ impl Floor {
 
     fn unanswered(&mut self, staff: StaffId) {
         let limit = self.settings.no_answer_limit;
-        let Some(seat) = self.seats.get_mut(&staff) else { return };
+        let Some(seat) = self.seats.get_mut(staff) else { return };
         seat.kept.unanswered = seat.kept.unanswered.saturating_add(1);
-        self.turn.seats_marked.insert(staff);
-        if limit > 0 && seat.kept.unanswered >= limit && seat.is_active() {
+        let idle = limit > 0 && seat.kept.unanswered >= limit && seat.is_active();
+        let chair = seat.chair;
+        self.mark_seat(chair);
+        if idle {
             self.set_presence(staff, Presence::Idle, PresenceWhy::NoAnswer);
         }
     }
 
     pub(super) fn answered(&mut self, staff: StaffId) {
-        if let Some(seat) = self.seats.get_mut(&staff)
+        if let Some(seat) = self.seats.get_mut(staff)
             && seat.kept.unanswered > 0
         {
             seat.kept.unanswered = 0;
-            self.turn.seats_marked.insert(staff);
+            let chair = seat.chair;
+            self.mark_seat(chair);
         }
     }
 
     /// Withdraws the offers of a person that no longer stand.
-    pub(super) fn recheck(&mut self, staff: StaffId) {
-        let Some(seat) = self.seats.get(&staff) else { return };
-        let held: Vec<EnquiryId> = seat.offers.iter().copied().collect();
-        for enquiry in held {
-            if let Some(end) = self.why_not_standing(enquiry, staff) {
+    pub(super) fn recheck(&mut self, chair: Chair) {
+        let seat = self.seats.at(chair);
+        let staff = seat.staff;
+        // The list shrinks while it is gone through.
+        for enquiry in seat.offers.clone() {
+            if let Some(end) = self.why_not_standing(enquiry, self.seats.at(chair)) {
                 self.end_offer(enquiry, staff, end);
             }
         }
     }
 
-    fn why_not_standing(&self, enquiry: EnquiryId, staff: StaffId) -> Option<OfferEnd> {
-        let entry = self.entries.get(&enquiry)?;
-        let offer = entry.offer_to(staff)?;
-        let seat = self.seats.get(&staff)?;
+    fn why_not_standing(&self, enquiry: Key, seat: &Seat) -> Option<OfferEnd> {
+        let entry = self.entries.get(enquiry)?;
+        let offer = entry.offer_to(seat.staff)?;
         if !seat.enabled || !seat.is_active() || !self.is_still_meant(entry, offer) {
             return Some(OfferEnd::NotStanding);
         }
@@ -209,18 +222,18 @@ impl Floor {
     /// The visitor's language or country became known: what no longer fits is withdrawn.
     pub(super) fn known(
         &mut self,
-        enquiry: EnquiryId,
+        enquiry: Key,
         language: Option<Box<str>>,
         country: Option<Box<str>>,
     ) -> Result<(), Refusal> {
         let entry = self.entry_mut(enquiry).ok_or(Refusal::NotFound)?;
         entry.place.language = language.or_else(|| entry.place.language.take());
         entry.place.country = country.or_else(|| entry.place.country.take());
-        let holders: Vec<StaffId> = entry.offers.iter().map(|offer| offer.staff).collect();
-        for staff in holders {
-            self.recheck(staff);
+        let holders: Vec<Chair> = entry.offers.iter().map(|offer| offer.chair).collect();
+        for chair in holders {
+            self.recheck(chair);
         }
-        self.turn.touched.insert(enquiry);
+        self.touch(enquiry);
         self.put_on_shelf(enquiry);
         Ok(())
     }

@@ -1,24 +1,25 @@
 //! Ownership: pick-up, assignment, take-over, hold, close. One owner at most, the epoch only rises.
 
+use super::entries::Key;
 use super::event::{Closer, FloorEvent, OfferEnd, PickUp, TransferEnd};
 use super::place::{Errand, Purpose, Stage};
 use super::{Floor, Refusal};
-use crate::ids::{EnquiryId, StaffId};
+use crate::ids::StaffId;
 use crate::presence::Presence;
 use crate::record::After;
 use crate::settings::Role;
 use crate::time::Timestamp;
 
 impl Floor {
-    pub(super) fn pick_up(&mut self, enquiry: EnquiryId, staff: StaffId) -> Result<(), Refusal> {
-        let entry = self.entries.get(&enquiry).ok_or(Refusal::NotFound)?;
+    pub(super) fn pick_up(&mut self, enquiry: Key, staff: StaffId) -> Result<(), Refusal> {
+        let entry = self.entries.get(enquiry).ok_or(Refusal::NotFound)?;
         if entry.place.stage.owner() == Some(staff) {
             return Err(Refusal::Elsewhere);
         }
         let Some(offer) = entry.offer_to(staff) else {
             return self.take_up_missed(enquiry, staff);
         };
-        let seat = self.seats.get(&staff).ok_or(Refusal::NotOffered)?;
+        let seat = self.seats.get(staff).ok_or(Refusal::NotOffered)?;
         let others = seat.used().saturating_sub(u16::from(offer.reserves()));
         if others >= self.capacity(staff) {
             return Err(Refusal::AtCapacity);
@@ -35,10 +36,10 @@ impl Floor {
     }
 
     /// A missed enquiry may be taken up without an offer, by members (Active or Busy) and supervisors.
-    fn take_up_missed(&mut self, enquiry: EnquiryId, staff: StaffId) -> Result<(), Refusal> {
-        let entry = self.entries.get(&enquiry).ok_or(Refusal::NotFound)?;
-        let not_offered =
-            if entry.rivals.contains(&staff) { Refusal::AlreadyTaken } else { Refusal::NotOffered };
+    fn take_up_missed(&mut self, enquiry: Key, staff: StaffId) -> Result<(), Refusal> {
+        let entry = self.entries.get(enquiry).ok_or(Refusal::NotFound)?;
+        let rival = entry.is_rival(self.seats.chair(staff));
+        let not_offered = if rival { Refusal::AlreadyTaken } else { Refusal::NotOffered };
         if !matches!(entry.place.stage, Stage::Missed { .. }) {
             return Err(not_offered);
         }
@@ -46,7 +47,7 @@ impl Floor {
         let supervises = person.role >= Role::Supervisor
             && (person.supervises.is_empty()
                 || entry.place.groups.iter().any(|group| person.supervises.contains(group)));
-        let seat = self.seats.get(&staff).ok_or(Refusal::NotOffered)?;
+        let seat = self.seats.get(staff).ok_or(Refusal::NotOffered)?;
         let present = matches!(seat.kept.presence, Presence::Active | Presence::Busy);
         if !person.enabled || !(supervises || (present && self.is_of_its_groups(entry, staff))) {
             return Err(not_offered);
@@ -65,14 +66,14 @@ impl Floor {
         })
     }
 
-    pub(super) fn assign(&mut self, enquiry: EnquiryId, to: StaffId) -> Result<(), Refusal> {
-        let entry = self.entries.get(&enquiry).ok_or(Refusal::NotFound)?;
+    pub(super) fn assign(&mut self, enquiry: Key, to: StaffId) -> Result<(), Refusal> {
+        let entry = self.entries.get(enquiry).ok_or(Refusal::NotFound)?;
         if entry.place.stage.owner() == Some(to) {
             return Err(Refusal::Elsewhere);
         }
         let reserved = entry.offer_to(to).is_some_and(super::entry::Offer::reserves);
         let enabled = self.settings.staff.get(&to).is_some_and(|person| person.enabled);
-        let seat = self.seats.get(&to).filter(|_| enabled).ok_or(Refusal::NobodyAvailable)?;
+        let seat = self.seats.get(to).filter(|_| enabled).ok_or(Refusal::NobodyAvailable)?;
         if !matches!(seat.kept.presence, Presence::Active | Presence::Busy) {
             return Err(Refusal::NobodyAvailable);
         }
@@ -83,14 +84,14 @@ impl Floor {
         Ok(())
     }
 
-    pub(super) fn take_over(&mut self, enquiry: EnquiryId, by: StaffId) -> Result<(), Refusal> {
-        let entry = self.entries.get(&enquiry).ok_or(Refusal::NotFound)?;
+    pub(super) fn take_over(&mut self, enquiry: Key, by: StaffId) -> Result<(), Refusal> {
+        let entry = self.entries.get(enquiry).ok_or(Refusal::NotFound)?;
         if entry.place.stage.owner() == Some(by) {
             return Err(Refusal::Elsewhere);
         }
         let reserved = entry.offer_to(by).is_some_and(super::entry::Offer::reserves);
         let enabled = self.settings.staff.get(&by).is_some_and(|person| person.enabled);
-        let seat = self.seats.get(&by).filter(|_| enabled).ok_or(Refusal::NobodyAvailable)?;
+        let seat = self.seats.get(by).filter(|_| enabled).ok_or(Refusal::NobodyAvailable)?;
         if seat.used().saturating_sub(u16::from(reserved)) >= self.capacity(by) {
             return Err(Refusal::AtCapacity);
         }
@@ -99,7 +100,7 @@ impl Floor {
     }
 
     /// Makes `staff` the owner: everything pending for the enquiry ends in the same turn.
-    pub(super) fn own(&mut self, enquiry: EnquiryId, staff: StaffId, how: PickUp) {
+    pub(super) fn own(&mut self, enquiry: Key, staff: StaffId, how: PickUp) {
         self.turn.steps.clear();
         self.end_offer(enquiry, staff, OfferEnd::PickedUp);
         self.withdraw_all(enquiry, OfferEnd::AlreadyTaken);
@@ -122,40 +123,44 @@ impl Floor {
         entry.owned_since = now;
         entry.missed_asked.clear();
         entry.relief_tried.clear();
-        let epoch = entry.place.epoch;
+        let (id, epoch) = (entry.id, entry.place.epoch);
         if let Some(from) = from {
             self.release(enquiry, from);
         }
-        if let Some(seat) = self.seats.get_mut(&staff) {
+        let chair = self.seats.get_mut(staff).map(|seat| {
             seat.owned.insert(enquiry);
-            seat.kept.last_held = Some(self.turn.now);
-            self.turn.seats_marked.insert(staff);
-        }
+            seat.kept.last_held = Some(now);
+            seat.chair
+        });
         if matches!(errand, Errand::Transfer { .. }) {
             let end = if how == PickUp::Transfer || how == PickUp::Auto {
                 TransferEnd::Taken
             } else {
                 TransferEnd::Overtaken
             };
-            self.happened(FloorEvent::TransferEnded { enquiry, end });
+            self.happened(FloorEvent::TransferEnded { enquiry: id, end });
         }
-        self.happened(FloorEvent::PickedUp { enquiry, by: staff, how, from, epoch });
-        self.recheck_if_full(staff);
+        self.happened(FloorEvent::PickedUp { enquiry: id, by: staff, how, from, epoch });
+        if let Some(chair) = chair {
+            self.mark_seat(chair);
+            self.recheck_if_full(chair);
+        }
     }
 
     /// Frees the slot of an owner.
-    pub(super) fn release(&mut self, enquiry: EnquiryId, owner: StaffId) {
-        if let Some(seat) = self.seats.get_mut(&owner) {
+    pub(super) fn release(&mut self, enquiry: Key, owner: StaffId) {
+        if let Some(seat) = self.seats.get_mut(owner) {
             seat.owned.remove(&enquiry);
             seat.kept.last_held = Some(self.turn.now);
-            self.turn.seats_marked.insert(owner);
-            self.turn.freed.insert(owner);
+            let chair = seat.chair;
+            self.mark_seat(chair);
+            self.free(chair);
         }
     }
 
     pub(super) fn hold(
         &mut self,
-        enquiry: EnquiryId,
+        enquiry: Key,
         by: StaffId,
         until: Option<Timestamp>,
     ) -> Result<(), Refusal> {
@@ -166,13 +171,13 @@ impl Floor {
         }
         let until = until.filter(|until| *until > now);
         entry.place.hold_until = until;
-        self.happened(FloorEvent::Held { enquiry, by, until });
+        self.happened(FloorEvent::Held { enquiry: self.id(enquiry), by, until });
         Ok(())
     }
 
-    pub(super) fn end_hold_if_due(&mut self, enquiry: EnquiryId) {
+    pub(super) fn end_hold_if_due(&mut self, enquiry: Key) {
         let now = self.turn.now;
-        let Some(entry) = self.entries.get(&enquiry) else { return };
+        let Some(entry) = self.entries.get(enquiry) else { return };
         let (Some(until), Some(by)) = (entry.place.hold_until, entry.place.stage.owner()) else {
             return;
         };
@@ -180,18 +185,18 @@ impl Floor {
             if let Some(entry) = self.entry_mut(enquiry) {
                 entry.place.hold_until = None;
             }
-            self.happened(FloorEvent::Held { enquiry, by, until: None });
+            self.happened(FloorEvent::Held { enquiry: self.id(enquiry), by, until: None });
         }
     }
 
     pub(super) fn close(
         &mut self,
-        enquiry: EnquiryId,
+        enquiry: Key,
         by: Closer,
         silent: bool,
         reason: Option<String>,
     ) -> Result<(), Refusal> {
-        let entry = self.entries.get(&enquiry).ok_or(Refusal::NotFound)?;
+        let entry = self.entries.get(enquiry).ok_or(Refusal::NotFound)?;
         if let Closer::Bot { bot } = by
             && entry.place.stage != (Stage::WithBot { bot })
         {
@@ -204,15 +209,20 @@ impl Floor {
         self.take_off_shelf(enquiry);
         self.unrelieved.remove(&enquiry);
         if transfers {
-            self.happened(FloorEvent::TransferEnded { enquiry, end: TransferEnd::Overtaken });
+            self.happened(FloorEvent::TransferEnded {
+                enquiry: self.id(enquiry),
+                end: TransferEnd::Overtaken,
+            });
         }
         if let Some(owner) = owner {
             self.wrap_up(owner);
             self.release(enquiry, owner);
         }
-        if let Some(due) = self.entries.remove(&enquiry).and_then(|entry| entry.due) {
+        let Some(entry) = self.entries.remove(enquiry) else { return Ok(()) };
+        if let Some(due) = entry.due {
             self.due.remove(&(due, enquiry));
         }
+        let enquiry = entry.id;
         self.happened(FloorEvent::Closed { enquiry, by, silent, reason, owner });
         self.turn.out.push(super::Effect::Keep(After::Place { enquiry, place: None }));
         Ok(())
@@ -224,11 +234,11 @@ impl Floor {
             return;
         }
         let until = self.turn.now + wrap_up;
-        if let Some(seat) = self.seats.get_mut(&owner) {
+        if let Some(seat) = self.seats.get_mut(owner) {
             if let Some(old) = seat.wrap_until.replace(until) {
-                self.wraps.remove(&(old, owner));
+                self.wraps.remove(&(old, seat.chair));
             }
-            self.wraps.insert((until, owner));
+            self.wraps.insert((until, seat.chair));
         }
     }
 }

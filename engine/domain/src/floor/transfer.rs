@@ -2,23 +2,24 @@
 
 use std::time::Duration;
 
+use super::entries::Key;
 use super::entry::{Entry, Offer};
 use super::event::{FloorEvent, OfferEnd, TransferEnd, TransferTo};
 use super::place::{Direct, Errand, Stage};
 use super::{At, Floor, Refusal};
-use crate::ids::{EnquiryId, StaffId};
+use crate::ids::StaffId;
 use crate::rule::{Destination, Leaf, Stop};
 use crate::trace::BindingKind;
 
 impl Floor {
     pub(super) fn transfer(
         &mut self,
-        enquiry: EnquiryId,
+        enquiry: Key,
         by: StaffId,
         to: TransferTo,
         blind: bool,
     ) -> Result<(), Refusal> {
-        let entry = self.entries.get(&enquiry).ok_or(Refusal::NotFound)?;
+        let entry = self.entries.get(enquiry).ok_or(Refusal::NotFound)?;
         if matches!(entry.place.errand, Errand::Transfer { .. }) {
             return Err(Refusal::TransferPending);
         }
@@ -42,7 +43,7 @@ impl Floor {
         if let (true, Some(owner)) = (blind, owner) {
             self.release(enquiry, owner);
         }
-        self.happened(FloorEvent::TransferOffered { enquiry, by, to, blind });
+        self.happened(FloorEvent::TransferOffered { enquiry: self.id(enquiry), by, to, blind });
         self.seek_target(enquiry, to);
         Ok(())
     }
@@ -52,7 +53,7 @@ impl Floor {
         let owner = entry.place.stage.owner();
         let reached = |staff: StaffId| {
             let enabled = self.settings.staff.get(&staff).is_some_and(|person| person.enabled);
-            let active = self.seats.get(&staff).is_some_and(super::Seat::is_active);
+            let active = self.seats.get(staff).is_some_and(super::Seat::is_active);
             enabled && active && Some(staff) != owner && staff != by
         };
         match to {
@@ -62,7 +63,7 @@ impl Floor {
                 }
                 // What is on offer to them of this very enquiry is withdrawn first.
                 let reserved = entry.offer_to(staff).is_some_and(Offer::reserves);
-                let used = self.seats.get(&staff).map_or(0, super::Seat::used);
+                let used = self.seats.get(staff).map_or(0, super::Seat::used);
                 if used.saturating_sub(u16::from(reserved)) >= self.capacity(staff) {
                     Err(Refusal::AtCapacity)
                 } else {
@@ -79,7 +80,7 @@ impl Floor {
         }
     }
 
-    fn seek_target(&mut self, enquiry: EnquiryId, to: TransferTo) {
+    fn seek_target(&mut self, enquiry: Key, to: TransferTo) {
         match to {
             TransferTo::Staff { staff } => {
                 let ticket = self.next_ticket();
@@ -92,7 +93,7 @@ impl Floor {
                 };
                 let until = self.turn.now + direct.wait;
                 let priority = Leaf::PRIORITY_DEFAULT + 1;
-                if let Some(entry) = self.entries.get_mut(&enquiry) {
+                if let Some(entry) = self.entries.get_mut(enquiry) {
                     entry.at = At::Direct { direct, ticket, priority, until };
                 }
                 self.enter_line(enquiry);
@@ -108,21 +109,17 @@ impl Floor {
         }
     }
 
-    pub(super) fn resume_transfer(&mut self, enquiry: EnquiryId) {
+    pub(super) fn resume_transfer(&mut self, enquiry: Key) {
         if let Some(Errand::Transfer { to, .. }) =
-            self.entries.get(&enquiry).map(|entry| &entry.place.errand)
+            self.entries.get(enquiry).map(|entry| &entry.place.errand)
         {
             let to = *to;
             self.seek_target(enquiry, to);
         }
     }
 
-    pub(super) fn cancel_transfer(
-        &mut self,
-        enquiry: EnquiryId,
-        by: StaffId,
-    ) -> Result<(), Refusal> {
-        let entry = self.entries.get(&enquiry).ok_or(Refusal::NotFound)?;
+    pub(super) fn cancel_transfer(&mut self, enquiry: Key, by: StaffId) -> Result<(), Refusal> {
+        let entry = self.entries.get(enquiry).ok_or(Refusal::NotFound)?;
         let Errand::Transfer { by: sender, blind: false, .. } = entry.place.errand else {
             return Err(Refusal::NotFound);
         };
@@ -130,15 +127,18 @@ impl Floor {
             return Err(Refusal::NotOwner);
         }
         self.drop_errand(enquiry);
-        self.happened(FloorEvent::TransferEnded { enquiry, end: TransferEnd::Cancelled });
+        self.happened(FloorEvent::TransferEnded {
+            enquiry: self.id(enquiry),
+            end: TransferEnd::Cancelled,
+        });
         Ok(())
     }
 
     /// Loopback: everything stays. Blind: missed, without Away.
-    pub(super) fn transfer_came_to_nothing(&mut self, enquiry: EnquiryId) {
+    pub(super) fn transfer_came_to_nothing(&mut self, enquiry: Key) {
         let now = self.turn.now;
         self.withdraw_all(enquiry, OfferEnd::Moved);
-        let Some(entry) = self.entries.get(&enquiry) else { return };
+        let Some(entry) = self.entries.get(enquiry) else { return };
         let Errand::Transfer { to, blind, .. } = entry.place.errand else { return };
         let declined = entry.cooling.iter().any(|&(staff, until)| {
             let asked = match to {
@@ -155,9 +155,9 @@ impl Floor {
         }
         self.turn.steps.clear();
         let end = if declined { TransferEnd::Declined } else { TransferEnd::Lapsed };
-        self.happened(FloorEvent::TransferEnded { enquiry, end });
+        self.happened(FloorEvent::TransferEnded { enquiry: self.id(enquiry), end });
         if blind {
-            self.happened(FloorEvent::Missed { enquiry, away: false });
+            self.happened(FloorEvent::Missed { enquiry: self.id(enquiry), away: false });
             self.put_on_shelf(enquiry);
         }
     }

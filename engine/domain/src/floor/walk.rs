@@ -1,13 +1,15 @@
 //! Walks: taking an enquiry through named persons and the destinations of its rule, in order.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::entries::Key;
 use super::entry::{AtStop, Entry};
 use super::event::{FloorEvent, OfferEnd};
 use super::place::{Direct, Errand, Place, Purpose, Stage, WalkKept};
 use super::{At, Floor, Route};
-use crate::ids::{EnquiryId, StaffId};
+use crate::ids::StaffId;
 use crate::rule::{self, Bound, Destination, Leaf, Stop};
 use crate::settings::{StickyMiss, StickyMode};
 use crate::trace::{BindingKind, PassedOver, Step, Verdict};
@@ -17,7 +19,7 @@ pub(super) const DIRECT_RING: Duration = Duration::from_mins(1);
 
 impl Floor {
     pub(super) fn route(&mut self, route: &Route) {
-        if self.entries.contains_key(&route.enquiry) {
+        if self.entries.key(route.enquiry).is_some() {
             return;
         }
         self.arrival += 1;
@@ -37,25 +39,9 @@ impl Floor {
             drawn: None,
             groups: Vec::new(),
         };
-        self.entries.insert(route.enquiry, Box::new(Entry::new(place)));
-        if route.lapsed {
-            return self.miss_at_once(route.enquiry);
-        }
+        let enquiry = self.entries.insert(Entry::new(route.enquiry, place));
         let directs = self.directs(route);
-        self.start_walk(route.enquiry, Purpose::Opening, directs, None);
-    }
-
-    /// Nobody may write to this visitor now: those who would have been asked see it as missed.
-    fn miss_at_once(&mut self, enquiry: EnquiryId) {
-        let now = self.turn.now;
-        let groups = self.entries.get(&enquiry).map(|entry| self.groups_in_force(entry));
-        let Some(entry) = self.entry_mut(enquiry) else { return };
-        entry.place.groups = groups.unwrap_or_default();
-        entry.place.stage = Stage::Missed { since: now, again_at: None };
-        self.turn.steps.push(Step::Missed);
-        self.decided(enquiry);
-        self.happened(FloorEvent::Missed { enquiry, away: false });
-        self.put_on_shelf(enquiry);
+        self.start_walk(enquiry, Purpose::Opening, directs, None);
     }
 
     fn language_of(&self, route: &Route) -> Option<Box<str>> {
@@ -122,7 +108,7 @@ impl Floor {
 
     pub(super) fn start_walk(
         &mut self,
-        enquiry: EnquiryId,
+        enquiry: Key,
         purpose: Purpose,
         directs: Vec<Direct>,
         skip: Option<StaffId>,
@@ -145,10 +131,10 @@ impl Floor {
     }
 
     /// Goes where the walk's record says it stands; on to the next where nobody can take it.
-    pub(super) fn arrive(&mut self, enquiry: EnquiryId) {
+    pub(super) fn arrive(&mut self, enquiry: Key) {
         loop {
             let Some(Errand::Walk(walk)) =
-                self.entries.get(&enquiry).map(|entry| &entry.place.errand)
+                self.entries.get(enquiry).map(|entry| &entry.place.errand)
             else {
                 return;
             };
@@ -173,13 +159,13 @@ impl Floor {
     }
 
     /// True when the enquiry stays with this person, on offer or waited for.
-    fn arrive_direct(&mut self, enquiry: EnquiryId, direct: Direct) -> bool {
+    fn arrive_direct(&mut self, enquiry: Key, direct: Direct) -> bool {
         let ticket = self.next_ticket();
         let now = self.turn.now;
-        let Some(entry) = self.entries.get_mut(&enquiry) else { return true };
+        let Some(entry) = self.entries.get_mut(enquiry) else { return true };
         let priority = priority_of(&entry.place, Leaf::PRIORITY_DEFAULT);
         entry.at = At::Direct { direct, ticket, priority, until: now + direct.wait };
-        let verdict = self.verdict(enquiry, direct.staff);
+        let verdict = self.verdict_on(enquiry, direct.staff);
         let waits = verdict.is_some_and(|verdict| verdict != Verdict::AlreadyAsked)
             && !direct.wait.is_zero()
             && self.may_wait_for(direct);
@@ -207,13 +193,13 @@ impl Floor {
         let enabled = self.settings.staff.get(&direct.staff).is_some_and(|staff| staff.enabled);
         let connected = self
             .seats
-            .get(&direct.staff)
+            .get(direct.staff)
             .is_some_and(|seat| seat.kept.presence != crate::presence::Presence::Offline);
         enabled && (connected || !direct.connected_only)
     }
 
     /// Crosses the person off the walk's list.
-    fn direct_is_over(&mut self, enquiry: EnquiryId, direct: Direct) {
+    fn direct_is_over(&mut self, enquiry: Key, direct: Direct) {
         let enabled = self.settings.staff.get(&direct.staff).is_some_and(|staff| staff.enabled);
         let offline = enabled && !self.may_wait_for(direct);
         let Some(entry) = self.entry_mut(enquiry) else { return };
@@ -229,7 +215,7 @@ impl Floor {
     }
 
     /// True when the enquiry stays at this destination.
-    fn arrive_stop(&mut self, enquiry: EnquiryId, stop: Stop) -> bool {
+    fn arrive_stop(&mut self, enquiry: Key, stop: Stop) -> bool {
         self.turn.steps.push(Step::Arrived { at: stop.to });
         let passed = match stop.to {
             Destination::Bot(bot) => match self.hand_to_bot(enquiry, bot) {
@@ -244,7 +230,7 @@ impl Floor {
         false
     }
 
-    pub(super) fn arrive_team(&mut self, enquiry: EnquiryId, stop: Stop) -> Option<PassedOver> {
+    pub(super) fn arrive_team(&mut self, enquiry: Key, stop: Stop) -> Option<PassedOver> {
         let settings = Arc::clone(&self.settings);
         let Some(group) = settings.group_of(stop.to) else { return Some(PassedOver::Gone) };
         let now = self.turn.now;
@@ -261,7 +247,7 @@ impl Floor {
             }
         };
         let ticket = self.next_ticket();
-        let entry = self.entries.get_mut(&enquiry)?;
+        let entry = self.entries.get_mut(enquiry)?;
         let base = match &entry.place.errand {
             Errand::Walk(walk) => walk.leaf.priority,
             Errand::Transfer { .. } | Errand::None => Leaf::PRIORITY_DEFAULT,
@@ -288,7 +274,7 @@ impl Floor {
         None
     }
 
-    pub(super) fn stop_is_over(&mut self, enquiry: EnquiryId) {
+    pub(super) fn stop_is_over(&mut self, enquiry: Key) {
         let Some(entry) = self.entry_mut(enquiry) else { return };
         if let Errand::Walk(walk) = &mut entry.place.errand {
             walk.done = walk.done.saturating_add(1);
@@ -296,8 +282,8 @@ impl Floor {
     }
 
     /// Looks at where an enquiry stands: ready for an offer, to stay, or to go on.
-    pub(super) fn step(&mut self, enquiry: EnquiryId) {
-        let Some(entry) = self.entries.get(&enquiry) else { return };
+    pub(super) fn step(&mut self, enquiry: Key) {
+        let Some(entry) = self.entries.get(enquiry) else { return };
         match &entry.at {
             At::Nowhere | At::Bot => {}
             At::Direct { direct, until, .. } => {
@@ -305,7 +291,7 @@ impl Floor {
                 if !entry.offers.is_empty() {
                     return;
                 }
-                if self.verdict(enquiry, direct.staff).is_none() {
+                if self.verdict_on(enquiry, direct.staff).is_none() {
                     self.make_ready(enquiry);
                 } else if until <= self.turn.now || !self.may_wait_for(direct) {
                     self.move_on(enquiry, None);
@@ -318,17 +304,17 @@ impl Floor {
         }
     }
 
-    fn make_ready(&mut self, enquiry: EnquiryId) {
-        let Some(entry) = self.entries.get(&enquiry) else { return };
+    fn make_ready(&mut self, enquiry: Key) {
+        let Some(entry) = self.entries.get(enquiry) else { return };
         if let (true, Some((_, rank))) = (entry.awaits_offer(), entry.standing(enquiry)) {
-            self.turn.ready.insert((rank, enquiry));
+            self.turn.ready.push(Reverse(rank));
         }
     }
 
     /// Leaves the present person or stop and goes on with the errand.
-    pub(super) fn move_on(&mut self, enquiry: EnquiryId, why: Option<PassedOver>) {
+    pub(super) fn move_on(&mut self, enquiry: Key, why: Option<PassedOver>) {
         self.withdraw_all(enquiry, OfferEnd::Moved);
-        let Some(entry) = self.entries.get(&enquiry) else { return };
+        let Some(entry) = self.entries.get(enquiry) else { return };
         let at = entry.at.clone();
         let transfers = matches!(entry.place.errand, Errand::Transfer { .. });
         self.leave_line(enquiry);
@@ -350,7 +336,7 @@ impl Floor {
     }
 
     /// The walk ended with nobody.
-    fn end_walk(&mut self, enquiry: EnquiryId) {
+    fn end_walk(&mut self, enquiry: Key) {
         let now = self.turn.now;
         let Some(entry) = self.entry_mut(enquiry) else { return };
         let Errand::Walk(walk) = std::mem::take(&mut entry.place.errand) else { return };
@@ -359,7 +345,7 @@ impl Floor {
             entry.relief_failed = true;
             self.unrelieved.insert(enquiry);
             self.decided(enquiry);
-            self.happened(FloorEvent::NobodyTookOver { enquiry });
+            self.happened(FloorEvent::NobodyTookOver { enquiry: self.id(enquiry) });
             return;
         }
         let was_missed = matches!(entry.place.stage, Stage::Missed { .. });
@@ -367,16 +353,16 @@ impl Floor {
         self.turn.steps.push(Step::Missed);
         self.decided(enquiry);
         self.happened(if was_missed {
-            FloorEvent::WalkEnded { enquiry }
+            FloorEvent::WalkEnded { enquiry: self.id(enquiry) }
         } else {
             let away = matches!(walk.purpose, Purpose::Opening | Purpose::Again);
-            FloorEvent::Missed { enquiry, away }
+            FloorEvent::Missed { enquiry: self.id(enquiry), away }
         });
         self.put_on_shelf(enquiry);
     }
 
     /// Stops whatever is under way; the state stays.
-    pub(super) fn drop_errand(&mut self, enquiry: EnquiryId) {
+    pub(super) fn drop_errand(&mut self, enquiry: Key) {
         self.withdraw_all(enquiry, OfferEnd::Moved);
         self.leave_line(enquiry);
         if let Some(entry) = self.entry_mut(enquiry) {
@@ -384,42 +370,42 @@ impl Floor {
         }
     }
 
-    pub(super) fn enter_line(&mut self, enquiry: EnquiryId) {
+    pub(super) fn enter_line(&mut self, enquiry: Key) {
         let Some((line, rank)) =
-            self.entries.get(&enquiry).and_then(|entry| entry.standing(enquiry))
+            self.entries.get(enquiry).and_then(|entry| entry.standing(enquiry))
         else {
             return;
         };
         self.lines.enter(line, rank);
-        self.turn.marked.insert(enquiry);
-        self.turn.touched.insert(enquiry);
+        self.mark(enquiry);
+        self.touch(enquiry);
     }
 
-    pub(super) fn leave_line(&mut self, enquiry: EnquiryId) {
+    pub(super) fn leave_line(&mut self, enquiry: Key) {
         if let Some((line, rank)) =
-            self.entries.get(&enquiry).and_then(|entry| entry.standing(enquiry))
+            self.entries.get(enquiry).and_then(|entry| entry.standing(enquiry))
         {
             self.lines.leave(line, rank);
-            self.turn.ready.remove(&(rank, enquiry));
         }
         self.forget_position(enquiry);
     }
 
-    fn forget_position(&mut self, enquiry: EnquiryId) {
-        if let Some(entry) = self.entries.get_mut(&enquiry) {
+    fn forget_position(&mut self, enquiry: Key) {
+        if let Some(entry) = self.entries.get_mut(enquiry) {
             entry.at = At::Nowhere;
-            self.turn.marked.insert(enquiry);
         }
+        self.mark(enquiry);
     }
 
-    pub(super) fn resume_one(&mut self, enquiry: EnquiryId) {
+    pub(super) fn resume_one(&mut self, enquiry: Key) {
         let now = self.turn.now;
-        let Some(entry) = self.entries.get_mut(&enquiry) else { return };
+        let Some(entry) = self.entries.get_mut(enquiry) else { return };
         entry.owned_since = now;
-        self.turn.marked.insert(enquiry);
+        self.mark(enquiry);
+        let Some(entry) = self.entries.get(enquiry) else { return };
         match (&entry.place.errand, entry.place.stage) {
             (Errand::Walk(_), Stage::WithBot { .. }) => {
-                if let Some(entry) = self.entries.get_mut(&enquiry) {
+                if let Some(entry) = self.entries.get_mut(enquiry) {
                     entry.at = At::Bot;
                 }
             }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use super::entries::Key;
 use super::event::OfferEnd;
 use super::place::{Errand, Purpose, Stage};
 use super::{Floor, Refusal};
-use crate::ids::EnquiryId;
 use crate::time::Timestamp;
 
 /// Least time between the end of one walk of a missed enquiry and the start of the next.
@@ -14,14 +14,11 @@ const AGAIN_AFTER: Duration = Duration::from_mins(10);
 impl Floor {
     pub(super) fn visitor_wrote(
         &mut self,
-        enquiry: EnquiryId,
+        enquiry: Key,
         opens: bool,
         window_until: Timestamp,
     ) -> Result<(), Refusal> {
         let now = self.turn.now;
-        if !self.entries.contains_key(&enquiry) {
-            return Err(Refusal::NotFound);
-        }
         self.take_off_shelf(enquiry);
         let entry = self.entry_mut(enquiry).ok_or(Refusal::NotFound)?;
         entry.place.window_until = entry.place.window_until.max(window_until);
@@ -38,9 +35,9 @@ impl Floor {
         Ok(())
     }
 
-    pub(super) fn walk_again_if_due(&mut self, enquiry: EnquiryId) {
+    pub(super) fn walk_again_if_due(&mut self, enquiry: Key) {
         let now = self.turn.now;
-        let Some(entry) = self.entries.get(&enquiry) else { return };
+        let Some(entry) = self.entries.get(enquiry) else { return };
         let Stage::Missed { since, again_at: Some(at) } = entry.place.stage else { return };
         if now < at || entry.is_busy() {
             return;
@@ -52,8 +49,8 @@ impl Floor {
         self.start_walk(enquiry, Purpose::Again, Vec::new(), None);
     }
 
-    pub(super) fn we_wrote(&mut self, enquiry: EnquiryId) -> Result<(), Refusal> {
-        let entry = self.entries.get(&enquiry).ok_or(Refusal::NotFound)?;
+    pub(super) fn we_wrote(&mut self, enquiry: Key) -> Result<(), Refusal> {
+        let entry = self.entries.get(enquiry).ok_or(Refusal::NotFound)?;
         if entry.place.visitor_waits.is_none() {
             return Ok(());
         }

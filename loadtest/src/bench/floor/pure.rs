@@ -65,7 +65,7 @@ impl Pure {
         let visitor = Visitor::new(visitor, Identities::default());
         let window_until = self.now + WINDOW;
         let route =
-            Route { enquiry, channel, visitor, country: None, window_until, delayed: false, lapsed: false };
+            Route { enquiry, channel, visitor, country: None, window_until, delayed: false };
         self.give(Command::Route(Box::new(route)));
         enquiry
     }
