@@ -1,6 +1,7 @@
 //! Says whose update it is, and whether it was seen before; keeps visitors with live enquiries at hand.
 
 mod lookups;
+mod once;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,14 +14,11 @@ use usher_domain::visitor::{self, Change, Effect, Key, Notice, Refusal, Seen, Vi
 use usher_store::{Reached, SeenIds};
 
 use crate::channel::{Blocked, Heard, Merged, ReceiptCame, WindowsLapsed};
+use crate::enquiry::Waited;
 use crate::inbound::{Inbound, InboundBody, Sender};
 use crate::ledger::{Ack, Release};
 use crate::metrics;
 use crate::peers::{Guard, Peers, new_visitor};
-
-/// Most records between an update's arrival here and the record that holds its id: all the door's
-/// credits, times what one update can come to.
-const RECORDS_AHEAD_MAX: u64 = 32_768;
 
 /// Updates of one webhook for one channel.
 #[derive(Debug, Message)]
@@ -47,6 +45,8 @@ pub(crate) struct Remember {
     pub(crate) change: Change,
     /// Hears what came of it, and the visitor as they are then.
     pub(crate) answer: Option<oneshot::Sender<Result<Box<Visitor>, Refusal>>>,
+    /// Written down with it, in one group; also where nothing changes.
+    pub(crate) and: Vec<Record>,
 }
 
 /// Who is this? Looked up, and never made.
@@ -76,6 +76,15 @@ pub(crate) struct Bounced {
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
 pub(crate) struct Projected(pub(crate) Reached);
+
+/// Somebody wrote while the channel opened nothing, and is to have an enquiry now.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Unheard {
+    pub(crate) channel: ChannelId,
+    pub(crate) visitor: VisitorId,
+    pub(crate) waited: Box<Waited>,
+}
 
 #[derive(Debug)]
 pub(crate) struct Directory {
@@ -229,53 +238,6 @@ impl Directory {
         self.peers.ledger.release(Release::Ack(ack));
     }
 
-    /// Gives the ack back for an id never seen; takes care of it for one that was.
-    fn first_time(&mut self, provider_id: &str, ack: Arc<Ack>) -> Option<Arc<Ack>> {
-        let seen = match self.seen.check(provider_id, self.peers.now(), &self.peers.reader) {
-            Ok(false) => return Some(ack),
-            Ok(true) => self.peers.reader.is_seen(self.peers.id, provider_id),
-            Err(error) => Err(error),
-        };
-        match seen {
-            Ok(durable) => {
-                ::metrics::counter!(metrics::DUPLICATES).increment(1);
-                if durable {
-                    self.peers.ledger.release(Release::Ack(ack));
-                } else {
-                    self.again.push((provider_id.into(), ack));
-                }
-            }
-            // Without the answer it may be taken twice or lost; the service is rebuilt, and the
-            // provider delivers it again.
-            Err(error) => {
-                tracing::error!(%error, "the archive could not be asked for a message id");
-                self.peers.broken("archive");
-            }
-        }
-        None
-    }
-
-    /// What was delivered again is safe where the archive has the first delivery by now.
-    fn release_again(&mut self) {
-        let peers = &self.peers;
-        self.again.retain(|(provider_id, ack)| {
-            match peers.reader.is_seen(peers.id, provider_id) {
-                Ok(true) => peers.ledger.release(Release::Ack(Arc::clone(ack))),
-                Ok(false) => return true,
-                Err(error) => {
-                    tracing::error!(%error, "the archive could not be asked for a message id");
-                    peers.broken("archive");
-                }
-            }
-            false
-        });
-    }
-
-    fn note_seen(&mut self, provider_id: &str) {
-        let ahead = self.peers.ledger.last() + RECORDS_AHEAD_MAX;
-        self.seen.note(provider_id, ahead, self.peers.now());
-    }
-
     fn identify(&mut self, channel: ChannelId, sender: &Sender) -> Option<Box<Visitor>> {
         let seen = Seen {
             wa_id: sender.wa_id.as_deref(),
@@ -331,12 +293,21 @@ impl Directory {
     }
 
     fn change(&mut self, visitor: VisitorId, change: Change) -> Result<(), Refusal> {
+        self.change_and(visitor, change, Vec::new())
+    }
+
+    fn change_and(
+        &mut self,
+        visitor: VisitorId,
+        change: Change,
+        and: Vec<Record>,
+    ) -> Result<(), Refusal> {
         self.load_by_id(visitor);
         let mut effects = Vec::new();
         let blocks = matches!(change, Change::Block);
         let command = visitor::Command { visitor, change };
         let outcome = self.people.apply(self.peers.now(), command, &mut effects);
-        self.perform(effects);
+        self.perform_and(effects, and);
         if blocks && outcome.is_ok() {
             for channel in self.peers.channels.values() {
                 channel.do_send(Blocked(visitor));
@@ -346,7 +317,11 @@ impl Directory {
     }
 
     fn perform(&mut self, effects: Vec<Effect>) {
-        if effects.is_empty() {
+        self.perform_and(effects, Vec::new());
+    }
+
+    fn perform_and(&mut self, effects: Vec<Effect>, and: Vec<Record>) {
+        if effects.is_empty() && and.is_empty() {
             return;
         }
         let now = self.peers.now();
@@ -369,6 +344,7 @@ impl Directory {
                 }
             }
         }
+        records.extend(and);
         let seq = self.peers.ledger.append(records, Vec::new());
         self.revisions.push_back((seq, self.people.revision()));
     }
@@ -456,8 +432,9 @@ impl Handler<Pin> for Directory {
 impl Handler<Remember> for Directory {
     type Result = ();
 
-    fn handle(&mut self, Remember { visitor, change, answer }: Remember, _: &mut Context<Self>) {
-        let outcome = self.change(visitor, change);
+    fn handle(&mut self, remember: Remember, _: &mut Context<Self>) {
+        let Remember { visitor, change, answer, and } = remember;
+        let outcome = self.change_and(visitor, change, and);
         if let Some(answer) = answer {
             let found = outcome.and_then(|()| {
                 self.people.visitor(visitor).cloned().map(Box::new).ok_or(Refusal::UnknownVisitor)

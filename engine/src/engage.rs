@@ -174,7 +174,12 @@ async fn bind(peers: &Peers, wanted: &Wanted, visitor: &Visitor) -> Result<(), R
     };
     let (told, hears) = oneshot::channel();
     let change = Change::SetBinding { binding };
-    peers.directory.do_send(Remember { visitor: visitor.id, change, answer: Some(told) });
+    peers.directory.do_send(Remember {
+        visitor: visitor.id,
+        change,
+        answer: Some(told),
+        and: Vec::new(),
+    });
     match hears.await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(Refused::Engaged { .. })) => Err(Code::Engaged.into()),

@@ -214,7 +214,8 @@ impl Engine {
         let door = self.door(service).map_err(|_| unavailable())?;
         let credit = Arc::clone(&door.credits).try_acquire_owned().map_err(|_| unavailable())?;
         let (answer, hears) = oneshot::channel();
-        let to = service::AnswerTo::Caller { to: answer, credit: Some(credit) };
+        let mark = service::mark_of(staff, &command);
+        let to = service::AnswerTo::Caller { to: answer, credit: Some(credit), mark };
         door.service.do_send(service::Order { staff, command, to });
         hears.await.unwrap_or_else(|_| Err(unavailable()))
     }
@@ -231,7 +232,8 @@ impl Engine {
         let Ok(door) = self.door(service) else { return };
         let credit = Arc::clone(&door.credits).try_acquire_owned().ok();
         let taken = credit.is_some();
-        let to = service::AnswerTo::Connection { connection, id, credit };
+        let mark = service::mark_of(staff, &command);
+        let to = service::AnswerTo::Connection { connection, id, credit, mark };
         if taken {
             door.service.do_send(service::Order { staff, command, to });
         } else {
@@ -320,11 +322,22 @@ impl Engine {
     /// Whether every service runs.
     pub async fn is_ready(&self) -> bool {
         for door in self.doors.values() {
-            if !door.service.send(service::AreYouUp).await.unwrap_or(false) {
+            if !matches!(door.service.send(service::AreYouUp).await, Ok(Ok(true))) {
                 return false;
             }
         }
         true
+    }
+
+    /// Services that take no work any more, and why.
+    pub async fn stopped(&self) -> Vec<service::Stopped> {
+        let mut stopped = Vec::new();
+        for door in self.doors.values() {
+            if let Ok(Err(found)) = door.service.send(service::AreYouUp).await {
+                stopped.push(found);
+            }
+        }
+        stopped
     }
 
     /// Waits until the archive shows everything recorded so far for a service.

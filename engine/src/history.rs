@@ -34,6 +34,9 @@ pub(crate) struct Page {
 /// Entries of a room looked through for its former owners.
 const FORMER_LOOK_MAX: usize = 1_000;
 
+/// Newest entries of a room looked through for the last time it was missed.
+const MISSED_LOOK_MAX: usize = 100;
+
 /// Most bytes of a page; the frame around it is small.
 const PAGE_BYTES_MAX: usize = 48 * 1024;
 
@@ -151,6 +154,18 @@ pub(crate) fn former(peers: &Peers, enquiry: EnquiryId) -> Vec<(StaffId, Timesta
         former.extend(left.map(|staff| (staff, row.at)));
     }
     former
+}
+
+/// How it was last missed, if that is not long ago.
+pub(crate) fn last_missed(peers: &Peers, enquiry: EnquiryId) -> Option<FloorEvent> {
+    let room = peers.reader.room(peers.id, enquiry, Cursor::Latest, MISSED_LOOK_MAX);
+    room.unwrap_or_default().into_iter().rev().find_map(|entry| match entry {
+        RoomEntry::Event(row) => match row.event {
+            Recorded::Floor(missed @ FloorEvent::Missed { .. }) => Some(missed),
+            _ => None,
+        },
+        RoomEntry::Message(_) => None,
+    })
 }
 
 fn entry(settings: &Settings, enquiry: EnquiryId, row: RoomEntry) -> Option<Entry> {

@@ -118,6 +118,8 @@ struct Inner {
     gathering: RefCell<Gathering>,
     /// The last sequence given out.
     last: Cell<u64>,
+    /// Something from outside was done and is durable.
+    worked: Cell<bool>,
     wake: Notify,
 }
 
@@ -149,6 +151,7 @@ impl Ledger {
             staff: RefCell::default(),
             gathering: RefCell::default(),
             last: Cell::new(last),
+            worked: Cell::new(false),
             wake: Notify::new(),
         }))
     }
@@ -173,6 +176,11 @@ impl Ledger {
 
     pub(crate) fn release(&self, release: Release) {
         self.append(Vec::new(), vec![release]);
+    }
+
+    /// Whether anything from outside was done since this was built.
+    pub(crate) fn has_worked(&self) -> bool {
+        self.0.worked.get()
     }
 
     /// The sequence of the newest record, durable or not.
@@ -228,12 +236,14 @@ impl Ledger {
                     }
                 }
                 Release::Answer { to, answer, credit } => {
+                    self.0.worked.set(true);
                     // The connection may be gone; the command was carried out all the same.
                     to.send(answer).ok();
                     drop(credit);
                 }
                 Release::Provider(call) => self.call(call, service),
                 Release::AnswerBy { staff, answer, credit } => {
+                    self.0.worked.set(true);
                     staff.do_send(answer);
                     drop(credit);
                 }
@@ -243,7 +253,10 @@ impl Ledger {
                     // Whoever asked may have gone.
                     to.send(seq).ok();
                 }
-                Release::Ack(ack) => ack.one_is_safe(),
+                Release::Ack(ack) => {
+                    self.0.worked.set(true);
+                    ack.one_is_safe();
+                }
                 Release::Nothing => {}
             }
         }

@@ -34,4 +34,4 @@ pub use inbound::{About, Inbound, InboundBody, InboundMessage, InboundReceipt, S
 pub use outgoing::{
     BotAction, BotCall, BotSaid, BotWord, Disposition, Outgoing, ProviderCall, SendOutcome,
 };
-pub use service::StartError;
+pub use service::{StartError, Stopped};

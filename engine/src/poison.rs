@@ -1,10 +1,11 @@
-//! Which updates have broken an actor, and whether one has done so too often to be tried again.
+//! Which updates and commands have broken an actor, and whether one has done so too often to be
+//! tried again.
 
 use std::collections::VecDeque;
 
 use crate::inbound::Inbound;
 
-/// Updates that broke an actor; an update that has done so twice is kept aside.
+/// What broke an actor; what has done so twice is kept aside, or refused.
 #[derive(Debug, Default)]
 pub(crate) struct Poison {
     broke: VecDeque<(String, u8)>,
@@ -24,11 +25,11 @@ impl Poison {
         }
     }
 
-    pub(crate) fn holds(&self, update: &Inbound) -> bool {
-        if self.broke.is_empty() {
-            return false;
-        }
-        let mark = update.body.mark();
-        self.broke.iter().any(|(known, times)| *times >= Self::TIMES_MAX && *known == mark)
+    pub(crate) fn holds_update(&self, update: &Inbound) -> bool {
+        !self.broke.is_empty() && self.holds(&update.body.mark())
+    }
+
+    pub(crate) fn holds(&self, mark: &str) -> bool {
+        self.broke.iter().any(|(known, times)| *times >= Self::TIMES_MAX && known == mark)
     }
 }

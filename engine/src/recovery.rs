@@ -16,7 +16,7 @@ use usher_domain::outbox::Priority;
 use usher_domain::record::{After, Event, MessageQueued, Record};
 use usher_domain::visitor::Visitor;
 use usher_protocol::event::preview;
-use usher_store::{ArchiveReader, LiveMembers, LiveRoom, SeenIds, StoreError, Unsent};
+use usher_store::{ArchiveReader, HeldReceipt, LiveMembers, LiveRoom, SeenIds, StoreError, Unsent};
 
 use crate::channel::{Channel, Restored, ToSend};
 use crate::clock::Clock;
@@ -193,7 +193,7 @@ fn run(
             Some(event) => actor.do_send(Told::Floor { event, place: None }),
             None if unrouted => {
                 let provider_at = room.first_at.unwrap_or(opened_at);
-                actor.do_send(Told::Route { provider_at });
+                actor.do_send(Told::Route { provider_at, waited: room.adopted });
             }
             None => {}
         }
@@ -202,8 +202,12 @@ fn run(
     }
     contexts.timer.run(Timer::new(peers.clone()));
     contexts.directory.run(Directory::new(peers.clone(), seen, pinned));
+    let mut held: BTreeMap<ChannelId, Vec<HeldReceipt>> = BTreeMap::new();
+    for receipt in peers.reader.held_receipts(peers.id)? {
+        held.entry(receipt.2.channel).or_default().push(receipt);
+    }
     for (id, context) in contexts.channels {
-        let own = restored.remove(&id).unwrap_or_default();
+        let own = (restored.remove(&id).unwrap_or_default(), held.remove(&id).unwrap_or_default());
         context.run(Channel::new(peers.clone(), id, own));
     }
     let times =

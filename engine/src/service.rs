@@ -1,11 +1,12 @@
 //! One service: its actors' addresses, and the one way back when something breaks — rebuilding
 //! everything from what is durable.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+mod way_back;
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::dev::ContextFutureSpawner;
 use actix::prelude::*;
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
@@ -20,7 +21,7 @@ use usher_store::{Archive, DataDir, Journal, StoreError};
 
 use crate::channel::{OutcomeCame, Resume};
 use crate::clock::Clock;
-use crate::directory::{Arrived, Projected};
+use crate::directory::Arrived;
 use crate::enquiry::Told;
 use crate::handle::{Answer, Attach, ConnectionId, Explain, Explained};
 use crate::inbound::Inbound;
@@ -28,7 +29,6 @@ use crate::ledger::{Ack, Credit, Release};
 use crate::outgoing::{BotWord, ProviderCall, SendOutcome};
 use crate::peers::{InHand, Peers};
 use crate::poison::Poison;
-use crate::recovery;
 use crate::router::{ExplainThis, Pass};
 use crate::staff::{
     AnswerIs, Commanded, Connect, Disconnect, IsAlive, LetGo, PullFrames, SignedOut,
@@ -45,11 +45,10 @@ pub enum StartError {
     Panicked,
 }
 
-/// Between two tries to build.
-const PAUSE: Duration = Duration::from_secs(1);
-
 /// A wall clock that steps by more than this is spoken of.
 const STEP_MAX: Duration = Duration::from_secs(2);
+
+pub use way_back::Stopped;
 
 /// What a service is made from.
 #[derive(Clone, Debug)]
@@ -64,16 +63,30 @@ pub(crate) struct Start {
 /// Where the answer to a command goes.
 #[derive(Debug)]
 pub(crate) enum AnswerTo {
-    Connection { connection: ConnectionId, id: u64, credit: Credit },
-    Caller { to: oneshot::Sender<Answer>, credit: Credit },
+    Connection { connection: ConnectionId, id: u64, credit: Credit, mark: u64 },
+    Caller { to: oneshot::Sender<Answer>, credit: Credit, mark: u64 },
+}
+
+/// By what a command is known again when it is given once more.
+pub(crate) fn mark_of(staff: StaffId, command: &Command) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    staff.hash(&mut hasher);
+    format!("{command:?}").hash(&mut hasher);
+    hasher.finish()
 }
 
 impl AnswerTo {
+    /// The command that it answers, should it break whoever takes it.
+    pub(crate) fn mark(&self) -> String {
+        let (Self::Connection { mark, .. } | Self::Caller { mark, .. }) = self;
+        format!("command {mark:x}")
+    }
+
     /// To be released once what the answer says is durable.
     pub(crate) fn release(self, peers: &Peers, staff: StaffId, answer: Answer) -> Release {
         match (self, peers.staff(staff)) {
-            (Self::Caller { to, credit }, _) => Release::Answer { to, answer, credit },
-            (Self::Connection { connection, id, credit }, Some(addr)) => Release::AnswerBy {
+            (Self::Caller { to, credit, .. }, _) => Release::Answer { to, answer, credit },
+            (Self::Connection { connection, id, credit, .. }, Some(addr)) => Release::AnswerBy {
                 staff: addr.clone(),
                 answer: AnswerIs { connection, id, answer },
                 credit,
@@ -122,8 +135,9 @@ messages! {
     Broken { actor: &'static str, build: u64 }
 }
 
+/// Whether it takes work; `Err`: it never will.
 #[derive(Debug, Message)]
-#[rtype(result = "bool")]
+#[rtype(result = "Result<bool, Stopped>")]
 pub(crate) struct AreYouUp;
 
 #[derive(Debug, Message)]
@@ -149,6 +163,10 @@ pub(crate) struct Service {
     poison: Poison,
     /// How far the wall clock was off when that was last said.
     wall_off: Duration,
+    /// How often it broke in a row without having done anything.
+    strikes: u8,
+    /// It is not built again.
+    stopped: Option<Stopped>,
     /// Tells what runs beside the actors (the ledger, the watch on the archive) to end.
     running: Vec<SpawnHandle>,
 }
@@ -167,6 +185,8 @@ pub(crate) fn start_here(start: Start) -> Result<Addr<Service>, StartError> {
         in_hand: InHand::default(),
         poison: Poison::default(),
         wall_off: Duration::ZERO,
+        strikes: 0,
+        stopped: None,
         running: Vec::new(),
     };
     Ok(service.start())
@@ -194,96 +214,6 @@ impl Service {
     fn id(&self) -> ServiceId {
         self.start.settings.service
     }
-
-    fn build(&mut self, ctx: &mut Context<Self>) {
-        self.build += 1;
-        self.built_at = self.clock.now();
-        let (with, service) = ((self.clock, self.build, self.in_hand.clone()), ctx.address());
-        // What cannot even be read stops this service, and no other.
-        let built = catch_unwind(AssertUnwindSafe(|| recovery::build(&self.start, with, &service)));
-        match built.unwrap_or(Err(StartError::Panicked)) {
-            Ok(peers) => {
-                let ledger = peers.ledger.clone().run(ctx.address());
-                self.running.push(ctx.spawn(ledger.into_actor(self)));
-                self.watch_archive(&peers, ctx);
-                tracing::info!(service = %self.id(), "the service runs");
-                self.peers = Some(peers);
-            }
-            Err(error) => {
-                tracing::error!(%error, service = %self.id(), "the service could not be built; trying again");
-                ctx.run_later(PAUSE, Self::build);
-            }
-        }
-    }
-
-    /// Tells the directory how far the archive has come.
-    fn watch_archive(&mut self, peers: &Peers, ctx: &mut Context<Self>) {
-        let (mut watch, directory, id) =
-            (self.start.archive.watch(), peers.directory.clone(), self.id());
-        let watching = async move {
-            while watch.changed().await.is_ok() {
-                let reached = watch.borrow_and_update().get(&id).copied();
-                if let Some(reached) = reached {
-                    directory.do_send(Projected(reached));
-                }
-            }
-        };
-        self.running.push(ctx.spawn(watching.into_actor(self)));
-    }
-
-    /// Drops all actors, takes the journal up again, and builds anew from what is durable.
-    fn rebuild(&mut self, actor: &'static str, ctx: &mut Context<Self>) {
-        let Some(peers) = self.peers.take() else { return };
-        if let Some(mark) = self.in_hand.left_behind() {
-            self.poison.broke(mark);
-        }
-        tracing::error!(actor, service = %self.id(), "broken; the service is rebuilt from what is durable");
-        metrics::counter!(crate::metrics::RESTARTS, "actor" => actor).increment(1);
-        for handle in self.running.drain(..) {
-            ctx.cancel_future(handle);
-        }
-        for staff in peers.staff.values() {
-            staff.do_send(LetGo);
-        }
-        peers.end();
-        // Broken again at once: whatever broke it may be in what is durable.
-        if self.clock.now().since(self.built_at) < PAUSE {
-            ctx.run_later(PAUSE, Self::retry);
-        } else {
-            self.retry(ctx);
-        }
-    }
-
-    /// Takes the journal up again, waits for the archive, builds; tried until it works.
-    fn retry(&mut self, ctx: &mut Context<Self>) {
-        if self.peers.is_some() {
-            return;
-        }
-        let (told, hears) = oneshot::channel();
-        self.start.journal.reopen(
-            self.id(),
-            Box::new(move |outcome| {
-                told.send(outcome).ok();
-            }),
-        );
-        let (archive, id) = (self.start.archive.clone(), self.id());
-        let level = async move {
-            match hears.await {
-                Ok(Ok(last)) => archive.wait(id, last).await.is_ok(),
-                Ok(Err(_)) | Err(_) => false,
-            }
-        };
-        level
-            .into_actor(self)
-            .map(|level, service, ctx| {
-                if level {
-                    service.build(ctx);
-                } else {
-                    ctx.run_later(PAUSE, Self::retry);
-                }
-            })
-            .spawn(ctx);
-    }
 }
 
 impl Service {
@@ -301,7 +231,7 @@ impl Service {
     fn without_poison(&self, peers: &Peers, received: Received<'_>) -> Vec<Inbound> {
         let Received { channel, updates, ack } = received;
         let (bad, good): (Vec<_>, Vec<_>) =
-            updates.into_iter().partition(|update| self.poison.holds(update));
+            updates.into_iter().partition(|update| self.poison.holds_update(update));
         for update in bad {
             tracing::error!(%channel, mark = update.body.mark(), "an update that broke twice is kept aside");
             metrics::counter!(crate::metrics::QUARANTINED).increment(1);
@@ -345,13 +275,14 @@ impl Actor for Service {
 }
 
 macro_rules! pass_on {
-    ($($name:ident => |$message:ident, $peers:ident| $do:block)*) => {$(
+    ($($name:ident => |$message:ident, $peers:ident $(, $poison:ident)?| $do:block)*) => {$(
         impl Handler<$name> for Service {
             type Result = ();
 
             fn handle(&mut self, $message: $name, _: &mut Context<Self>) {
                 // While the service is rebuilt, what comes is dropped, and the door hears of it.
                 let Some($peers) = &self.peers else { return };
+                $(let $poison = &self.poison;)?
                 $do
             }
         }
@@ -375,9 +306,13 @@ pass_on! {
         let what = Told::Bot { word: Box::new(word), answer, credit };
         peers.router.do_send(Pass { enquiry, what });
     }
-    Order => |message, peers| {
+    Order => |message, peers, poison| {
         let Order { staff, command, to } = message;
         match peers.staff(staff) {
+            Some(_) if poison.holds(&to.mark()) => {
+                let text = "This has broken the service twice, and is not tried again.";
+                to.answer(peers, staff, Err(Refusal::saying(Code::Malformed, text)));
+            }
             Some(addr) => addr.do_send(Commanded { command, answer: to }),
             None => to.answer(peers, staff, Err(Code::NotFound.into())),
         }
@@ -444,10 +379,13 @@ impl Handler<Broken> for Service {
 }
 
 impl Handler<AreYouUp> for Service {
-    type Result = bool;
+    type Result = Result<bool, Stopped>;
 
-    fn handle(&mut self, _: AreYouUp, _: &mut Context<Self>) -> bool {
-        self.peers.is_some()
+    fn handle(&mut self, _: AreYouUp, _: &mut Context<Self>) -> Self::Result {
+        match &self.stopped {
+            Some(stopped) => Err(stopped.clone()),
+            None => Ok(self.peers.is_some()),
+        }
     }
 }
 

@@ -62,8 +62,15 @@ impl Bench {
         let visitor =
             Visitor::new(VisitorId::from_number(enquiry.uuid().as_u128()), Identities::default());
         let window_until = self.now + Duration::from_hours(24);
-        let route =
-            Route { enquiry, channel, visitor, country: None, window_until, delayed: false };
+        let route = Route {
+            enquiry,
+            channel,
+            visitor,
+            country: None,
+            window_until,
+            delayed: false,
+            lapsed: false,
+        };
         self.give(Command::Route(Box::new(route)));
         enquiry
     }

@@ -17,4 +17,5 @@ pub mod rule;
 pub mod settings;
 pub mod time;
 pub mod trace;
+pub mod unmatched;
 pub mod visitor;

@@ -187,6 +187,8 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         code: Option<i64>,
     },
+    /// A receipt of a message we do not know yet, which waits for it.
+    ReceiptHeld(Box<ReceiptHeld>),
     /// A receipt of a message we do not know, kept after waiting for it.
     ReceiptUnmatched {
         channel: ChannelId,
@@ -305,6 +307,22 @@ pub struct MessageReceived {
     pub referral: Option<Box<Referral>>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub forwarded: bool,
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct ReceiptHeld {
+    pub channel: ChannelId,
+    pub provider_id: String,
+    pub delivery: Delivery,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub participant: Option<String>,
+    pub provider_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// The provider's JSON text.
+    pub raw: String,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]

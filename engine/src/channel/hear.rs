@@ -2,7 +2,7 @@
 
 use actix::prelude::*;
 use usher_domain::floor::event::{Closer, FloorEvent};
-use usher_domain::message::Counts;
+use usher_domain::message::{Content, Counts};
 use usher_domain::outbox;
 use usher_domain::record::{Event, MessageReceived, Record};
 use usher_domain::settings::ChannelState;
@@ -21,35 +21,44 @@ impl Channel {
     fn hear(&mut self, visitor: Box<Visitor>, update: Inbound, ack: std::sync::Arc<Ack>) {
         let opens = match &update.body {
             InboundBody::Message(message) => {
-                message.counts.opens() && !self.is_bare_opt_out(message)
+                message.counts.opens() && !self.opts_out(&message.content)
             }
             _ => false,
         };
         if let InboundBody::Message(message) = &update.body
-            && self.opts_out(message)
+            && self.opts_out(&message.content)
         {
             self.remember(&visitor, Change::OptOut);
         }
-        let state = self.peers.channel_settings(self.id).map(|channel| channel.state);
-        let takes = matches!(state, Some(ChannelState::Live | ChannelState::Connecting));
         if let Some((enquiry, _)) = self.enquiry_of(visitor.id) {
             self.tell(enquiry, Told::Visitor { visitor, update, ack });
         } else if opens && visitor.blocked {
             self.open_and_close(&visitor, update, ack);
-        } else if opens && takes {
+        } else if opens && self.opens() {
             self.open(visitor, update, ack);
         } else {
             self.keep_beside(&visitor, update, ack);
         }
     }
 
+    /// Whether messages open enquiries here.
+    pub(super) fn opens(&self) -> bool {
+        let state = self.peers.channel_settings(self.id).map(|channel| channel.state);
+        matches!(state, Some(ChannelState::Live | ChannelState::Connecting))
+    }
+
     fn open(&mut self, visitor: Box<Visitor>, update: Inbound, ack: std::sync::Arc<Ack>) {
+        let first = Told::Visitor { visitor: visitor.clone(), update, ack };
+        self.open_with(visitor, first);
+    }
+
+    pub(super) fn open_with(&mut self, visitor: Box<Visitor>, first: Told) {
         let enquiry = new_enquiry();
         let now = self.peers.now();
         let id = visitor.id;
-        let opened = Opened { enquiry, channel: self.id, visitor: visitor.clone() };
+        let opened = Opened { enquiry, channel: self.id, visitor };
         let actor = Enquiry::open(self.peers.clone(), opened).start();
-        actor.do_send(Told::Visitor { visitor, update, ack });
+        actor.do_send(first);
         self.live.insert(id, enquiry);
         self.enquiries.insert(enquiry, Live { actor, visitor: id, owner: None, opened_at: now });
         self.peers.directory.do_send(Pin { visitor: id, on: true });
@@ -148,24 +157,25 @@ impl Channel {
     }
 
     fn remember(&self, visitor: &Visitor, change: Change) {
-        self.peers.directory.do_send(Remember { visitor: visitor.id, change, answer: None });
+        self.peers.directory.do_send(Remember {
+            visitor: visitor.id,
+            change,
+            answer: None,
+            and: Vec::new(),
+        });
     }
 
-    fn opts_out(&self, message: &InboundMessage) -> bool {
-        let said = match &message.content {
-            usher_domain::message::Content::Text { body } => Some(body.as_str()),
-            usher_domain::message::Content::Choice { id, .. } => Some(id.as_str()),
+    /// A word or a tap on a button by which a visitor opts out, and nothing else: it opens no enquiry.
+    pub(super) fn opts_out(&self, content: &Content) -> bool {
+        let said = match content {
+            Content::Text { body } => Some(body.as_str()),
+            Content::Choice { id, .. } => Some(id.as_str()),
             _ => None,
         };
         let Some((said, channel)) = said.zip(self.peers.channel_settings(self.id)) else {
             return false;
         };
         channel.opt_out_words.iter().any(|word| word.eq_ignore_ascii_case(said.trim()))
-    }
-
-    /// A tap on an opt-out button, and nothing else: it opens no enquiry.
-    fn is_bare_opt_out(&self, message: &InboundMessage) -> bool {
-        self.opts_out(message)
     }
 }
 

@@ -2,9 +2,11 @@
 
 mod hear;
 mod receipts;
+mod resume;
 mod send;
 
 pub(crate) use hear::received;
+pub(crate) use resume::TakeUp;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +16,9 @@ use usher_domain::floor::event::Closer;
 use usher_domain::ids::{ChannelId, EnquiryId, MessageId, StaffId, VisitorId};
 use usher_domain::outbox::{self, Outbox};
 use usher_domain::time::Timestamp;
+use usher_domain::unmatched::Unmatched;
 use usher_domain::visitor::{Visitor, VisitorEnquiry, survivor};
+use usher_store::HeldReceipt;
 
 use crate::directory::Pin;
 use crate::enquiry::{Enquiry, Told};
@@ -27,6 +31,7 @@ use crate::router::Decide;
 use crate::timer::Waiter;
 
 use receipts::Delivered;
+use resume::Waiting;
 
 /// An update from a visitor, seen for the first time.
 #[derive(Debug, Message)]
@@ -130,6 +135,10 @@ pub(crate) struct Channel {
     unsent: BTreeMap<MessageId, Leaving>,
     gauges: Gauges,
     delivered: Delivered,
+    /// Wrote while the channel opened nothing; their turn comes.
+    waiting: Waiting,
+    /// Receipts that wait for their messages.
+    unmatched: Unmatched,
 }
 
 /// What the outbox holds, for whom.
@@ -183,7 +192,11 @@ pub(crate) struct Restored {
 }
 
 impl Channel {
-    pub(crate) fn new(peers: Peers, id: ChannelId, restored: Vec<Restored>) -> Self {
+    pub(crate) fn new(
+        peers: Peers,
+        id: ChannelId,
+        (restored, held): (Vec<Restored>, Vec<HeldReceipt>),
+    ) -> Self {
         let guard = peers.guard("channel");
         let mut channel = Self {
             id,
@@ -193,6 +206,8 @@ impl Channel {
             unsent: BTreeMap::new(),
             gauges: Gauges::of(id),
             delivered: Delivered::default(),
+            waiting: Waiting::default(),
+            unmatched: Unmatched::new(),
             _guard: guard,
             peers,
         };
@@ -200,6 +215,7 @@ impl Channel {
             channel.live.insert(visitor, enquiry);
             channel.enquiries.insert(enquiry, Live { actor, visitor, owner, opened_at });
         }
+        channel.hold_again(held);
         channel
     }
 
@@ -215,7 +231,9 @@ impl Channel {
     }
 
     fn arm(&self) {
-        self.peers.arm(Waiter::Channel(self.id), self.outbox.next_deadline());
+        let receipts = self.unmatched.next_deadline();
+        let next = self.outbox.next_deadline().into_iter().chain(receipts).min();
+        self.peers.arm(Waiter::Channel(self.id), next);
     }
 
     fn close(&self, enquiry: EnquiryId, by: Closer) {
@@ -228,9 +246,10 @@ impl Channel {
 impl Actor for Channel {
     type Context = Context<Self>;
 
-    fn started(&mut self, _: &mut Context<Self>) {
+    fn started(&mut self, ctx: &mut Context<Self>) {
         self.gauges.up.set(1.0);
         self.arm();
+        self.look_for_unanswered(ctx);
     }
 }
 
@@ -317,6 +336,7 @@ impl Handler<Due> for Channel {
     fn handle(&mut self, _: Due, _: &mut Context<Self>) {
         let mut effects = Vec::new();
         self.outbox.expire(self.peers.now(), &mut effects);
+        self.look_for_messages();
         self.perform(effects, None);
     }
 }

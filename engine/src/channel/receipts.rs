@@ -1,18 +1,21 @@
-//! Receipts: found by our callback data, else by the provider's id; only what moves on is kept.
+//! Receipts: found by our callback data, else by the provider's id; only what moves on is kept, and
+//! what fits no message waits for it.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use actix::prelude::*;
 use usher_domain::enquiry::receipts::advance;
 use usher_domain::ids::MessageId;
 use usher_domain::message::Delivery;
 use usher_domain::outbox;
-use usher_domain::record::{Event, Record};
+use usher_domain::record::{Event, ReceiptHeld, Record};
+use usher_store::HeldReceipt;
 
 use super::{Channel, ReceiptCame};
 use crate::enquiry::{Became, Told};
 use crate::inbound::{About, InboundReceipt};
-use crate::ledger::Release;
+use crate::ledger::{Ack, Release};
 
 /// Messages of ours whose delivery is remembered; older ones are looked up.
 const REMEMBERED_MAX: usize = 50_000;
@@ -44,16 +47,69 @@ impl Delivered {
 
 impl Channel {
     fn take(&mut self, ReceiptCame { receipt, raw, ack }: ReceiptCame) {
+        match self.about(&receipt) {
+            Some(about) => self.take_about(about, receipt, vec![Release::Ack(ack)]),
+            None => self.hold(receipt, raw.unwrap_or_default(), ack),
+        }
+    }
+
+    /// Its message may be known in a moment: the provider's answer, or the archive, comes later.
+    fn hold(&mut self, receipt: InboundReceipt, raw: String, ack: Arc<Ack>) {
+        let now = self.peers.now();
+        let held = Box::new(ReceiptHeld {
+            channel: self.id,
+            provider_id: receipt.provider_id,
+            delivery: receipt.delivery,
+            participant: receipt.participant,
+            provider_at: receipt.provider_at.unwrap_or(now),
+            code: receipt.code,
+            title: receipt.title,
+            raw,
+        });
+        let record = Record::new(now, Event::ReceiptHeld(held.clone()));
+        let seq = self.peers.ledger.append(vec![record], vec![Release::Ack(ack)]);
+        if let Some(oldest) = self.unmatched.hold(now, seq, held) {
+            self.unmatched(*oldest);
+        }
+        self.arm();
+    }
+
+    /// After a restart they go on waiting.
+    pub(super) fn hold_again(&mut self, held: Vec<HeldReceipt>) {
+        for (seq, since, receipt) in held {
+            if let Some(oldest) = self.unmatched.hold(since, seq, receipt) {
+                self.unmatched(*oldest);
+            }
+        }
+    }
+
+    fn unmatched(&self, held: ReceiptHeld) {
+        metrics::counter!(crate::metrics::UNMATCHED).increment(1);
+        let ReceiptHeld { channel, provider_id, raw, .. } = held;
+        self.write(Event::ReceiptUnmatched { channel, provider_id, raw });
+    }
+
+    /// The message of this id is known: so is what its receipts were about.
+    pub(super) fn match_receipts(&mut self, provider_id: &str, about: About) {
+        for held in self.unmatched.matched(provider_id) {
+            self.take_about(about, receipt_of(held), Vec::new());
+        }
+    }
+
+    /// Looks again for what waits, and gives up what has waited too long.
+    pub(super) fn look_for_messages(&mut self) {
+        for (held, over) in self.unmatched.expire(self.peers.now()) {
+            let receipt = receipt_of(held.clone());
+            match self.about(&receipt) {
+                Some(about) => self.match_receipts(&receipt.provider_id, about),
+                None if over => self.unmatched(held),
+                None => {}
+            }
+        }
+    }
+
+    fn take_about(&mut self, about: About, receipt: InboundReceipt, releases: Vec<Release>) {
         let ledger = self.peers.ledger.clone();
-        let Some(about) = self.about(&receipt) else {
-            let event = Event::ReceiptUnmatched {
-                channel: self.id,
-                provider_id: receipt.provider_id,
-                raw: raw.unwrap_or_default(),
-            };
-            ledger.append(vec![Record::new(self.peers.now(), event)], vec![Release::Ack(ack)]);
-            return;
-        };
         self.resolve_doubt(about.message, &receipt.provider_id);
         let now = self.peers.now();
         let news = receipt.delivery;
@@ -62,7 +118,7 @@ impl Channel {
             None => advance(self.delivery_of(about.message), news),
         };
         let Some(delivery) = moved else {
-            ledger.release(Release::Ack(ack));
+            ledger.append(Vec::new(), releases);
             return;
         };
         if receipt.participant.is_none() {
@@ -75,7 +131,7 @@ impl Channel {
             provider_at: receipt.provider_at.unwrap_or(now),
             code: receipt.code,
         };
-        ledger.append(vec![Record::new(now, event)], vec![Release::Ack(ack)]);
+        ledger.append(vec![Record::new(now, event)], releases);
         if let Some(enquiry) = about.enquiry {
             let failure = receipt.code.map(|code| (code, receipt.title.unwrap_or_default()));
             let became = Became { message: about.message, delivery, failure, by_receipt: true };
@@ -114,6 +170,18 @@ impl Channel {
         // Refused where the message is not in flight or in doubt; the receipt counts all the same.
         self.outbox.apply(self.peers.now(), seen, &mut effects).ok();
         self.perform(effects, Some(provider_id.to_owned()));
+    }
+}
+
+fn receipt_of(held: ReceiptHeld) -> InboundReceipt {
+    InboundReceipt {
+        provider_id: held.provider_id,
+        delivery: held.delivery,
+        participant: held.participant,
+        provider_at: Some(held.provider_at),
+        code: held.code,
+        title: held.title,
+        about: None,
     }
 }
 

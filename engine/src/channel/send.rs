@@ -10,6 +10,7 @@ use usher_domain::visitor::Change;
 use super::{Channel, Leaving, OutcomeCame, Resume, ToSend, Withdraw};
 use crate::directory::Remember;
 use crate::enquiry::{Became, Told};
+use crate::inbound::About;
 use crate::ledger::Release;
 use crate::metrics as names;
 use crate::outgoing::{Disposition, ProviderCall, SendOutcome};
@@ -25,7 +26,7 @@ impl Channel {
                     self.write(Event::MessagePutBack { message, code: code.unwrap_or(0) });
                 }
                 Effect::Accepted { message } => {
-                    self.accepted(message, said.take().unwrap_or_default());
+                    self.accepted(message, &said.take().unwrap_or_default());
                 }
                 Effect::GiveUp { message, code } => {
                     self.gave_up(message, code.unwrap_or(0), said.take().unwrap_or_default());
@@ -67,9 +68,11 @@ impl Channel {
         self.peers.ledger.append(vec![record], vec![call]);
     }
 
-    fn accepted(&mut self, message: MessageId, provider_id: String) {
-        self.write(Event::MessageAccepted { message, provider_id });
+    fn accepted(&mut self, message: MessageId, provider_id: &str) {
+        self.write(Event::MessageAccepted { message, provider_id: provider_id.to_owned() });
+        let enquiry = self.unsent.get(&message).and_then(|leaving| leaving.outgoing.enquiry);
         self.left(message, Delivery::Accepted, None);
+        self.match_receipts(provider_id, About { message, enquiry });
     }
 
     fn gave_up(&mut self, message: MessageId, code: i64, title: String) {
@@ -110,7 +113,7 @@ impl Channel {
         outgoing.enquiry
     }
 
-    fn write(&self, event: Event) {
+    pub(super) fn write(&self, event: Event) {
         self.peers.ledger.append(vec![Record::new(self.peers.now(), event)], Vec::new());
     }
 
@@ -146,7 +149,12 @@ impl Channel {
         }
         if opted_out {
             let (visitor, change) = (leaving.visitor, Change::OptOut);
-            self.peers.directory.do_send(Remember { visitor, change, answer: None });
+            self.peers.directory.do_send(Remember {
+                visitor,
+                change,
+                answer: None,
+                and: Vec::new(),
+            });
         }
     }
 }

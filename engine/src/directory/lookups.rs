@@ -3,7 +3,8 @@
 use actix::prelude::*;
 use usher_domain::visitor::Visitor;
 
-use super::{Directory, Meet, WhoIs};
+use super::{Directory, Meet, Unheard, WhoIs};
+use crate::channel::TakeUp;
 use crate::inbound::Sender;
 
 impl Handler<WhoIs> for Directory {
@@ -21,5 +22,16 @@ impl Handler<Meet> for Directory {
     fn handle(&mut self, Meet { wa_id, channel }: Meet, _: &mut Context<Self>) -> Self::Result {
         let sender = Sender { wa_id: Some(wa_id), ..Sender::default() };
         self.identify(channel, &sender)
+    }
+}
+
+impl Handler<Unheard> for Directory {
+    type Result = ();
+
+    fn handle(&mut self, Unheard { channel, visitor, waited }: Unheard, _: &mut Context<Self>) {
+        self.load_by_id(visitor);
+        if let Some(visitor) = self.people.visitor(visitor).cloned().map(Box::new) {
+            self.channel(channel, TakeUp { visitor, waited });
+        }
     }
 }

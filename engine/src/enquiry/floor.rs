@@ -6,7 +6,7 @@ use usher_domain::floor::event::{Closer, FloorEvent, OfferEnd, OfferSort, PickUp
 use usher_domain::floor::place::{Errand, Place, Stage};
 use usher_domain::ids::{EnquiryId, StaffId};
 use usher_domain::message::AutoMessage;
-use usher_domain::record::Event;
+use usher_domain::record::{Event, Record};
 use usher_domain::rule::binding_after_close;
 use usher_domain::time::Timestamp;
 use usher_domain::visitor::{Change, Closing};
@@ -15,6 +15,7 @@ use usher_protocol::event::{Event as Telling, Relation};
 use super::Enquiry;
 use super::facts::Held;
 use crate::channel::Ended;
+use crate::directory::Remember;
 use crate::metrics as names;
 
 impl Enquiry {
@@ -171,14 +172,21 @@ impl Enquiry {
         for staff in self.group_members() {
             self.tell(vec![staff], &Telling::Missed { enquiry: Box::new(self.head(staff)) });
         }
-        let last = self.machine.kept().away_sent;
-        let settings = self.settings().map(|channel| channel.away.clone());
-        let now = self.now;
-        if let Some(away) = settings.filter(|settings| away && away_due(settings, last, false, now))
-        {
-            self.say(AutoMessage::Away, &away.text, None);
-            self.note(Command::AwaySent);
+        if away && self.is_away_due(self.now) {
+            self.say_away();
         }
+    }
+
+    /// Whether Away is to be said for what was missed at `since`.
+    pub(super) fn is_away_due(&self, since: Timestamp) -> bool {
+        let last = self.machine.kept().away_sent;
+        self.settings().is_some_and(|channel| away_due(&channel.away, last, false, since))
+    }
+
+    pub(super) fn say_away(&mut self) {
+        let text = self.settings().map(|channel| channel.away.text.clone());
+        self.say(AutoMessage::Away, &text.unwrap_or_default(), None);
+        self.note(Command::AwaySent);
     }
 
     fn transfer_offered(&mut self, by: StaffId) {
@@ -237,6 +245,10 @@ impl Enquiry {
 
     fn close(&mut self, by: Closer, silent: bool, reason: Option<String>, owner: Option<StaffId>) {
         let now = self.now;
+        if self.machine.kept().over {
+            // After a restart: it was said already, only the memory of it is missing.
+            return self.end(owner);
+        }
         self.end_talk();
         let unsent = matches!(self.machine.kept().clock, IdleClock::Grace { unsent: true, .. });
         self.note(Command::Closed);
@@ -261,24 +273,44 @@ impl Enquiry {
         let telling =
             Telling::Closed { enquiry: self.id, closer: by, silent, reason, time: now.into() };
         self.tell(told, &telling);
-        self.leave_memory(owner, now);
+        self.end(owner);
+    }
+
+    /// The visitor is remembered by it, and then it is no more.
+    fn end(&mut self, owner: Option<StaffId>) {
         self.closed = true;
         self.sync_joined();
-        self.write(vec![Event::ClockSet { enquiry: self.id }], Vec::new());
+        self.arm();
+        self.leave_memory(owner);
         if let Some(channel) = self.peers.channel(self.channel) {
             channel.do_send(Ended(self.id));
         }
         self.bounce_held_back();
     }
 
-    /// What is remembered of the visitor: last owner, window, and who served them.
-    fn leave_memory(&self, owner: Option<StaffId>, now: Timestamp) {
-        let Some(settings) = self.settings() else { return };
-        let wrote = owner.is_some() && self.machine.kept().staff_wrote == owner;
+    /// What is remembered of the visitor: last owner, window, and who served them. It is written
+    /// down together with the enquiry's end, so that neither is without the other.
+    fn leave_memory(&mut self, owner: Option<StaffId>) {
+        let now = self.now;
+        let mut end = Record::new(now, Event::ClockSet { enquiry: self.id }).leaving(self.kept());
+        if std::mem::take(&mut self.talk_changed) {
+            end = end.leaving(self.talk_kept());
+        }
+        let Some(settings) = self.settings() else {
+            self.peers.ledger.append(vec![end], Vec::new());
+            return;
+        };
+        let kept = self.machine.kept();
+        let wrote = owner.is_some() && kept.staff_wrote == owner;
         let binding = binding_after_close(settings, owner, wrote, now);
-        let closing =
-            Closing { owner, window_until: Some(self.machine.kept().window_until), binding };
-        self.remember(Change::EnquiryClosed { channel: self.channel, closing });
+        let closing = Closing { owner, window_until: Some(kept.window_until), binding };
+        let change = Change::EnquiryClosed { channel: self.channel, closing };
+        self.peers.directory.do_send(Remember {
+            visitor: self.visitor.id,
+            change,
+            answer: None,
+            and: vec![end],
+        });
     }
 
     pub(super) fn merged_away(&self, owner: StaffId, into: EnquiryId) {

@@ -12,7 +12,7 @@ use usher_domain::time::Timestamp;
 use usher_domain::visitor::{Change, Visitor};
 use usher_protocol::event::{Direction, Event as Telling, Message, Writer, preview, shown};
 
-use super::Enquiry;
+use super::{Enquiry, Waited};
 use crate::channel::received;
 use crate::clip;
 use crate::directory::Remember;
@@ -23,6 +23,16 @@ use crate::router::Decide;
 
 /// Most bytes of a provider's notice shown in a room.
 const NOTICE_MAX: usize = 2_048;
+
+/// When the opening message came.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Came {
+    InTime,
+    /// Written before the last closing.
+    Late,
+    /// Who wrote then is routed only while they can be answered.
+    WhileNothingOpened,
+}
 
 impl Enquiry {
     pub(super) fn hear(&mut self, visitor: Box<Visitor>, update: Inbound, ack: Arc<Ack>) {
@@ -165,7 +175,7 @@ impl Enquiry {
                 (false, true) => OpenedBy::Reply,
                 (false, false) => OpenedBy::Message,
             };
-            self.begin(opened_by);
+            self.begin(opened_by, false);
         } else if counts != Counts::Echo {
             let window_until = self.machine.kept().window_until;
             let opens = counts.opens();
@@ -175,6 +185,19 @@ impl Enquiry {
         }
         self.perform_talk(for_the_bot);
         self.tell(self.room(), &telling);
+    }
+
+    /// Its messages stand in the room that opens now.
+    pub(super) fn take_up_what_waited(&mut self, waited: Waited) {
+        let Waited { first, provider_id, provider_at, counts, replies, .. } = waited;
+        self.note(Command::VisitorWrote { counts, provider_at });
+        self.first_message = first;
+        self.last_inbound = provider_id;
+        self.unopened = false;
+        let (enquiry, channel, visitor) = (self.id, self.channel, self.visitor.id);
+        self.write(vec![Event::EnquiryOpened { enquiry, channel, visitor }], Vec::new());
+        let replied = replies && self.answers_template();
+        self.begin(if replied { OpenedBy::Reply } else { OpenedBy::Message }, true);
     }
 
     /// Written before the last closing, and come only now.
@@ -188,7 +211,7 @@ impl Enquiry {
     }
 
     /// The opening message: welcome, then the floor.
-    fn begin(&mut self, opened_by: OpenedBy) {
+    fn begin(&mut self, opened_by: OpenedBy, waited: bool) {
         let now = self.now;
         let memory = self.visitor.channels.get(&self.channel);
         let lapsed = !self.machine.window_is_open(now);
@@ -204,23 +227,34 @@ impl Enquiry {
             self.remember(Change::Welcomed { channel: self.channel });
         }
         self.use_up_engagement();
-        self.ask_the_way(opened_by == OpenedBy::OldMessage);
+        self.ask_the_way(match opened_by {
+            _ if waited => Came::WhileNothingOpened,
+            OpenedBy::OldMessage => Came::Late,
+            OpenedBy::Message | OpenedBy::Reply => Came::InTime,
+        });
     }
 
     /// After a restart: what was said was written down in the turn of the message; the way was not.
-    pub(super) fn route(&mut self, provider_at: Timestamp) {
-        self.ask_the_way(self.is_delayed(provider_at));
+    /// `waited`: it was said before the enquiry was opened.
+    pub(super) fn route(&mut self, provider_at: Timestamp, waited: bool) {
+        self.ask_the_way(match self.is_delayed(provider_at) {
+            _ if waited => Came::WhileNothingOpened,
+            true => Came::Late,
+            false => Came::InTime,
+        });
     }
 
-    fn ask_the_way(&mut self, delayed: bool) {
+    fn ask_the_way(&mut self, came: Came) {
         self.routed = true;
+        let lapsed = came == Came::WhileNothingOpened && !self.machine.window_is_open(self.now);
         let route = floor::Route {
             enquiry: self.id,
             channel: self.channel,
             visitor: (*self.visitor).clone(),
             country: self.visitor.country().map(Box::from),
             window_until: self.machine.kept().window_until,
-            delayed,
+            delayed: came == Came::Late,
+            lapsed,
         };
         self.floor(floor::Command::Route(Box::new(route)));
     }
@@ -240,7 +274,7 @@ impl Enquiry {
 
     pub(super) fn remember(&self, change: Change) {
         let visitor = self.visitor.id;
-        self.peers.directory.do_send(Remember { visitor, change, answer: None });
+        self.peers.directory.do_send(Remember { visitor, change, answer: None, and: Vec::new() });
     }
 
     pub(super) fn floor(&self, command: floor::Command) {

@@ -9,6 +9,7 @@ mod facts;
 mod floor;
 mod heard;
 mod orders;
+mod recovered;
 mod said;
 
 pub(crate) use said::outgoing;
@@ -20,12 +21,11 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 use usher_domain::access::Sight;
 use usher_domain::bot::{Talk, TalkKept};
-use usher_domain::enquiry::{self, Effect, EnquiryKept, Serving, Terms};
-use usher_domain::floor as floor_rules;
+use usher_domain::enquiry::{self, Effect, EnquiryKept, Terms};
 use usher_domain::floor::event::FloorEvent;
-use usher_domain::floor::place::{Errand, Place, Stage};
+use usher_domain::floor::place::Place;
 use usher_domain::ids::{ChannelId, EnquiryId, MessageId, StaffId, VisitorId};
-use usher_domain::message::Delivery;
+use usher_domain::message::{Counts, Delivery};
 use usher_domain::record::{After, Event, Record};
 use usher_domain::settings::Channel as ChannelSettings;
 use usher_domain::time::Timestamp;
@@ -84,7 +84,10 @@ pub(crate) enum Told {
     /// After a restart: its opening message, of this provider time, had not reached the floor.
     Route {
         provider_at: Timestamp,
+        waited: bool,
     },
+    /// Opened by what was said while the channel opened nothing.
+    Waited(Box<Waited>),
     /// A person has connected and is to be shown this enquiry.
     ShowTo {
         staff: StaffId,
@@ -97,6 +100,21 @@ pub(crate) enum Told {
     },
     /// The channel has forgotten the enquiry: nothing more comes.
     Stop,
+}
+
+/// What a visitor said while the channel opened nothing.
+#[derive(Clone, Debug)]
+pub(crate) struct Waited {
+    /// The beginning of the first message.
+    pub(crate) first: Option<String>,
+    /// Of the newest.
+    pub(crate) provider_id: Option<String>,
+    pub(crate) provider_at: Timestamp,
+    pub(crate) counts: Counts,
+    /// When it came here.
+    pub(crate) at: Timestamp,
+    /// It answers something.
+    pub(crate) replies: bool,
 }
 
 /// What was sent under a key.
@@ -384,11 +402,15 @@ impl Handler<Told> for Enquiry {
                 let _taken = self.peers.in_hand.take(&update.body);
                 self.hear(visitor, update, ack);
             }
-            Told::Route { provider_at } => self.route(provider_at),
+            Told::Route { provider_at, waited } => self.route(provider_at, waited),
+            Told::Waited(waited) => self.take_up_what_waited(*waited),
             Told::Floor { event, place } => self.on_floor(event, place),
             Told::Message(became) => self.became(became),
             Told::Withdrawn { message } => self.notification_withdrawn(message),
-            Told::Order { staff, command, answer } => self.order(staff, command, answer),
+            Told::Order { staff, command, answer } => {
+                let _taken = self.peers.in_hand.take_mark(answer.mark());
+                self.order(staff, command, answer);
+            }
             Told::Bot { word, answer, credit } => self.bot_speaks(*word, answer, credit),
             Told::VisitorIs(visitor) => self.visitor.id = visitor,
             Told::MergedAway { owner, into } => self.merged_away(owner, into),
@@ -430,41 +452,6 @@ impl Enquiry {
         }
     }
 
-    /// After a restart: what one of machine and floor was told, and the other was not any more.
-    fn catch_up(&mut self) {
-        let Some(place) = self.place.clone() else { return };
-        let kept = self.machine.kept().clone();
-        let (handled, offered) = match kept.serving {
-            Serving::Nobody => (false, false),
-            Serving::Somebody => (true, false),
-            Serving::Transfer { handled } => (handled, true),
-        };
-        if handled != place.stage.is_handling() {
-            self.note(enquiry::Command::Handling(place.stage.is_handling()));
-        }
-        let offers = matches!(place.errand, Errand::Transfer { .. });
-        if offered != offers {
-            self.note(enquiry::Command::TransferOffered(offers));
-        }
-        let unwalked = matches!(place.stage, Stage::Missed { since, again_at: None }
-            if since < kept.last_counted && place.errand.is_none());
-        if kept.visitor_last && (unwalked || place.visitor_waits.is_none()) {
-            let (enquiry, window_until) = (self.id, kept.window_until);
-            let opens = unwalked;
-            self.floor(floor_rules::Command::VisitorWrote { enquiry, opens, window_until });
-        }
-    }
-
-    fn know_former(&mut self) {
-        if !std::mem::replace(&mut self.former_known, true) {
-            for (staff, until) in crate::history::former(&self.peers, self.id) {
-                if !self.former.iter().any(|(known, _)| *known == staff) {
-                    self.former.push((staff, until));
-                }
-            }
-        }
-    }
-
     /// Closed, and the channel does not know it yet: what comes for the visitor goes back.
     fn after_the_end(&self, told: Told, ctx: &mut Context<Self>) {
         match told {
@@ -487,6 +474,7 @@ impl Enquiry {
             | Told::WindowLapsed
             | Told::Due
             | Told::Route { .. }
+            | Told::Waited(_)
             | Told::MaySee { .. }
             | Told::ShowTo { .. } => {}
         }

@@ -255,6 +255,8 @@ impl Enquiry {
     }
 
     fn take_note(&mut self, staff: StaffId, text: String, answer: AnswerTo) {
+        #[cfg(test)]
+        crate::faults::trip(&text);
         if text.chars().count() > NOTE_MAX {
             return self.refuse(
                 staff,

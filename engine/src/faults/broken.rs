@@ -5,7 +5,7 @@ use usher_domain::ids::ChannelId;
 use usher_domain::record::{Event, Record};
 use usher_store::{AsideKind, Commit, Entry, Store, encode};
 
-use super::{Break, Shop, enquiry_of, message};
+use super::{Break, Shop, break_at_the_start, enquiry_of, message};
 use crate::handle::Unavailable;
 
 async fn goes_on_after(which: impl Fn(&Shop) -> Break) {
@@ -169,4 +169,58 @@ async fn after_a_restart_nobody_is_offered_anything_before_they_are_back() {
         _ => anna.event("enquiry.offered").await["enquiry"].clone(),
     };
     assert_eq!(offered["id"], json!(enquiry));
+}
+
+#[actix::test]
+async fn what_breaks_at_every_start_stops_the_service_and_names_the_record() {
+    tokio::time::pause();
+    let shop = Shop::open().await;
+    shop.write("wamid.1", "Hello?").await.unwrap();
+    shop.enquiries().await;
+    break_at_the_start(true);
+    shop.breaks(Break::Router).await;
+    let last = shop.reader().position(shop.service()).unwrap().seq;
+    tokio::time::sleep(std::time::Duration::from_mins(1)).await;
+    let stopped = shop.engine.stopped().await;
+    assert_eq!(stopped.len(), 1, "it has stopped");
+    assert_eq!((stopped[0].service, stopped[0].seq), (shop.service(), last));
+    assert!(stopped[0].to_string().contains(&format!("at record {last}")), "{}", stopped[0]);
+    assert!(!shop.engine.is_ready().await);
+    // Not even what would help now brings it back by itself.
+    break_at_the_start(false);
+    tokio::time::sleep(std::time::Duration::from_mins(1)).await;
+    assert_eq!(shop.write("wamid.2", "Hello?").await, Err(Unavailable::NotDurable));
+}
+
+#[actix::test]
+async fn what_breaks_at_some_starts_is_got_over() {
+    tokio::time::pause();
+    let shop = Shop::open().await;
+    shop.write("wamid.1", "Hello?").await.unwrap();
+    break_at_the_start(true);
+    shop.breaks(Break::Router).await;
+    tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+    break_at_the_start(false);
+    shop.write_until_taken("wamid.2", "Still there?").await;
+    assert_eq!(shop.engine.stopped().await, []);
+}
+
+#[actix::test]
+async fn a_command_that_broke_twice_is_refused() {
+    tokio::time::pause();
+    let shop = Shop::open().await;
+    let mut anna = shop.connect("Anna", 1).await;
+    shop.write("wamid.1", "Hello?").await.unwrap();
+    let enquiry = enquiry_of(&anna.event("enquiry.offered").await);
+    shop.does("Anna", json!({ "pick_up": { "enquiry": enquiry } })).await.unwrap();
+    let note = json!({ "note": { "enquiry": enquiry, "text": "wamid.poison" } });
+    let mut refused = Vec::new();
+    for _ in 0..4 {
+        refused.push(shop.does("Anna", note.clone()).await.unwrap_err());
+        tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+        shop.until_ready().await;
+    }
+    assert_eq!(refused, ["unavailable", "unavailable", "malformed", "malformed"]);
+    let note = json!({ "note": { "enquiry": enquiry, "text": "harmless" } });
+    shop.does("Anna", note).await.unwrap();
 }

@@ -2,7 +2,9 @@
 
 mod broken;
 mod paths;
+mod receipts;
 mod rights;
+mod suspended;
 mod turns;
 
 use std::sync::Arc;
@@ -20,7 +22,9 @@ use usher_domain::settings::Settings;
 use usher_protocol::command::Command;
 use usher_protocol::feed::Pulled;
 use usher_protocol::frame::Resume;
-use usher_store::{ArchiveReader, Cursor, EnquiryFilter, EnquiryRow, MessageRow, RoomEntry, Store};
+use usher_store::{
+    ArchiveReader, Cursor, EnquiryFilter, EnquiryRow, MessageRow, RoomEntry, Store, StoreOptions,
+};
 
 use crate::handle::{Attach, ConnectionId, Engine, EngineOptions, Unavailable};
 use crate::inbound::{Inbound, InboundBody, InboundMessage, Sender};
@@ -61,6 +65,19 @@ impl Handler<Break> for crate::service::Service {
             }
         }
     }
+}
+
+thread_local! {
+    static BREAKS_AT_THE_START: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// From now on what is kept breaks whoever goes on from it, in the services on this thread.
+pub(crate) fn break_at_the_start(on: bool) {
+    BREAKS_AT_THE_START.set(on);
+}
+
+pub(crate) fn trip_at_the_start() {
+    assert!(!BREAKS_AT_THE_START.get(), "broken at the start");
 }
 
 /// Breaks whoever takes a message of such an id.
@@ -260,6 +277,25 @@ impl Shop {
             RoomEntry::Event(_) | RoomEntry::Message(_) => None,
         })
     }
+}
+
+/// What a crash at this moment would leave, opened at a place of its own.
+pub(crate) fn after_a_crash(dir: &std::path::Path) -> (tempfile::TempDir, Store) {
+    let copy = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_file() {
+            std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+        }
+    }
+    let store = Store::open(copy.path(), StoreOptions::default()).unwrap();
+    (copy, store)
+}
+
+pub(crate) fn on_disk() -> (tempfile::TempDir, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
+    (dir, store)
 }
 
 pub(crate) fn message(provider_id: &str, text: &str) -> Inbound {

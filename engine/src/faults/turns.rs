@@ -5,10 +5,12 @@ use std::time::Duration;
 use serde_json::json;
 use usher_domain::enquiry::{Command as Clock, Enquiry, Terms};
 use usher_domain::floor::event::{Closer, FloorEvent};
+use usher_domain::floor::place::{Errand, Place, Stage};
 use usher_domain::ids::{EnquiryId, MessageId, ServiceId, StaffId, VisitorId};
 use usher_domain::message::{Content, Counts};
 use usher_domain::record::{After, Event, MessageReceived, Record};
 use usher_domain::settings::Settings;
+use usher_domain::time::Timestamp;
 use usher_domain::visitor::{Identities, Visitor};
 use usher_store::{Commit, Entry, Store, encode};
 
@@ -141,4 +143,135 @@ async fn what_the_floor_had_closed_is_closed_after_a_restart() {
     let enquiries = shop.enquiries().await;
     assert_eq!(enquiries.len(), 2, "the old one is not live");
     assert_eq!(shop.heard_in(EnquiryId::from_number(5)).len(), 1);
+}
+
+/// Nobody took it, and the crash came before anything was said about that.
+fn missed(settings: &Settings, enquiry: EnquiryId, since: Timestamp, away: bool) -> Record {
+    let channel = settings.channels.values().find(|channel| channel.name == "Support").unwrap().id;
+    let place = Place {
+        channel,
+        visitor: VisitorId::from_number(6),
+        language: None,
+        country: None,
+        arrival: 1,
+        opened_at: since,
+        stage: Stage::Missed { since, again_at: None },
+        epoch: 0,
+        hold_until: None,
+        visitor_waits: Some(since),
+        window_until: since + Duration::from_hours(24),
+        errand: Errand::None,
+        drawn: None,
+        groups: Vec::new(),
+    };
+    let place = Some(Box::new(place));
+    Record::new(since, Event::Floor(FloorEvent::Missed { enquiry, away }))
+        .leaving(After::Place { enquiry, place })
+}
+
+/// What is said of an enquiry that was missed at `since`, over two restarts.
+async fn said_of_missed(since: Timestamp, away: bool) -> Vec<String> {
+    let settings = Shop::settings();
+    let store = left_by_a_crash(&settings, |enquiry| vec![missed(&settings, enquiry, since, away)]);
+    let mut shop = Shop::set(store, 100, settings).await;
+    shop.enquiries().await;
+    let mut sent = shop.sent_by_now().await;
+    shop.breaks(super::Break::Router).await;
+    shop.until_ready().await;
+    shop.enquiries().await;
+    sent.extend(shop.sent_by_now().await);
+    sent
+}
+
+#[actix::test]
+async fn away_is_said_once_though_the_crash_came_right_after_the_miss() {
+    tokio::time::pause();
+    let sent = said_of_missed(Wall::system().now(), true).await;
+    assert_eq!(sent.len(), 1, "{sent:?}");
+    assert!(sent[0].starts_with("Nobody is at the counter"), "{sent:?}");
+}
+
+#[actix::test]
+async fn away_is_not_said_after_a_transfer_nor_long_after_the_miss() {
+    tokio::time::pause();
+    assert_eq!(said_of_missed(Wall::system().now(), false).await, Vec::<String>::new());
+    let long_ago = Wall::system().now() - Duration::from_mins(11);
+    assert_eq!(said_of_missed(long_ago, true).await, Vec::<String>::new());
+}
+
+fn with_sticky_routing() -> Settings {
+    let mut settings = Shop::settings();
+    for channel in settings.channels.values_mut() {
+        channel.sticky.on = true;
+    }
+    settings
+}
+
+#[actix::test]
+async fn who_served_is_remembered_though_the_crash_came_right_after_the_close_message() {
+    tokio::time::pause();
+    let settings = with_sticky_routing();
+    let anna =
+        settings.staff.values().find(|person| person.first_name == "Anna").map(|anna| anna.id);
+    let store = left_by_a_crash(&settings, |enquiry| {
+        let now = Wall::system().now();
+        let closed = FloorEvent::Closed {
+            enquiry,
+            by: Closer::Staff { staff: anna.unwrap() },
+            silent: false,
+            reason: None,
+            owner: anna,
+        };
+        let mut kept = Enquiry::new(now, None).kept().clone();
+        (kept.staff_wrote, kept.over) = (anna, true);
+        let kept = Some(Box::new(kept));
+        vec![
+            Record::new(now, Event::Floor(closed)).leaving(After::Place { enquiry, place: None }),
+            Record::new(now, Event::ClockSet { enquiry }).leaving(After::Enquiry { enquiry, kept }),
+        ]
+    });
+    let mut shop = Shop::set(store, 100, settings).await;
+    shop.enquiries().await;
+    assert_eq!(shop.sent_by_now().await, Vec::<String>::new(), "it was said before");
+    shop.enquiries().await;
+    let known = shop.reader().visitor_by_wa_id(shop.service(), VISITOR).unwrap().unwrap();
+    assert_eq!(known.bindings.first().map(|binding| binding.staff), anna);
+    let mut live = 0;
+    shop.reader().live_rooms(shop.service(), |_| live += 1).unwrap();
+    assert_eq!(live, 0, "it is not live any more");
+    shop.write("wamid.2", "One more thing").await.unwrap();
+    assert_eq!(shop.enquiries().await.len(), 2);
+}
+
+#[actix::test]
+async fn an_enquiry_ends_in_one_group_with_what_the_visitor_is_remembered_by() {
+    tokio::time::pause();
+    let shop = Shop::set(Store::memory().unwrap(), 100, with_sticky_routing()).await;
+    let mut anna = shop.connect("Anna", 1).await;
+    shop.write("wamid.1", "Hello?").await.unwrap();
+    let enquiry = enquiry_of(&anna.event("enquiry.offered").await);
+    shop.does("Anna", json!({ "pick_up": { "enquiry": enquiry } })).await.unwrap();
+    let send = json!({ "send": {
+        "enquiry": enquiry, "key": "k1", "content": { "kind": "text", "body": "Yes." } } });
+    shop.does("Anna", send).await.unwrap();
+    shop.does("Anna", json!({ "close": { "enquiry": enquiry } })).await.unwrap();
+    anna.event("enquiry.closed").await;
+    shop.enquiries().await;
+    let journal = shop.engine.store().journal().reader().unwrap();
+    let rows = journal.read_after(shop.service(), 0, 1_000).unwrap();
+    let records: Vec<_> = rows.iter().map(|row| usher_store::decode(&row.body).unwrap()).collect();
+    let ends = |record: &Record| {
+        record.after.iter().any(|after| matches!(after, After::Enquiry { kept: None, .. }))
+    };
+    let end = records.iter().position(ends).expect("it has ended");
+    let Event::VisitorChanged { visitor } = &records[end - 1].event else {
+        panic!("{:?}", records[end - 1])
+    };
+    assert_eq!(visitor.bindings.first().map(|binding| binding.staff), Some(shop.staff("Anna")));
+    let said = records[..end].iter().rev().find(|record| {
+        matches!(&record.event, Event::MessageQueued(queued) if queued.enquiry == Some(enquiry))
+    });
+    let over =
+        |after: &After| matches!(after, After::Enquiry { kept: Some(kept), .. } if kept.over);
+    assert!(said.expect("a close message").after.iter().any(over), "{said:?}");
 }

@@ -217,6 +217,7 @@ impl Router {
             country,
             window_until: at + std::time::Duration::from_hours(24),
             delayed: false,
+            lapsed: false,
         };
         let (steps, stage) = self.floor.explain(route, at, explain.everyone);
         Explained { at, steps, stage }
@@ -251,6 +252,8 @@ impl Actor for Router {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
+        #[cfg(test)]
+        crate::faults::trip_at_the_start();
         let mut effects = Vec::new();
         let now = self.peers.now();
         // Who was here is expected back, and nothing is offered to anybody before that.
@@ -275,6 +278,8 @@ impl Handler<Decide> for Router {
     type Result = ();
 
     fn handle(&mut self, Decide { command, answer }: Decide, _: &mut Context<Self>) {
+        let mark = answer.as_ref().map(|(_, answer)| answer.mark());
+        let _taken = mark.map(|mark| self.peers.in_hand.take_mark(mark));
         let mut effects = Vec::new();
         match self.floor.apply(self.peers.now(), command, &mut effects) {
             Ok(()) => self.carry_out(effects, answer),
@@ -333,6 +338,7 @@ impl Handler<TakeUp> for Router {
 
     fn handle(&mut self, take_up: TakeUp, _: &mut Context<Self>) {
         let TakeUp { enquiry, staff, command, answer } = take_up;
+        let _taken = self.peers.in_hand.take_mark(answer.mark());
         let mut effects = Vec::new();
         let pick_up = Command::PickUp { enquiry, staff };
         let outcome = self.floor.apply(self.peers.now(), pick_up, &mut effects);

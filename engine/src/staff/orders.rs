@@ -23,6 +23,7 @@ impl Handler<Commanded> for Staff {
     type Result = ();
 
     fn handle(&mut self, Commanded { command, answer }: Commanded, ctx: &mut Context<Self>) {
+        let _taken = self.peers.in_hand.clone().take_mark(answer.mark());
         if let AnswerTo::Connection { connection, .. } = &answer {
             let connection = attendance::ConnectionId(connection.0);
             // Every command counts as activity; a connection that is gone has none.
@@ -195,7 +196,7 @@ async fn change_visitor(
     answer: AnswerTo,
 ) {
     let (told, hears) = oneshot::channel();
-    peers.directory.do_send(Remember { visitor, change, answer: Some(told) });
+    peers.directory.do_send(Remember { visitor, change, answer: Some(told), and: Vec::new() });
     let outcome = match hears.await {
         Ok(Ok(_)) => Ok(json!({})),
         Ok(Err(Refused::UnknownVisitor)) => Err(Code::NotFound.into()),

@@ -29,9 +29,9 @@ mod script;
 
 pub use archive::read::{
     ArchiveReader, AsideKind, AsideRow, BindingRow, ClosedRow, Cursor, DecisionRow, Direction,
-    EnquiryFilter, EnquiryRow, EventRow, LiveMembers, LiveRoom, LiveState, MediaRow, MessageRow,
-    ParticipantDelivery, ReactionRow, RoomEntry, RoomMember, SessionRow, SettingsRow, TemplatesRow,
-    Unsent,
+    EnquiryFilter, EnquiryRow, EventRow, HeldReceipt, LiveMembers, LiveRoom, LiveState, MediaRow,
+    MessageRow, ParticipantDelivery, ReactionRow, RoomEntry, RoomMember, SessionRow, SettingsRow,
+    TemplatesRow, Unanswered, Unsent,
 };
 pub use archive::{Archive, ArchiveOptions, Reached, Stuck, rebuild};
 pub use directory::DataDir;

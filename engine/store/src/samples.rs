@@ -27,8 +27,8 @@ macro_rules! kinds {
 kinds! { EVENTS, event_name, Event:
     SettingsApplied NumberLearned VisitorChanged VisitorsMerged EnquiryOpened MessageReceived
     MessageEdited MessageRevoked Reacted SystemNoticed MessageQueued MessageSending MessagePutBack
-    MessageAccepted MessageFailed MessageUnknown MessageWithdrawn ReceiptTaken ReceiptUnmatched
-    WindowLapsed Floor FloorKept AttendanceKept ClockSet NotificationUnsent NoteAdded Labelled RoomJoined RoomLeft
+    MessageAccepted MessageFailed MessageUnknown MessageWithdrawn ReceiptTaken ReceiptHeld
+    ReceiptUnmatched WindowLapsed Floor FloorKept AttendanceKept ClockSet NotificationUnsent NoteAdded Labelled RoomJoined RoomLeft
     MediaStored MediaUnavailable TemplatesSynced SessionOpened SessionEnded UnknownNumber
     Quarantined ProviderNoticed
 }

@@ -16,7 +16,7 @@ use usher_domain::ids::{
 };
 use usher_domain::message::{Author, AutoMessage, Content, Counts, Delivery, Media, MediaKind};
 use usher_domain::presence::Presence;
-use usher_domain::record::{After, Event, MessageQueued, MessageReceived, Record};
+use usher_domain::record::{After, Event, MessageQueued, MessageReceived, ReceiptHeld, Record};
 use usher_domain::rule::{Destination, Draws};
 use usher_domain::time::Timestamp;
 use usher_domain::trace::{BindingKind, Step};
@@ -362,9 +362,23 @@ impl Cast {
         ]
     }
 
+    fn held(self) -> ReceiptHeld {
+        ReceiptHeld {
+            channel: CHANNEL,
+            provider_id: self.wamid("unheard of"),
+            delivery: Delivery::Failed,
+            participant: Some("85262222222".to_owned()),
+            provider_at: NOON,
+            code: Some(131_026),
+            title: Some("undeliverable".to_owned()),
+            raw: "{}".to_owned(),
+        }
+    }
+
     fn set_aside(self) -> Vec<Record> {
         let (channel, raw) = (CHANNEL, "{}".to_owned());
         [
+            Event::ReceiptHeld(Box::new(self.held())),
             Event::ReceiptUnmatched { channel, provider_id: self.wamid("?"), raw: raw.clone() },
             Event::UnknownNumber { channel, phone_number_id: "1".to_owned(), raw: raw.clone() },
             Event::Quarantined { channel, why: "no sender".to_owned(), raw: raw.clone() },
@@ -434,6 +448,7 @@ fn kept() -> EnquiryKept {
         away_sent: None,
         hold_until: None,
         recovered_at: None,
+        over: false,
     }
 }
 

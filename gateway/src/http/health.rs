@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use actix_web::{HttpResponse, web};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -21,8 +22,18 @@ pub(crate) async fn readyz(engine: Data<Engine>) -> Result<HttpResponse, Problem
         Ok(true) => {
             Ok(HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ready\n"))
         }
-        Ok(false) | Err(_) => Err(Problem::unavailable()),
+        Ok(false) | Err(_) => Err(why_not(&engine).await),
     }
+}
+
+/// A service that has stopped names the record; the others come back by themselves.
+async fn why_not(engine: &Engine) -> Problem {
+    let stopped = tokio::time::timeout(READY_WITHIN, engine.stopped()).await.unwrap_or_default();
+    let words: Vec<String> = stopped.iter().map(ToString::to_string).collect();
+    if words.is_empty() {
+        return Problem::unavailable();
+    }
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopped", words.join("; "))
 }
 
 pub(crate) async fn metrics(handle: Data<PrometheusHandle>) -> Result<HttpResponse, Problem> {

@@ -85,7 +85,8 @@ impl World {
         let delayed = self.random.chance(8);
         self.clocks.look_at(self.checker.model.now.max(self.now));
         self.clocks.opened(enquiry, channel, &self.settings);
-        let route = Route { enquiry, channel, visitor, country, window_until, delayed };
+        let route =
+            Route { enquiry, channel, visitor, country, window_until, delayed, lapsed: false };
         self.give(Command::Route(Box::new(route)));
     }
 

@@ -16,6 +16,9 @@ pub const TEXT_MAX: usize = 4096;
 /// The provider's limit for a caption.
 pub const CAPTION_MAX: usize = 1024;
 
+/// What is due and does not leave within this time is not said any more.
+pub const WITHDRAW_AFTER: Duration = Duration::from_mins(10);
+
 pub const WELCOME_TEXT: &str = "Hello! Thank you for your message. We will be with you shortly.";
 pub const AWAY_TEXT: &str =
     "Sorry, nobody can answer right now. We will get back to you as soon as we can.";

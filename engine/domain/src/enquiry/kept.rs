@@ -37,6 +37,9 @@ pub struct EnquiryKept {
     /// The latest start of Usher that this enquiry lived through.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovered_at: Option<Timestamp>,
+    /// It has closed, and has said so; what the visitor is remembered by is not written down yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub over: bool,
 }
 
 /// What people were last told about the 24-hour window.

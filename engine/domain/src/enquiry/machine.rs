@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::auto_message::WITHDRAW_AFTER;
 use super::command::{Command, Effect, Refusal, RemindWhy, Terms, Unsent};
 use super::kept::{EnquiryKept, IdleClock, Notice, Serving, WindowTold};
 use super::window;
@@ -12,7 +13,7 @@ use crate::settings::{AutoClose, AutoCloseWhen};
 use crate::time::Timestamp;
 
 /// A notification still waiting this long after it was due cannot be sent.
-pub const NOTIFICATION_PATIENCE: Duration = Duration::from_mins(10);
+pub const NOTIFICATION_PATIENCE: Duration = WITHDRAW_AFTER;
 /// After a start nothing is due earlier than this, or the whole time if that is shorter.
 const COURTESY: Duration = Duration::from_mins(5);
 
@@ -20,7 +21,7 @@ const COURTESY: Duration = Duration::from_mins(5);
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Enquiry {
     kept: EnquiryKept,
-    /// Closing was asked for, or told of; not kept, as nothing is kept of a closed enquiry.
+    /// Closing was asked for, or told of; only the latter is kept.
     closed: bool,
 }
 
@@ -56,12 +57,13 @@ impl Enquiry {
             away_sent: None,
             hold_until: None,
             recovered_at: None,
+            over: false,
         })
     }
 
     /// As it was kept; [`Command::Recovered`] must come first after a start.
     pub fn restore(kept: EnquiryKept) -> Self {
-        Self { kept, closed: false }
+        Self { closed: kept.over, kept }
     }
 
     /// What a restart needs.
@@ -121,10 +123,13 @@ impl Enquiry {
             | Command::WindowLapsedByProvider { .. }
             | Command::Closed => self.expire(terms, now, effects),
         }
-        if self.closed {
-            return Err(Refusal::Closed);
+        match command {
+            // Asked for before, and now it has happened.
+            Command::Closed if self.closed && !self.kept.over => self.kept.over = true,
+            _ if self.closed => return Err(Refusal::Closed),
+            command => return self.judge(terms, now, command, effects),
         }
-        self.judge(terms, now, command, effects)
+        Ok(())
     }
 
     fn judge(
@@ -166,6 +171,7 @@ impl Enquiry {
             Command::Recovered => self.expire(terms, now, effects),
             Command::Closed => {
                 self.kept.withdraw(effects);
+                self.kept.over = true;
                 self.closed = true;
             }
         }

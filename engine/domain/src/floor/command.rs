@@ -101,6 +101,8 @@ pub struct Route {
     pub window_until: Timestamp,
     /// The opening message precedes the last closing: straight to the last owner if possible.
     pub delayed: bool,
+    /// Wrote while the channel opened nothing, and the window has lapsed since: missed at once.
+    pub lapsed: bool,
 }
 
 /// What has to be done, in order. One turn's effects are one record group.

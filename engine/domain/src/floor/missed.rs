@@ -75,7 +75,7 @@ impl Floor {
     }
 
     /// Groups that the rule as it is now would send it to.
-    fn groups_in_force(&self, entry: &Entry) -> Vec<GroupId> {
+    pub(super) fn groups_in_force(&self, entry: &Entry) -> Vec<GroupId> {
         let channel = entry.place.channel;
         let Some(rule) = self.settings.rule_of(channel) else { return Vec::new() };
         let (leaf, _) =

@@ -40,8 +40,24 @@ impl Floor {
             groups: Vec::new(),
         };
         let enquiry = self.entries.insert(Entry::new(route.enquiry, place));
+        if route.lapsed {
+            return self.miss_at_once(enquiry);
+        }
         let directs = self.directs(route);
         self.start_walk(enquiry, Purpose::Opening, directs, None);
+    }
+
+    /// Nobody may write to this visitor now: those who would have been asked see it as missed.
+    fn miss_at_once(&mut self, enquiry: Key) {
+        let now = self.turn.now;
+        let groups = self.entries.get(enquiry).map(|entry| self.groups_in_force(entry));
+        let Some(entry) = self.entry_mut(enquiry) else { return };
+        entry.place.groups = groups.unwrap_or_default();
+        entry.place.stage = Stage::Missed { since: now, again_at: None };
+        self.turn.steps.push(Step::Missed);
+        self.decided(enquiry);
+        self.happened(FloorEvent::Missed { enquiry: self.id(enquiry), away: false });
+        self.put_on_shelf(enquiry);
     }
 
     fn language_of(&self, route: &Route) -> Option<Box<str>> {

@@ -76,6 +76,8 @@ CREATE UNIQUE INDEX messages_provider ON messages (service, provider_id)
   WHERE provider_id IS NOT NULL;
 CREATE INDEX messages_room ON messages (service, enquiry, seq) WHERE enquiry IS NOT NULL;
 CREATE INDEX messages_thread ON messages (service, visitor, channel, seq);
+-- What belongs to no enquiry yet.
+CREATE INDEX messages_loose ON messages (service, channel, visitor, seq) WHERE enquiry IS NULL;
 CREATE INDEX messages_unsent ON messages (service, id) WHERE unsent = 1;
 CREATE INDEX messages_key ON messages (service, key) WHERE key IS NOT NULL;
 CREATE VIRTUAL TABLE messages_text USING fts5 (
@@ -112,7 +114,8 @@ CREATE TABLE sessions (
   PRIMARY KEY (service, session)) WITHOUT ROWID;
 CREATE INDEX sessions_token ON sessions (token_sha256);
 
--- What is kept as it came. `kind`: unmatched_receipt, unknown_number, quarantined, provider_notice.
+-- What is kept as it came. `kind`: unmatched_receipt, held_receipt (it waits for its message),
+-- unknown_number, quarantined, provider_notice.
 CREATE TABLE aside (
   service BLOB, kind TEXT, seq INTEGER, at INTEGER NOT NULL, channel BLOB NOT NULL,
   subject TEXT NOT NULL, raw TEXT NOT NULL, PRIMARY KEY (service, kind, seq)) WITHOUT ROWID;

@@ -107,6 +107,10 @@ fn of_other(at: &At<'_>, now: &Event) -> Result<()> {
     match now {
         Event::VisitorChanged { visitor } => at.visitor(visitor),
         Event::NoteAdded { enquiry, .. } => at.event(*enquiry, now),
+        Event::ReceiptHeld(held) => at.run(
+            "UPDATE aside SET subject = ?3, raw = ?4 WHERE service = ?1 AND seq = ?2",
+            (at.service, at.seq, &held.provider_id, json(held.as_ref())),
+        ),
         Event::ReceiptUnmatched { provider_id, raw, .. } => at.run(
             "UPDATE aside SET subject = ?3, raw = ?4 WHERE service = ?1 AND seq = ?2",
             (at.service, at.seq, provider_id, raw),

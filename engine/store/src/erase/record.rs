@@ -100,6 +100,11 @@ impl Person {
         match &mut now {
             Event::VisitorChanged { visitor } if self.has(visitor.id) => unname(visitor),
             Event::NoteAdded { enquiry, text, .. } if self.asked(*enquiry) => text.clear(),
+            Event::ReceiptHeld(held) if self.is_named_in(&held.raw) => {
+                held.provider_id = masked(&held.provider_id);
+                held.participant = held.participant.as_deref().map(masked);
+                "{}".clone_into(&mut held.raw);
+            }
             Event::ReceiptUnmatched { provider_id, raw, .. } if self.is_named_in(raw) => {
                 (*provider_id, *raw) = (masked(provider_id), "{}".to_owned());
             }

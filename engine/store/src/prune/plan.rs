@@ -125,6 +125,8 @@ impl<'a> Doomed<'a> {
             doomed.last_seq = doomed.last_seq.max(reader.last_event(service, enquiry)?);
             for kept in reader.messages_in(service, enquiry)? {
                 doomed.messages.insert(kept.message);
+                // What was said before the opening is in the room as well.
+                doomed.first_seq = doomed.first_seq.min(kept.seq);
                 doomed.last_id = doomed.last_id.max(kept.touched);
                 let Some(provider_id) = kept.provider_id else { continue };
                 doomed.about.extend(reader.about(service, &provider_id)?);
@@ -164,6 +166,13 @@ impl<'a> Doomed<'a> {
         match event {
             Event::MessageEdited { .. } | Event::MessageRevoked { .. } | Event::Reacted { .. } => {
                 self.about.contains(&row)
+            }
+            // Said before the enquiry was opened that it came to belong to.
+            Event::MessageReceived(received) if received.enquiry.is_none() => {
+                self.messages.contains(&received.message)
+            }
+            Event::MessageQueued(queued) if queued.enquiry.is_none() => {
+                self.messages.contains(&queued.message)
             }
             event => match subject(event) {
                 Subject::Enquiry(enquiry) => self.enquiries.contains(&enquiry),
@@ -245,6 +254,7 @@ fn subject(event: &Event) -> Subject {
         | Event::NumberLearned { .. }
         | Event::VisitorChanged { .. }
         | Event::VisitorsMerged { .. }
+        | Event::ReceiptHeld(_)
         | Event::ReceiptUnmatched { .. }
         | Event::FloorKept {}
         | Event::AttendanceKept { .. }

@@ -64,8 +64,15 @@ impl Pure {
         let visitor = VisitorId::from_number(enquiry.uuid().as_u128());
         let visitor = Visitor::new(visitor, Identities::default());
         let window_until = self.now + WINDOW;
-        let route =
-            Route { enquiry, channel, visitor, country: None, window_until, delayed: false };
+        let route = Route {
+            enquiry,
+            channel,
+            visitor,
+            country: None,
+            window_until,
+            delayed: false,
+            lapsed: false,
+        };
         self.give(Command::Route(Box::new(route)));
         enquiry
     }

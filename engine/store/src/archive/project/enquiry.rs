@@ -7,7 +7,7 @@ use usher_domain::record::Event;
 use usher_domain::trace::Step;
 
 use super::{Target, room};
-use crate::sql::{Blob, Id, blob, json, millis, word};
+use crate::sql::{Blob, Id, blob, int, json, millis, word};
 
 pub(super) fn opened(
     t: &Target<'_>,
@@ -19,6 +19,28 @@ pub(super) fn opened(
         "INSERT INTO enquiries (service, enquiry, channel, visitor, state, opened_at, opened_seq)
          VALUES (?1, ?2, ?3, ?4, 'open', ?5, ?6) ON CONFLICT DO NOTHING",
         (t.service, enquiry.blob(), channel.blob(), visitor.blob(), t.at, t.seq),
+    )?;
+    adopt(t, enquiry, channel, visitor)
+}
+
+/// What was said since the last close belongs to the room that opens now.
+fn adopt(t: &Target<'_>, enquiry: EnquiryId, channel: ChannelId, visitor: VisitorId) -> Result<()> {
+    let adopted = t.run(
+        "UPDATE messages SET enquiry = ?4
+         WHERE service = ?1 AND channel = ?2 AND visitor = ?3 AND enquiry IS NULL",
+        (t.service, channel.blob(), visitor.blob(), enquiry.blob()),
+    )?;
+    if adopted == 0 {
+        return Ok(());
+    }
+    t.run(
+        "UPDATE enquiries SET messages = ?3,
+           (last_message, last_message_at) = (SELECT message, at FROM messages
+             WHERE service = ?1 AND enquiry = ?2 ORDER BY seq DESC LIMIT 1),
+           first_message = (SELECT message FROM messages
+             WHERE service = ?1 AND enquiry = ?2 AND inbound ORDER BY seq LIMIT 1)
+         WHERE service = ?1 AND enquiry = ?2",
+        (t.service, enquiry.blob(), int(adopted as u64)),
     )?;
     Ok(())
 }

@@ -15,7 +15,7 @@ use std::cell::RefCell;
 use rusqlite::{Connection, Params, Result};
 use usher_domain::record::{Event, Record};
 
-use crate::sql::Blob;
+use crate::sql::{Blob, json};
 
 pub(crate) use live::Live;
 pub(crate) use texts::Texts;
@@ -108,6 +108,7 @@ fn event(t: &Target<'_>, event: &Event) -> Result<()> {
         Event::MessageSending { message, attempt } => outbox::sending(t, *message, *attempt),
         Event::MessagePutBack { message, code } => outbox::put_back(t, *message, *code),
         Event::MessageAccepted { message, provider_id } => {
+            aside::no_longer_held(t, provider_id)?;
             outbox::accepted(t, *message, provider_id)
         }
         Event::MessageFailed { message, code, title } => outbox::failed(t, *message, *code, title),
@@ -118,7 +119,12 @@ fn event(t: &Target<'_>, event: &Event) -> Result<()> {
             outbox::receipt(t, *message, *delivery, participant, *code)
         }
 
+        Event::ReceiptHeld(held) => {
+            let receipt = json(held.as_ref());
+            aside::keep(t, aside::HELD, held.channel, (&held.provider_id, &receipt))
+        }
         Event::ReceiptUnmatched { channel, provider_id, raw } => {
+            aside::no_longer_held(t, provider_id)?;
             aside::keep(t, "unmatched_receipt", *channel, (provider_id, raw))
         }
         Event::UnknownNumber { channel, phone_number_id, raw } => {

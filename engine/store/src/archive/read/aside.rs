@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use usher_domain::ids::{ChannelId, ServiceId};
+use usher_domain::record::ReceiptHeld;
 use usher_domain::time::Timestamp;
 
 use super::ArchiveReader;
@@ -29,6 +30,9 @@ pub struct AsideRow {
     pub raw: String,
 }
 
+/// A receipt that waits for its message: its record's sequence, and since when.
+pub type HeldReceipt = (u64, Timestamp, Box<ReceiptHeld>);
+
 impl ArchiveReader {
     /// What was set aside, newest first, before sequence `before`.
     pub fn aside(
@@ -51,6 +55,16 @@ impl ArchiveReader {
                     raw: row.get("raw")?,
                 })
             },
+        )
+    }
+
+    /// Receipts that wait for their messages, the oldest first.
+    pub fn held_receipts(&self, service: ServiceId) -> Result<Vec<HeldReceipt>, StoreError> {
+        self.all(
+            "SELECT seq, at, raw FROM aside WHERE service = ?1 AND kind = 'held_receipt'
+             ORDER BY seq",
+            [service.blob()],
+            |row| Ok((row.number("seq")?, row.time("at")?, row.json("raw")?)),
         )
     }
 }

@@ -22,6 +22,7 @@ pub(crate) struct ClosedEnquiry {
 #[derive(Clone, Debug)]
 pub(crate) struct KeptMessage {
     pub(crate) message: MessageId,
+    pub(crate) seq: u64,
     pub(crate) provider_id: Option<String>,
     pub(crate) touched: u64,
 }
@@ -69,12 +70,13 @@ impl ArchiveReader {
         enquiry: EnquiryId,
     ) -> Result<Vec<KeptMessage>, StoreError> {
         self.all(
-            "SELECT message, provider_id, touched FROM messages
+            "SELECT message, seq, provider_id, touched FROM messages
              WHERE service = ?1 AND enquiry = ?2",
             (service.blob(), enquiry.blob()),
             |row| {
                 Ok(KeptMessage {
                     message: row.id("message")?,
+                    seq: row.number("seq")?,
                     provider_id: row.get("provider_id")?,
                     touched: row.number("touched")?,
                 })

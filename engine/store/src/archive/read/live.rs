@@ -31,6 +31,8 @@ pub struct LiveRoom {
     pub first_message: Option<Content>,
     /// When the provider says that the first message was written.
     pub first_at: Option<Timestamp>,
+    /// The first message was there before the enquiry was opened.
+    pub adopted: bool,
     /// The floor has closed it, and it has not heard of that yet.
     pub closed: Option<FloorEvent>,
 }
@@ -64,7 +66,7 @@ impl ArchiveReader {
     ) -> Result<(), StoreError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT e.enquiry, e.channel, e.owner, e.closed_at, e.closer, e.silent, e.reason, kept.body,
-               m.content, m.provider_at
+               m.content, m.provider_at, coalesce(m.seq < e.opened_seq, 0) AS adopted
              FROM live
              JOIN enquiries AS e ON e.service = live.service AND e.enquiry = live.key
              JOIN visitors AS asked ON asked.service = e.service AND asked.visitor = e.visitor
@@ -81,6 +83,7 @@ impl ArchiveReader {
                 visitor: row.json("body")?,
                 first_message: row.json_opt("content")?,
                 first_at: row.time_opt("provider_at")?,
+                adopted: row.get("adopted")?,
                 closed: closed(row)?,
             });
         }
