@@ -19,6 +19,7 @@ use crate::numbers::Number;
 use crate::options::NumberOptions;
 use crate::phones::{Phone, Status};
 use crate::receipts::{self, Accepted, envelope};
+use crate::templates::Page;
 use crate::world::Provider;
 
 const LONGEST_WAIT_MS: u64 = 60_000;
@@ -344,6 +345,45 @@ pub(crate) async fn judge_template(
     };
     let underway = delivery::post(&provider, number, &body, place);
     Ok(respond(200, &json!({"delivery": underway.id})))
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct OfNumber {
+    number: Option<String>,
+}
+
+/// All templates of a number's account, as the provider would list them.
+pub(crate) async fn templates(provider: Data<Provider>, of: Query<OfNumber>) -> Answer {
+    let number = number_of(&provider, of.number.as_ref().map(|id| json!(id)).as_ref())?;
+    let page = Page { limit: 1000, offset: 0, sort: None, filters: json!({}) };
+    let mut world = provider.world();
+    let waba = world.numbers[number].waba.clone();
+    Ok(respond(200, &world.templates.page(&waba, &page)))
+}
+
+/// A file that was sent, either way, as the phone shows it.
+pub(crate) async fn media(
+    provider: Data<Provider>,
+    id: Path<String>,
+    of: Query<OfNumber>,
+) -> Answer {
+    let number = number_of(&provider, of.number.as_ref().map(|id| json!(id)).as_ref())?;
+    let now_ms = provider.now_ms();
+    let found = {
+        let world = provider.world();
+        let file = world.media.find(&id, number, now_ms);
+        file.map(|file| (file.held.clone(), file.mime.clone()))
+    };
+    let (held, mime) = found.ok_or_else(|| control(404, "no such file"))?;
+    match block(move || held.read()).await {
+        // Whatever it says it is, it is no page of ours.
+        Ok(Ok(bytes)) => Ok(HttpResponse::Ok()
+            .content_type(mime)
+            .insert_header(("X-Content-Type-Options", "nosniff"))
+            .insert_header(("Content-Security-Policy", "sandbox"))
+            .body(bytes)),
+        _ => Err(control(404, "the file has gone")),
+    }
 }
 
 #[derive(Debug, Deserialize)]

@@ -133,6 +133,8 @@ fn provider_side(config: &mut ServiceConfig) {
 fn control_side(config: &mut ServiceConfig) {
     config
         .route("/sandbox", web::get().to(page))
+        .route("/sandbox/page.js", web::get().to(script))
+        .route("/sandbox/page.css", web::get().to(style))
         .route("/sandbox/api/numbers", web::get().to(control::numbers))
         .route("/sandbox/api/numbers", web::post().to(control::add_number))
         .route("/sandbox/api/numbers/{id}", web::post().to(control::change_number))
@@ -144,6 +146,8 @@ fn control_side(config: &mut ServiceConfig) {
         .route("/sandbox/api/batch", web::post().to(control::batch))
         .route("/sandbox/api/raw", web::post().to(control::raw))
         .route("/sandbox/api/statuses", web::post().to(control::status))
+        .route("/sandbox/api/templates", web::get().to(control::templates))
+        .route("/sandbox/api/media/{id}", web::get().to(control::media))
         .route("/sandbox/api/templates/{name}", web::post().to(control::judge_template))
         .route("/sandbox/api/ledger", web::get().to(control::ledger))
         .route("/sandbox/api/stats", web::get().to(control::stats))
@@ -153,5 +157,17 @@ fn control_side(config: &mut ServiceConfig) {
 }
 
 async fn page() -> HttpResponse {
-    HttpResponse::Ok().content_type("text/html; charset=utf-8").body(include_str!("page.html"))
+    shown("text/html", include_str!("page/index.html"))
+}
+
+async fn script() -> HttpResponse {
+    shown("text/javascript", include_str!("page/page.js"))
+}
+
+async fn style() -> HttpResponse {
+    shown("text/css", include_str!("page/page.css"))
+}
+
+fn shown(mime: &str, text: &'static str) -> HttpResponse {
+    HttpResponse::Ok().content_type(format!("{mime}; charset=utf-8")).body(text)
 }

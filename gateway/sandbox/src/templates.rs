@@ -235,9 +235,10 @@ fn built_in() -> Vec<Value> {
         ),
         (
             ("follow_up", "en_US", "UTILITY", "approved"),
-            body(
-                "Hello {{1}}, we have an answer to your question. Reply to this message to go on.",
-            ),
+            json!([
+            {"type": "BODY", "text": "Hello {{1}}, we have an answer to your question. Reply to this message to go on."},
+            {"type": "BUTTONS", "buttons": [
+                {"type": "QUICK_REPLY", "text": "Go on"}, {"type": "QUICK_REPLY", "text": "Not needed"}]}]),
         ),
         (
             ("follow_up", "de", "UTILITY", "approved"),
