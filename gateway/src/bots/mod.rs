@@ -2,6 +2,8 @@
 
 mod answer;
 mod ask;
+#[cfg(test)]
+mod document;
 mod payload;
 mod reach;
 mod sign;
