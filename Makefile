@@ -23,10 +23,14 @@ docs:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 
 # What the tests call besides cargo: strace (which system calls precede which), sqlite3 (a second
-# opinion on the files).
+# opinion on the files), a browser and what drives it, openssl
+# (certificates).
 tools:
 	@missing=""; \
-	for tool in strace sqlite3; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	for tool in strace sqlite3 openssl chromium; do \
+		command -v $$tool >/dev/null || missing="$$missing $$tool"; \
+	done; \
+	command -v chromedriver >/dev/null || missing="$$missing chromium-driver"; \
 	if [ -n "$$missing" ]; then \
 		echo "installing$$missing"; \
 		$(SUDO) apt-get update -q && $(SUDO) apt-get install -q -y --no-install-recommends $$missing; \

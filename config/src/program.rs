@@ -34,6 +34,8 @@ pub struct Http {
     pub bind: SocketAddr,
     /// Without a slash at its end; see [`Http::public_url`].
     pub public_url: Option<String>,
+    /// `None`: plain HTTP.
+    pub tls: Option<Tls>,
     /// Lower case; empty = same origin only.
     pub allowed_origins: Vec<String>,
     pub trusted_proxies: Vec<Network>,
@@ -53,8 +55,17 @@ impl Http {
             ip => ip,
         };
         let bound = SocketAddr::new(reachable, bound.port());
-        self.public_url.clone().unwrap_or_else(|| format!("http://{bound}"))
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        self.public_url.clone().unwrap_or_else(|| format!("{scheme}://{bound}"))
     }
+}
+
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// The certificate and those it rests on, in PEM.
+    pub certificate: PathBuf,
+    /// In PEM.
+    pub key: SecretString,
 }
 
 #[derive(Clone, Debug)]
@@ -84,8 +95,6 @@ pub struct Projector {
 #[derive(Clone, Debug)]
 pub struct Limits {
     pub credits_per_service: u32,
-    pub feed_events: u32,
-    pub feed_bytes: usize,
     /// Bytes.
     pub frame_max: usize,
     pub commands_per_second: u32,
@@ -99,6 +108,8 @@ pub struct Sessions {
     pub longest: Duration,
     pub wrong_passwords_max: u32,
     pub locked_for: Duration,
+    /// In `locked_for`.
+    pub wrong_passwords_per_address: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -153,7 +164,8 @@ pub(crate) fn read(mut root: Table<'_>) -> Option<Config> {
     let sessions = sessions(root.section("sessions"));
     let log = log(root.section("log"));
     let provider = provider(root.section("provider"));
-    let sandbox = sandbox(root.section("sandbox"));
+    let has_tls = http.as_ref().is_some_and(|http| http.tls.is_some());
+    let sandbox = sandbox(root.section("sandbox"), has_tls);
     let services = services(root.section("services"));
     root.done();
     Some(Config {
@@ -174,21 +186,56 @@ pub(crate) fn read(mut root: Table<'_>) -> Option<Config> {
 fn http(mut table: Table<'_>) -> Option<Http> {
     let bind = table.must("bind", value::address);
     let public_url = table.must("public_url", value::url_unless_empty);
+    let tls = tls(&mut table);
     let allowed_origins = table.must("allowed_origins", value::list(value::origin));
     let trusted_proxies = table.must("trusted_proxies", value::list(value::network));
     let body_max = table.must("body_max", value::size(64 * KIB..=64 * MIB));
     let connections_max = table.must("connections_max", value::whole(16..=1_000_000));
-    let stop_grace = table.must("stop_grace", value::duration(Duration::ZERO..=5 * MINUTE));
+    let stop_grace = table.must("stop_grace", value::duration(Duration::ZERO..=2 * SECOND));
     table.done();
     Some(Http {
         bind: bind?,
         public_url: public_url?,
+        tls,
         allowed_origins: allowed_origins?,
         trusted_proxies: trusted_proxies?,
         body_max: body_max?,
         connections_max: connections_max?,
         stop_grace: stop_grace?,
     })
+}
+
+/// Both or none; one alone is a fault.
+fn tls(table: &mut Table<'_>) -> Option<Tls> {
+    let certificate = table.must("tls_certificate", value::path_unless_empty).flatten();
+    let key = secret_or_file(table, "tls_key", "tls_key_file");
+    match (certificate, key) {
+        (None, None) => None,
+        (Some(certificate), Some(key)) => Some(Tls { certificate, key }),
+        (Some(_), None) => {
+            table.fault("tls_certificate", "is of no use without `tls_key_file`");
+            None
+        }
+        (None, Some(_)) => {
+            table.fault("tls_key_file", "is of no use without `tls_certificate`");
+            None
+        }
+    }
+}
+
+/// Known under both names: the environment gives the secret itself, files only name its file.
+fn secret_or_file(
+    table: &mut Table<'_>,
+    key: &'static str,
+    file: &'static str,
+) -> Option<SecretString> {
+    match table.read(key, secret) {
+        Some(secret) => {
+            table.node(file);
+            Some(secret)
+        }
+        None => table.secret_file(file),
+    }
 }
 
 fn metrics(mut table: Table<'_>) -> Option<Metrics> {
@@ -219,8 +266,6 @@ fn projector(mut table: Table<'_>) -> Option<Projector> {
 
 fn limits(mut table: Table<'_>) -> Option<Limits> {
     let credits_per_service = table.must("credits_per_service", value::whole(16..=1_000_000));
-    let feed_events = table.must("feed_events", value::whole(10..=100_000));
-    let feed_bytes = table.must("feed_bytes", value::size(4 * KIB..=64 * MIB));
     let frame_max = table.must("frame_max", value::size(KIB..=MIB));
     let commands_per_second = table.must("commands_per_second", value::whole(1..=10_000));
     let commands_burst = table.must("commands_burst", value::whole(1..=10_000));
@@ -228,8 +273,6 @@ fn limits(mut table: Table<'_>) -> Option<Limits> {
     table.done();
     Some(Limits {
         credits_per_service: credits_per_service?,
-        feed_events: feed_events?,
-        feed_bytes: feed_bytes?,
         frame_max: frame_max?,
         commands_per_second: commands_per_second?,
         commands_burst: commands_burst?,
@@ -242,12 +285,15 @@ fn sessions(mut table: Table<'_>) -> Option<Sessions> {
     let longest = table.must("longest", value::duration(MINUTE..=366 * DAY));
     let wrong_passwords_max = table.must("wrong_passwords_max", value::whole(1..=1_000));
     let locked_for = table.must("locked_for", value::duration(SECOND..=24 * HOUR));
+    let wrong_passwords_per_address =
+        table.must("wrong_passwords_per_address", value::whole(10..=100_000));
     table.done();
     Some(Sessions {
         idle: idle?,
         longest: longest?,
         wrong_passwords_max: wrong_passwords_max?,
         locked_for: locked_for?,
+        wrong_passwords_per_address: wrong_passwords_per_address?,
     })
 }
 
@@ -279,15 +325,7 @@ fn provider(mut table: Table<'_>) -> Option<Provider> {
     let timeout = table.must("timeout", value::duration(SECOND..=2 * MINUTE));
     let in_flight_max = table.must("in_flight_max", value::whole(1..=1_000));
     let messages_per_second = table.must("messages_per_second", value::whole(1..=1_000));
-    // Known under both names: the environment gives the secret itself, files only name its file.
-    let given = table.read("platform_secret", secret);
-    let platform_secret = match given {
-        Some(secret) => {
-            table.node("platform_secret_file");
-            Some(secret)
-        }
-        None => table.secret_file("platform_secret_file"),
-    };
+    let platform_secret = secret_or_file(&mut table, "platform_secret", "platform_secret_file");
     table.done();
     Some(Provider {
         base_url: base_url?,
@@ -302,12 +340,20 @@ fn provider(mut table: Table<'_>) -> Option<Provider> {
 fn secret(node: &Node) -> Result<SecretString, String> {
     match &node.value {
         Value::Secret(secret) => Ok(secret.clone()),
-        _ => Err("secrets do not stand in files or flags; use platform_secret_file".to_owned()),
+        _ => {
+            Err("secrets do not stand in files or flags; use the key that ends in _file".to_owned())
+        }
     }
 }
 
-fn sandbox(mut table: Table<'_>) -> Option<Sandbox> {
+fn sandbox(mut table: Table<'_>, has_tls: bool) -> Option<Sandbox> {
     let on = table.must("on", value::switch);
+    if on == Some(true) && has_tls {
+        table.fault(
+            "on",
+            "the local 360dialog speaks plain HTTP: leave `http.tls_certificate` empty",
+        );
+    }
     let bind = table.must("bind", value::address);
     if bind.is_some_and(|bind| !bind.ip().is_loopback()) {
         table.fault("bind", "must be an address of this machine alone, as 127.0.0.1:8481");

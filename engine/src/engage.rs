@@ -18,6 +18,7 @@ use crate::enquiry::outgoing;
 use crate::handle::Answer;
 use crate::peers::{Peers, new_message};
 use crate::service::AnswerTo;
+use crate::templates;
 
 /// How long the answer is brought to whoever wrote first.
 const ENGAGED_FOR: std::time::Duration = std::time::Duration::from_hours(7 * 24);
@@ -90,6 +91,8 @@ async fn engage(peers: &Peers, wanted: Wanted) -> Result<(MessageId, Value), Ref
         }
         return Ok((row.message, json!({ "message": row.message })));
     }
+    let Template { name, language, body } = &wanted.template;
+    templates::judge(peers, wanted.channel, (name, language, body))?;
     let visitor = recipient(peers, &wanted).await?;
     let channel = peers.channel(wanted.channel).ok_or(Code::NotFound)?;
     if channel.send(HasLive(visitor.id)).await.unwrap_or(false) {

@@ -24,6 +24,7 @@ mod recovery;
 mod router;
 mod service;
 mod staff;
+mod templates;
 mod timer;
 
 pub use clock::Clock;

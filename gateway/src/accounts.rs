@@ -1,11 +1,13 @@
 //! Decides who somebody is: sign-ins, and the tokens that stand for them afterwards.
 
+mod origins;
 mod passwords;
 mod session;
 mod wrong;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -25,6 +27,7 @@ use usher_store::SessionRow;
 use uuid::Uuid;
 
 use crate::metrics::{AUTH_FAILURES, SESSIONS};
+use origins::Origins;
 pub use passwords::hash;
 use passwords::{BadHash, PasswordHash};
 use session::{Held, Pace};
@@ -63,6 +66,8 @@ pub enum NotSignedIn {
     Wrong,
     #[error("too many wrong passwords")]
     Locked { again_in: Duration },
+    #[error("too many wrong passwords from one address")]
+    Crowd { again_in: Duration },
     #[error("too many people are signing in")]
     Busy,
     #[error("it could not be stored")]
@@ -97,6 +102,7 @@ struct Inner {
     /// Sessions of an earlier run whose tokens have not been seen in this one.
     asleep: RwLock<BTreeMap<SessionId, SessionRow>>,
     wrong: WrongPasswords,
+    origins: Origins,
     checks: Semaphore,
     waiting: Semaphore,
     /// Checked where there is no account, so that this takes as long.
@@ -154,6 +160,7 @@ impl People {
             sessions: RwLock::default(),
             asleep: RwLock::new(asleep),
             wrong: WrongPasswords::new(limits.wrong_passwords_max, limits.locked_for),
+            origins: Origins::new(limits.wrong_passwords_per_address, limits.locked_for),
             checks: Semaphore::new(CHECKS),
             waiting: Semaphore::new(CHECKS_WAITING),
             nobody: PasswordHash::of_nobody(),
@@ -235,8 +242,30 @@ impl People {
         self.inner.settings.get(&service)
     }
 
-    /// Signs somebody in; `service` is needed by nobody, but has to be right where it is given.
+    /// Signs somebody in who comes from `address`. `service` is needed by nobody, but has to be
+    /// right where it is given.
     pub async fn open(
+        &self,
+        service: Option<&str>,
+        email: &str,
+        password: SecretString,
+        (address, now): (Option<IpAddr>, Timestamp),
+    ) -> Result<SignedIn, NotSignedIn> {
+        if let Some(address) = address
+            && let Err(again_in) = self.inner.origins.begin(address, now)
+        {
+            counter!(AUTH_FAILURES, "door" => "address").increment(1);
+            return Err(NotSignedIn::Crowd { again_in });
+        }
+        let opened = self.open_here(service, email, password, now).await;
+        // What was wrong stays counted; what was right, or was not looked at, does not.
+        if let Some(address) = address.filter(|_| !matches!(opened, Err(NotSignedIn::Wrong))) {
+            self.inner.origins.take_back(address);
+        }
+        opened
+    }
+
+    async fn open_here(
         &self,
         service: Option<&str>,
         email: &str,

@@ -2,6 +2,7 @@
 
 mod banner;
 mod listen;
+mod tls;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use usher_store::{ArchiveOptions, CommitInfo, JournalOptions, Lag, Store, StoreO
 
 use crate::accounts::People;
 use crate::bots;
-use crate::http::{self, Doors, Public, Webhooks};
+use crate::http::{self, Doors, Proxies, Public, Webhooks};
 use crate::metrics;
 use crate::provider::{Provider, hook_headers, hook_url};
 use crate::socket::{self, Sockets};
@@ -35,9 +36,6 @@ const SWEEP_EVERY: Duration = Duration::from_mins(1);
 const PROVIDER_CALLS: usize = 4_096;
 /// The archive may be so old before webhooks are answered 503.
 const LAG_AGE_MAX: Duration = Duration::from_secs(30);
-/// Requests under way get this long when the program stops, whatever is set; a supervisor of
-/// processes kills what takes long.
-const STOP_WITHIN: Duration = Duration::from_secs(2);
 const ENGINE_STOPS_WITHIN: Duration = Duration::from_secs(2);
 /// A client that opens a connection and says nothing.
 const REQUEST_HEAD_WITHIN: Duration = Duration::from_secs(10);
@@ -121,7 +119,7 @@ impl App {
             engine.clone(),
             people.clone(),
             provider.clone(),
-            public_url.clone(),
+            (public_url.clone(), Proxies::new(config.http.trusted_proxies.clone())),
             services,
         );
         let public = Public {
@@ -144,7 +142,7 @@ impl App {
             .map(|(listener, recorder)| serve_metrics(listener, recorder, engine.clone()));
         let metrics = metrics.transpose()?;
         tracing::info!(%address, "listening");
-        let stop_grace = config.http.stop_grace.min(STOP_WITHIN);
+        let stop_grace = config.http.stop_grace;
         Ok(Self {
             engine,
             sockets,
@@ -255,11 +253,14 @@ fn serve(config: &Config, listener: TcpListener, public: Public) -> anyhow::Resu
         .max_connections(amount(config.http.connections_max).div_ceil(workers))
         .client_request_timeout(REQUEST_HEAD_WITHIN)
         .keep_alive(KEEP_ALIVE)
-        .shutdown_timeout(config.http.stop_grace.min(STOP_WITHIN).as_secs())
+        .shutdown_timeout(config.http.stop_grace.as_secs())
         .on_connect(socket::tune)
-        .disable_signals()
-        .listen(listener)?
-        .run();
+        .disable_signals();
+    let server = match &config.http.tls {
+        Some(tls) => server.listen_rustls_0_23(listener, tls::server(tls)?)?,
+        None => server.listen(listener)?,
+    };
+    let server = server.run();
     let handle = server.handle();
     drop(tokio::spawn(server));
     Ok(handle)

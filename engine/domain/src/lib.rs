@@ -15,6 +15,7 @@ pub mod presence;
 pub mod record;
 pub mod rule;
 pub mod settings;
+pub mod template;
 pub mod time;
 pub mod trace;
 pub mod unmatched;

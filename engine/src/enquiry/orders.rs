@@ -24,6 +24,7 @@ use crate::outgoing::ProviderCall;
 use crate::peers::new_message;
 use crate::router::{Decide, TakeUp};
 use crate::service::AnswerTo;
+use crate::templates;
 
 /// Most people in a room.
 const PEOPLE_MAX: usize = 15;
@@ -205,6 +206,7 @@ impl Enquiry {
                 Content::Location { latitude, longitude, name, address }
             }
             Outgoing::Template { name, language, body } => {
+                templates::judge(&self.peers, self.channel, (&name, &language, &body))?;
                 Content::Template { name, language, body }
             }
             Outgoing::Reaction { to, emoji } => {

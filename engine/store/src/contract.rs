@@ -8,8 +8,8 @@ use usher_domain::record::{After, Record};
 
 use crate::script::{CHANNEL, Cast, NOON, OTHER, SERVICE, STAFF};
 use crate::{
-    AsideKind, Commit, CommitFailed, Cursor, EnquiryFilter, Entry, RoomEntry, SeenIds, Store,
-    StoreOptions, encode,
+    AsideKind, Commit, CommitFailed, Cursor, EnquiryFilter, Entry, OutboxFilter, OutboxState,
+    RoomEntry, SeenIds, Span, Store, StoreOptions, encode,
 };
 
 /// A store and, where it is on disk, the directory it lives in.
@@ -248,6 +248,48 @@ macro_rules! store_contract {
                 let mut unsent = 0;
                 reader.unsent(SERVICE, |_| unsent += 1).unwrap();
                 assert_eq!(unsent, 0);
+            }
+
+            #[tokio::test]
+            async fn figures_are_made_from_what_was_opened_in_a_span() {
+                let opened = open();
+                tell(&opened.store, SERVICE, &CAST.whole()).await;
+                let reader = opened.store.archive().reader().unwrap();
+                let at = reader.enquiry(SERVICE, CAST.enquiry()).unwrap().unwrap().opened_at;
+                let after = at + std::time::Duration::from_millis(1);
+                let span = Span { from: at, until: after };
+                assert_eq!(reader.opened_in(SERVICE, span).unwrap(), 1);
+                let mut rows = Vec::new();
+                reader.each_opened_in(SERVICE, span, |row| rows.push(row)).unwrap();
+                let [row] = &rows[..] else { panic!("{rows:?}") };
+                assert!(row.is_closed && row.closer.is_some() && row.decisions.len() == 1);
+                let picked = reader.pick_ups_in(SERVICE, span).unwrap();
+                assert!(picked.iter().any(|(staff, n)| *staff == STAFF && *n > 0), "{picked:?}");
+                let later = Span { from: after, until: after + std::time::Duration::from_secs(9) };
+                assert_eq!(reader.opened_in(SERVICE, later).unwrap(), 0);
+                assert_eq!(reader.pick_ups_in(SERVICE, later).unwrap(), []);
+                let live = reader.live_by_state(SERVICE).unwrap();
+                assert!(live.iter().all(|(_, n)| *n == 0), "{live:?}");
+            }
+
+            #[tokio::test]
+            async fn what_has_not_gone_out_is_listed_by_its_state() {
+                let opened = open();
+                tell(&opened.store, SERVICE, &CAST.whole()).await;
+                let reader = opened.store.archive().reader().unwrap();
+                let listed = |state, of, before| {
+                    let filter = OutboxFilter { state, of, before };
+                    let rows = reader.outbox(SERVICE, filter, 10).unwrap();
+                    rows.iter().map(|row| (row.state, row.message.id)).collect::<Vec<_>>()
+                };
+                let all = listed(None, None, None);
+                assert!(all.len() >= 2 && all.is_sorted_by(|a, b| a.1 > b.1), "{all:?}");
+                let unknown = listed(Some(OutboxState::Unknown), None, None);
+                assert_eq!(unknown.len(), 1, "{unknown:?}");
+                assert!(all.contains(&unknown[0]));
+                assert_eq!(listed(Some(OutboxState::Waiting), None, None), []);
+                assert_eq!(listed(None, None, Some(all[0].1)), all[1..]);
+                assert_eq!(listed(None, Some(StaffId::from_number(99)), None), []);
             }
 
             #[tokio::test]

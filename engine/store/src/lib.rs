@@ -30,8 +30,9 @@ mod script;
 pub use archive::read::{
     ArchiveReader, AsideKind, AsideRow, BindingRow, ClosedRow, Cursor, DecisionRow, Direction,
     EnquiryFilter, EnquiryRow, EventRow, HeldReceipt, LiveMembers, LiveRoom, LiveState, MediaRow,
-    MessageRow, ParticipantDelivery, ReactionRow, RoomEntry, RoomMember, SessionRow, SettingsRow,
-    TemplatesRow, Unanswered, Unsent,
+    MessageRow, OutboxFilter, OutboxRow, OutboxState, ParticipantDelivery, ReactionRow, Resent,
+    RoomEntry, RoomMember, SessionRow, SettingsRow, Span, StatsRow, TemplatesRow, Unanswered,
+    Unsent, resend_key,
 };
 pub use archive::{Archive, ArchiveOptions, Reached, Stuck, rebuild};
 pub use directory::DataDir;

@@ -2,6 +2,7 @@
 
 mod admin;
 mod files;
+mod wants;
 
 use std::fmt;
 use std::time::Duration;
@@ -22,6 +23,7 @@ pub use admin::{
     Entity, Health, Sendability, StoredTemplate, TemplateState, WebhookConfig, webhook_url_fits,
 };
 pub use files::{Download, MediaInfo};
+pub use wants::{HeaderWants, Wants};
 
 const KEY_HEADER: &str = "d360-api-key";
 

@@ -58,6 +58,8 @@ codes! {
     /// Same key, different content.
     KeyReused = "key_reused": "This key was used for another message.";
     Unsupported = "unsupported": "The channel cannot carry that.";
+    /// The text says what is wrong with it.
+    TemplateUnfit = "template_unfit": "The template cannot be sent like that.";
     TooLarge = "too_large": "That is too large.";
     /// `retry_after` says when.
     RateLimited = "rate_limited": "Too many commands at once.";

@@ -3,12 +3,15 @@
 mod desk;
 mod input;
 mod talk;
+mod unsent;
 mod words;
 
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use futures_util::{SinkExt as _, StreamExt as _};
+use reqwest::Client;
+use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval, sleep, timeout};
@@ -21,8 +24,8 @@ use usher_engine::Clock;
 use usher_protocol::SUB_PROTOCOL;
 use usher_protocol::feed::Next;
 
-use super::terminal::{base, client, is_interactive, lines, say, sign_in};
-use talk::{Habits, Reaction, Stay, Talk};
+use super::terminal::{base, call, client, is_interactive, lines, say, sign_in};
+use talk::{Ask, Habits, Reaction, Stay, Talk};
 
 /// The server pings every 25 s; without any sign for this long the connection is dead.
 const SILENCE_MAX: Duration = Duration::from_mins(1);
@@ -77,10 +80,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     }
     let mut talk = Talk::new(habits, format!("t{:016x}", rand::random::<u64>()));
     let mut keyboard = Keyboard { lines: lines(), is_over: false };
-    let mut token = sign_in(&http, &url, &args.email, &args.password).await?;
+    let token = sign_in(&http, &url, &args.email, &args.password).await?;
+    let mut door = Door { http, url, token };
     loop {
-        let end = match connect(&url).await {
-            Ok(socket) => converse(socket, &token, &mut talk, &mut keyboard).await?,
+        let end = match connect(&door.url).await {
+            Ok(socket) => converse(socket, &door, &mut talk, &mut keyboard).await?,
             Err(error) => {
                 say(format!("no connection: {error:#}"))?;
                 End::Closed { code: None, reason: String::new() }
@@ -93,9 +97,31 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
                 say(format!("back in {} s", pause.as_secs().max(1)))?;
                 sleep(pause + Duration::from_millis(rand::random_range(0..JITTER_MILLIS))).await;
             }
-            Next::SignIn => token = sign_in(&http, &url, &args.email, &args.password).await?,
+            Next::SignIn => {
+                door.token = sign_in(&door.http, &door.url, &args.email, &args.password).await?;
+            }
             Next::GiveUp => bail!("the server does not want this client: {reason}"),
         }
+    }
+}
+
+/// The way to the server besides the socket.
+struct Door {
+    http: Client,
+    url: String,
+    token: String,
+}
+
+impl Door {
+    async fn ask(&self, ask: Ask) -> Result<Value, String> {
+        let request = match ask {
+            Ask::Unsent => self.http.get(format!("{}/v1/outbox", self.url)),
+            Ask::Resend(message) => {
+                self.http.post(format!("{}/v1/outbox/{message}/resend", self.url))
+            }
+        };
+        let request = request.bearer_auth(&self.token).timeout(CONNECT_MAX);
+        call(request).await.map_err(|error| format!("{error:#}"))
     }
 }
 
@@ -118,19 +144,19 @@ async fn connect(url: &str) -> anyhow::Result<Socket> {
 /// One connection, from hello to its end.
 async fn converse(
     mut socket: Socket,
-    token: &str,
+    door: &Door,
     talk: &mut Talk,
     keyboard: &mut Keyboard,
 ) -> anyhow::Result<End> {
     let clock = Clock::system();
     let lost = || End::Closed { code: None, reason: String::new() };
-    if socket.send(Message::text(talk.hello(token))).await.is_err() {
+    if socket.send(Message::text(talk.hello(&door.token))).await.is_err() {
         return Ok(lost());
     }
     let mut ticks = interval(Duration::from_secs(1));
     let mut heard = Instant::now();
     loop {
-        let reaction = tokio::select! {
+        let mut reaction = tokio::select! {
             frame = socket.next() => {
                 heard = Instant::now();
                 match read(frame) {
@@ -154,6 +180,9 @@ async fn converse(
                 Reaction { lines: talk.tick(clock.now()), ..Reaction::default() }
             }
         };
+        if let Some(ask) = reaction.ask.take() {
+            reaction.lines.extend(talk.told(ask, door.ask(ask).await));
+        }
         if let Some(end) = perform(reaction, &mut socket).await? {
             return Ok(end);
         }

@@ -20,7 +20,7 @@ use super::state::Doors;
 use crate::accounts::Person;
 
 /// What can be done with an enquiry by HTTP.
-const COMMANDS: [&str; 19] = [
+pub(super) const COMMANDS: [&str; 19] = [
     "pick_up",
     "decline",
     "send",
@@ -122,7 +122,7 @@ impl Listed {
     }
 }
 
-fn staff_name(settings: &Settings, staff: StaffId) -> String {
+pub(super) fn staff_name(settings: &Settings, staff: StaffId) -> String {
     let name = settings.staff.get(&staff);
     name.map(|staff| format!("{} {}", staff.first_name, staff.last_name).trim().to_owned())
         .unwrap_or_default()

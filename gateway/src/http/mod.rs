@@ -1,16 +1,20 @@
 //! What is answered under which path, and to whom; every limit of the public listener is set here.
 
 mod bots;
+mod client;
 mod command;
+mod docs;
 mod enquiries;
 mod health;
 mod media;
+mod outbox;
 mod pages;
 mod problem;
 mod sessions;
 mod setup;
 mod signed;
 mod state;
+mod stats;
 mod visitors;
 mod webhook;
 
@@ -19,6 +23,7 @@ use actix_web::web::{self, Data, ServiceConfig};
 
 #[cfg(test)]
 pub(crate) use bots::said as bot_said;
+pub(crate) use client::Proxies;
 pub(crate) use health::{livez, metrics, readyz};
 use problem::Problem;
 pub(crate) use state::Doors;
@@ -76,29 +81,44 @@ impl Public {
     }
 }
 
-fn v1(config: &mut ServiceConfig) {
-    config
-        .route("/sessions", web::post().to(sessions::open))
-        .route("/sessions/current", web::get().to(sessions::current))
-        .route("/sessions/current", web::delete().to(sessions::end))
-        .route("/enquiries", web::get().to(enquiries::list))
-        .route("/enquiries/{enquiry}", web::get().to(enquiries::one))
-        .route("/enquiries/{enquiry}/bot", web::post().to(bots::said))
-        .route("/enquiries/{enquiry}/{command}", web::post().to(enquiries::act))
-        .route("/visitors/{visitor}", web::get().to(visitors::one))
-        .route("/visitors/{visitor}/{command}", web::post().to(visitors::act))
-        .route("/presence", web::post().to(visitors::presence))
-        .route("/engagements", web::post().to(visitors::start))
-        .route("/media", web::post().to(media::upload))
-        .route("/media/{media}", web::get().to(media::download))
-        .route("/channels", web::get().to(setup::channels))
-        .route("/channels/{channel}/templates/sync", web::post().to(setup::sync_templates))
-        .route("/channels/{channel}/webhook", web::post().to(setup::register_webhook))
-        .route("/templates", web::get().to(setup::templates))
-        .route("/routing/explain", web::post().to(setup::explain))
-        .route("/outbox", web::get().to(pages::outbox))
-        .route("/quarantine", web::get().to(pages::quarantine))
-        .route("/stats", web::get().to(pages::stats));
+macro_rules! routes {
+    ($($method:ident $path:literal => $handler:path;)*) => {
+        /// Everything under `/v1` but the agent socket: what the OpenAPI document has to describe.
+        #[cfg(test)]
+        const ROUTES: &[(&str, &str)] = &[$((stringify!($method), $path)),*];
+
+        fn v1(config: &mut ServiceConfig) {
+            config$(.route($path, web::$method().to($handler)))*;
+        }
+    };
+}
+
+routes! {
+    post "/sessions" => sessions::open;
+    get "/sessions/current" => sessions::current;
+    delete "/sessions/current" => sessions::end;
+    get "/enquiries" => enquiries::list;
+    get "/enquiries/{enquiry}" => enquiries::one;
+    post "/enquiries/{enquiry}/bot" => bots::said;
+    post "/enquiries/{enquiry}/{command}" => enquiries::act;
+    get "/visitors/{visitor}" => visitors::one;
+    post "/visitors/{visitor}/{command}" => visitors::act;
+    post "/presence" => visitors::presence;
+    post "/engagements" => visitors::start;
+    post "/media" => media::upload;
+    get "/media/{media}" => media::download;
+    get "/channels" => setup::channels;
+    post "/channels/{channel}/templates/sync" => setup::sync_templates;
+    post "/channels/{channel}/webhook" => setup::register_webhook;
+    get "/templates" => setup::templates;
+    post "/routing/explain" => setup::explain;
+    get "/outbox" => outbox::list;
+    post "/outbox/{message}/resend" => outbox::resend;
+    get "/quarantine" => pages::quarantine;
+    get "/stats" => stats::stats;
+    get "/openapi.json" => docs::openapi;
+    get "/docs" => docs::page;
+    get "/docs/{file}" => docs::file;
 }
 
 fn json_config() -> web::JsonConfig {

@@ -1,5 +1,4 @@
-//! What operators and supervisors look through: what waits to be sent, what was set aside, how
-//! much is live.
+//! What operators look through: what was set aside.
 
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Query};
@@ -7,46 +6,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use usher_domain::settings::Role;
 use usher_protocol::Time;
-use usher_protocol::event::shown;
-use usher_store::{AsideKind, AsideRow, EnquiryFilter, Unsent};
+use usher_store::{AsideKind, AsideRow};
 
 use super::enquiries::limit;
 use super::problem::Problem;
 use super::signed::Signed;
 use super::state::Doors;
-
-/// Messages shown of the outbox, and enquiries counted per state.
-const OUTBOX_MAX: usize = 1_000;
-const COUNTED_MAX: usize = 10_000;
-
-/// What stands in the outbox, oldest first.
-pub(super) async fn outbox(doors: Data<Doors>, signed: Signed) -> Result<HttpResponse, Problem> {
-    let service = signed.at_least(Role::Supervisor)?.service;
-    let waiting = doors.read(service, move |reader| {
-        let mut waiting = Vec::new();
-        reader.unsent(service, |unsent| {
-            if waiting.len() < OUTBOX_MAX {
-                waiting.push(message(&unsent));
-            }
-        })?;
-        Ok(waiting)
-    });
-    Ok(HttpResponse::Ok().json(json!({ "waiting": waiting.await? })))
-}
-
-fn message(unsent: &Unsent) -> Value {
-    json!({
-        "message": unsent.message,
-        "queued_at": Time(unsent.queued_at),
-        "channel": unsent.channel,
-        "visitor": unsent.visitor,
-        "enquiry": unsent.enquiry,
-        "author": unsent.author,
-        "content": shown(&unsent.content),
-        "attempts": unsent.attempts,
-        "sending": unsent.sending,
-    })
-}
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -81,24 +46,4 @@ fn aside(row: &AsideRow) -> Value {
         "subject": row.subject,
         "raw": row.raw,
     })
-}
-
-pub(super) async fn stats(doors: Data<Doors>, signed: Signed) -> Result<HttpResponse, Problem> {
-    let service = signed.at_least(Role::Supervisor)?.service;
-    let live = doors.read(service, move |reader| {
-        let mut live = json!({});
-        for state in ["open", "ongoing", "missed", "followed_up"] {
-            let filter =
-                EnquiryFilter { state: Some(state.to_owned()), ..EnquiryFilter::default() };
-            live[state] = reader.enquiries(service, &filter, COUNTED_MAX)?.len().into();
-        }
-        Ok(live)
-    });
-    let live = live.await?;
-    let lag = doors.engine.store().archive().lag();
-    Ok(HttpResponse::Ok().json(json!({
-        "at": Time(doors.now()),
-        "live": live,
-        "archive_behind": { "records": lag.records, "seconds": lag.age.as_secs_f64() },
-    })))
 }

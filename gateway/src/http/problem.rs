@@ -139,7 +139,7 @@ const fn status(code: Code) -> StatusCode {
         Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        Code::Unsupported => StatusCode::UNPROCESSABLE_ENTITY,
+        Code::Unsupported | Code::TemplateUnfit => StatusCode::UNPROCESSABLE_ENTITY,
         // What the state of things does not allow now.
         _ => StatusCode::CONFLICT,
     }

@@ -1,8 +1,10 @@
 //! Signing in and out.
 
-use actix_web::HttpResponse;
+use std::net::IpAddr;
+
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Json};
+use actix_web::{HttpRequest, HttpResponse};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -10,6 +12,7 @@ use usher_domain::ids::{ServiceId, SessionId, StaffId};
 use usher_domain::settings::Role;
 use usher_protocol::Time;
 use usher_protocol::command::{Command, Held};
+use usher_protocol::refusal::Code;
 
 use super::command::Body;
 use super::problem::Problem;
@@ -56,14 +59,33 @@ impl Shown<'_> {
     }
 }
 
-pub(super) async fn open(doors: Data<Doors>, body: Json<SignIn>) -> Result<HttpResponse, Problem> {
+pub(super) async fn open(
+    doors: Data<Doors>,
+    request: HttpRequest,
+    body: Json<SignIn>,
+) -> Result<HttpResponse, Problem> {
     let SignIn { service, email, password } = body.into_inner();
     let now = doors.now();
-    let opened = doors.people.open(service.as_deref(), &email, password, now).await?;
+    let from = (doors.proxies.client_of(&request), now);
+    let opened = doors.people.open(service.as_deref(), &email, password, from).await;
+    let opened = opened.inspect_err(|refused| log(*refused, from.0))?;
     let mut shown = Shown::of(&doors, opened.person)?;
     shown.token = Some(&opened.token);
     shown.until = Some(opened.until.into());
     Ok(HttpResponse::Created().json(shown))
+}
+
+/// Who guesses is to be found, by whoever blocks addresses.
+fn log(refused: NotSignedIn, address: Option<IpAddr>) {
+    let address = address.map(tracing::field::display);
+    match refused {
+        // As many as passwords can be checked, and no more.
+        NotSignedIn::Wrong => tracing::info!(address, %refused, "nobody was signed in"),
+        NotSignedIn::Locked { .. }
+        | NotSignedIn::Crowd { .. }
+        | NotSignedIn::Busy
+        | NotSignedIn::Unavailable => tracing::debug!(address, %refused, "nobody was signed in"),
+    }
 }
 
 impl From<NotSignedIn> for Problem {
@@ -77,6 +99,11 @@ impl From<NotSignedIn> for Problem {
             NotSignedIn::Locked { again_in } => {
                 let detail = "Too many wrong passwords; try again later.";
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "locked", detail).after(again_in)
+            }
+            NotSignedIn::Crowd { again_in } => {
+                let detail = "Too many wrong passwords from this address; try again later.";
+                Self::new(StatusCode::TOO_MANY_REQUESTS, Code::RateLimited.name(), detail)
+                    .after(again_in)
             }
             NotSignedIn::Busy | NotSignedIn::Unavailable => Self::unavailable(),
         }

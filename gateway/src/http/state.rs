@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use usher_config::Service;
 use usher_domain::ids::{EnquiryId, ServiceId};
 use usher_domain::settings::{Role, Settings};
@@ -12,6 +12,7 @@ use usher_domain::time::Timestamp;
 use usher_engine::{Clock, Engine};
 use usher_store::{ArchiveReader, StoreError};
 
+use super::client::Proxies;
 use super::problem::Problem;
 use crate::accounts::{People, Person};
 use crate::provider::Provider;
@@ -28,10 +29,13 @@ pub(crate) struct Doors {
     pub(crate) people: People,
     pub(crate) provider: Provider,
     pub(crate) clock: Clock,
+    pub(crate) proxies: Proxies,
     /// As the outside reaches us.
     pub(crate) public_url: String,
     pub(crate) services: Vec<Service>,
     reads: Arc<Semaphore>,
+    /// Held while a message is sent again.
+    pub(crate) resends: Mutex<()>,
     pub(crate) transfers: Semaphore,
 }
 
@@ -40,7 +44,7 @@ impl Doors {
         engine: Engine,
         people: People,
         provider: Provider,
-        public_url: String,
+        (public_url, proxies): (String, Proxies),
         services: Vec<Service>,
     ) -> Self {
         Self {
@@ -48,9 +52,11 @@ impl Doors {
             people,
             provider,
             clock: Clock::system(),
+            proxies,
             public_url,
             services,
             reads: Arc::new(Semaphore::new(READS)),
+            resends: Mutex::new(()),
             transfers: Semaphore::new(TRANSFERS),
         }
     }
@@ -80,6 +86,13 @@ impl Doors {
             archive.reader().and_then(|reader| read(&reader))
         });
         Ok(result.await??)
+    }
+
+    /// Waits until the archive shows what was done before; not for ever.
+    pub(crate) async fn level(&self, service: ServiceId) -> Result<(), Problem> {
+        let level = self.engine.archive_is_level(service);
+        let level = tokio::time::timeout(LEVEL_WITHIN, level).await;
+        level.map_err(|_| Problem::unavailable())?.map_err(Problem::from)
     }
 
     pub(crate) async fn may_see(

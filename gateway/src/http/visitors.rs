@@ -12,6 +12,9 @@ use super::problem::Problem;
 use super::signed::Signed;
 use super::state::Doors;
 
+/// What can be done with a visitor by HTTP.
+pub(super) const COMMANDS: [&str; 3] = ["block", "language", "opt_out"];
+
 /// Enquiries shown with a visitor, and looked through for one that whoever asks may see.
 const ENQUIRIES: usize = 20;
 
@@ -58,7 +61,7 @@ pub(super) async fn act(
     Body(body): Body,
 ) -> Result<HttpResponse, Problem> {
     let (visitor, name) = path.into_inner();
-    if !matches!(name.as_str(), "block" | "language" | "opt_out") {
+    if !COMMANDS.contains(&name.as_str()) {
         return Err(Problem::not_found());
     }
     let command = command(&request, &name, &body, Some(("visitor", &visitor)))?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use dialog360::client::{
-    CallError, StoredTemplate, TemplateState, WebhookConfig, webhook_url_fits,
+    CallError, HeaderWants, StoredTemplate, TemplateState, Wants, WebhookConfig, webhook_url_fits,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
@@ -13,6 +13,7 @@ use thiserror::Error;
 use usher_config::WebhookAuth;
 use usher_domain::ids::{ChannelId, ServiceId};
 use usher_domain::record::Event;
+use usher_domain::template;
 use usher_engine::Unavailable;
 
 use super::Provider;
@@ -102,11 +103,26 @@ fn shown(template: &StoredTemplate) -> Value {
         TemplateState::Disabled => "disabled",
         TemplateState::Other(other) => other,
     };
+    let wants = template.wants().map(wanted);
     json!({
         "name": template.name,
         "language": template.language,
         "category": template.category,
         "status": status,
         "components": template.components,
+        "wants": wants,
     })
+}
+
+const fn wanted(wants: Wants) -> template::Wants {
+    template::Wants {
+        body: wants.body,
+        named: wants.named,
+        header: match wants.header {
+            HeaderWants::Nothing => template::Header::Fixed,
+            HeaderWants::Text => template::Header::Text,
+            HeaderWants::File => template::Header::File,
+        },
+        buttons: wants.buttons,
+    }
 }

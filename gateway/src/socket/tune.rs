@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::time::Duration;
 
+use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::dev::Extensions;
 use actix_web::rt::net::TcpStream;
 use socket2::SockRef;
@@ -14,7 +15,8 @@ const SEND_BUFFER: usize = 16 * 1024;
 
 /// For `HttpServer::on_connect`. A connection that cannot be tuned still works.
 pub(crate) fn tune(io: &dyn Any, _: &mut Extensions) {
-    let Some(stream) = io.downcast_ref::<TcpStream>() else { return };
+    let encrypted = || io.downcast_ref::<TlsStream<TcpStream>>().map(|stream| stream.get_ref().0);
+    let Some(stream) = io.downcast_ref::<TcpStream>().or_else(encrypted) else { return };
     let socket = SockRef::from(stream);
     let tuned = socket
         .set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))

@@ -75,7 +75,7 @@ impl House {
         let Self { port, metrics, .. } = self;
         let provider = self.sandbox.base_url();
         format!(
-            "data_dir = \"data\"\n[http]\nbind = \"127.0.0.1:{port}\"\nstop_grace = \"4s\"\n\
+            "data_dir = \"data\"\n[http]\nbind = \"127.0.0.1:{port}\"\nstop_grace = \"2s\"\n\
              [metrics]\nbind = \"127.0.0.1:{metrics}\"\n\
              [limits]\ncommands_per_second = 1000\ncommands_burst = 1000\n\
              [provider]\nbase_url = \"{provider}\"\nmessages_per_second = 1000\ntimeout = \"5s\"\n\

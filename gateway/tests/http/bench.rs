@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Bench {
     running: Running,
     dir: TempDir,
-    has_file: bool,
+    settings: Vec<String>,
     pub(crate) client: Client,
 }
 
@@ -58,8 +58,23 @@ impl Bench {
         Self::with(None, &[])
     }
 
+    /// The built-in demo, with some settings of one's own.
+    pub(crate) fn demo_with(settings: &[&str]) -> Self {
+        Self::open(None, &[], settings)
+    }
+
     /// With a service file instead, and files beside it for what it names in `{dir}`.
     pub(crate) fn with(file: Option<&str>, beside: &[(&str, &str)]) -> Self {
+        Self::open(file, beside, &[])
+    }
+
+    /// The built-in demo without its pretend phones, and files beside it for what the settings
+    /// name in `{dir}`.
+    pub(crate) fn without_phones(beside: &[(&str, &str)], settings: &[&str]) -> Self {
+        Self::open(None, beside, &[settings, &["sandbox.on=false"]].concat())
+    }
+
+    fn open(file: Option<&str>, beside: &[(&str, &str)], settings: &[&str]) -> Self {
         drop(rustls::crypto::ring::default_provider().install_default());
         let dir = tempfile::tempdir().unwrap();
         for (name, text) in beside {
@@ -69,8 +84,15 @@ impl Bench {
             let text = file.replace("{dir}", &dir.path().display().to_string());
             std::fs::write(dir.path().join("service.toml"), text).unwrap();
         }
-        let running = start(dir.path(), file.is_some());
-        Self { running, dir, has_file: file.is_some(), client: Client::new() }
+        let services = match file {
+            Some(_) => format!("services.files={}", dir.path().join("service.toml").display()),
+            None => "services.demo=true".to_owned(),
+        };
+        let here = dir.path().display().to_string();
+        let settings = settings.iter().map(|setting| setting.replace("{dir}", &here));
+        let settings: Vec<String> = settings.chain([services]).collect();
+        let running = start(dir.path(), &settings);
+        Self { running, dir, settings, client: Client::new() }
     }
 
     /// Tells it to stop, and waits until it has.
@@ -92,7 +114,7 @@ impl Bench {
     /// Stops and starts again over the same data.
     pub(crate) async fn restart(&mut self) {
         self.stop().await;
-        self.running = start(self.dir.path(), self.has_file);
+        self.running = start(self.dir.path(), &self.settings);
     }
 
     pub(crate) fn dir(&self) -> &std::path::Path {
@@ -138,6 +160,11 @@ impl Bench {
         answer.body
     }
 
+    /// Where the pretend phones are to be seen.
+    pub(crate) fn sandbox_page(&self) -> &str {
+        &self.running.sandbox
+    }
+
     pub(crate) async fn phone_writes(&self, message: Value) {
         self.sandbox(&format!("phones/{PHONE}/messages"), message).await;
     }
@@ -178,12 +205,7 @@ impl Bench {
     }
 }
 
-fn start(dir: &std::path::Path, has_file: bool) -> Running {
-    let services = if has_file {
-        format!("services.files={}", dir.join("service.toml").display())
-    } else {
-        "services.demo=true".to_owned()
-    };
+fn start(dir: &std::path::Path, more: &[String]) -> Running {
     let data = format!("data_dir={}", dir.join("data").display());
     let settings = [
         data.as_str(),
@@ -192,10 +214,10 @@ fn start(dir: &std::path::Path, has_file: bool) -> Running {
         "sandbox.on=true",
         "sandbox.bind=127.0.0.1:0",
         "log.level=warn",
-        &services,
     ];
+    let settings = settings.into_iter().chain(more.iter().map(String::as_str));
     let mut child = Command::new(env!("CARGO_BIN_EXE_usher"))
-        .args(settings.iter().flat_map(|setting| ["--set", setting]))
+        .args(settings.flat_map(|setting| ["--set", setting]))
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -204,8 +226,8 @@ fn start(dir: &std::path::Path, has_file: bool) -> Running {
     while !said.contains("Ctrl-C") {
         assert_ne!(out.read_line(&mut said).unwrap(), 0, "it did not start: {said}");
     }
-    let mut addresses = said.split_whitespace().filter(|word| word.starts_with("http://"));
-    let mut next = || addresses.next().unwrap().to_owned();
+    let mut addresses = said.split_whitespace().filter(|word| word.starts_with("http"));
+    let mut next = || addresses.next().unwrap_or_default().to_owned();
     Running { child, gateway: next(), sandbox: next() }
 }
 

@@ -76,7 +76,7 @@ async fn what_is_not_ones_own_is_not_there() {
         };
         assert_eq!(bench.post(&dev, &path, body).await.code(), (404, "not_found"), "{command}");
     }
-    for path in ["/v1/outbox", "/v1/stats", "/v1/quarantine"] {
+    for path in ["/v1/stats", "/v1/quarantine"] {
         assert_eq!(bench.get(&dev, path).await.code(), (403, "forbidden"), "{path}");
     }
     let explain = bench.post(&dev, "/v1/routing/explain", json!({"channel": "Support"})).await;

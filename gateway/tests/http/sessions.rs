@@ -50,6 +50,43 @@ async fn ten_wrong_passwords_lock_whether_there_is_an_account_or_not() {
 }
 
 #[actix_web::test]
+async fn who_guesses_from_one_address_has_to_wait_whoever_they_say_they_are() {
+    let settings = ["sessions.wrong_passwords_per_address=10", "http.trusted_proxies=127.0.0.1"];
+    let mut bench = Bench::demo_with(&settings);
+    let sign_in = async |from: &str, name: &str, password: &str| {
+        let body = json!({"email": format!("{name}@demo.example"), "password": password});
+        let request = bench.request(Method::POST, "/v1/sessions").header("X-Forwarded-For", from);
+        bench.answer(request.json(&body)).await
+    };
+    for number in 0..10 {
+        let guessed = sign_in("203.0.113.9", &format!("n{number}"), "wrong").await;
+        assert_eq!(guessed.code(), (401, "wrong_password"));
+    }
+    // What they write themselves is not believed: only what the proxy adds.
+    for from in ["203.0.113.9", "198.51.100.7, 203.0.113.9"] {
+        let refused = sign_in(from, "anna", PASSWORD).await;
+        assert_eq!(refused.code(), (429, "rate_limited"), "{from}");
+        let wait: u64 = refused.headers["retry-after"].to_str().unwrap().parse().unwrap();
+        assert!((1..=90).contains(&wait), "{wait}");
+    }
+    for _ in 0..12 {
+        let from_elsewhere = sign_in("203.0.113.10", "anna", PASSWORD).await;
+        assert_eq!(from_elsewhere.status, 201, "{from_elsewhere:?}");
+    }
+    bench.stop().await;
+
+    let mut bench = Bench::demo_with(&settings[..1]);
+    for number in 0..10 {
+        assert_eq!(bench.sign_in(&format!("n{number}"), "wrong").await.status, 401);
+    }
+    let body = json!({"email": "anna@demo.example", "password": PASSWORD});
+    let request = bench.request(Method::POST, "/v1/sessions").header("X-Forwarded-For", "1.2.3.4");
+    let refused = bench.answer(request.json(&body)).await;
+    assert_eq!(refused.code(), (429, "rate_limited"), "no proxy is believed");
+    bench.stop().await;
+}
+
+#[actix_web::test]
 async fn without_a_token_or_with_unknown_fields_nothing_is_done() {
     let mut bench = Bench::demo();
     let without = bench.answer(bench.request(Method::GET, "/v1/enquiries")).await;

@@ -14,7 +14,7 @@ use crate::journal::JournalReader;
 use crate::sql::{self, Columns, uint};
 
 /// Rises with every change of `schema.sql` or of what is projected: an older archive is made anew.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 
 /// Pages of the write-ahead log after which it is written back (64 MiB): a page that many
 /// transactions change is written back once.

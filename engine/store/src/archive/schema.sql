@@ -41,6 +41,7 @@ CREATE TABLE enquiries (
   PRIMARY KEY (service, enquiry)) WITHOUT ROWID;
 CREATE INDEX enquiries_closed ON enquiries (closed_at) WHERE closed_at IS NOT NULL;
 CREATE INDEX enquiries_opened ON enquiries (service, opened_seq);
+CREATE INDEX enquiries_opened_at ON enquiries (service, opened_at);
 CREATE INDEX enquiries_state ON enquiries (service, state, opened_seq);
 CREATE INDEX enquiries_owner ON enquiries (service, owner, opened_seq) WHERE owner IS NOT NULL;
 CREATE INDEX enquiries_visitor ON enquiries (service, visitor, opened_seq);
@@ -79,6 +80,7 @@ CREATE INDEX messages_thread ON messages (service, visitor, channel, seq);
 -- What belongs to no enquiry yet.
 CREATE INDEX messages_loose ON messages (service, channel, visitor, seq) WHERE enquiry IS NULL;
 CREATE INDEX messages_unsent ON messages (service, id) WHERE unsent = 1;
+CREATE INDEX messages_undelivered ON messages (service, delivery, id) WHERE delivery IN (20, 50);
 CREATE INDEX messages_key ON messages (service, key) WHERE key IS NOT NULL;
 CREATE VIRTUAL TABLE messages_text USING fts5 (
   text, content = '', contentless_delete = 1, tokenize = 'unicode61 remove_diacritics 2');

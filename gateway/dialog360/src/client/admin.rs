@@ -6,6 +6,7 @@ use reqwest::{Method, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
+use super::wants::Wants;
 use super::{Answer, CallError, Client, unexpected, with_json};
 use crate::errors::ProviderError;
 use crate::json::Node;
@@ -35,6 +36,13 @@ pub struct StoredTemplate {
     pub rejected_reason: Option<String>,
     /// As given; `null` when unreadable.
     pub components: Value,
+}
+
+impl StoredTemplate {
+    /// What has to be filled in; `None`: the components could not be read.
+    pub fn wants(&self) -> Option<Wants> {
+        Wants::of(&self.components)
+    }
 }
 
 /// Only an approved template can be sent.

@@ -8,7 +8,7 @@ use usher_domain::message::Delivery;
 use usher_domain::rule::Destination;
 use usher_domain::time::Timestamp;
 use usher_protocol::command::Target;
-use usher_protocol::event::{Entry, Event, Head, History, Now, Relation, Withdrawal};
+use usher_protocol::event::{Entry, Event, Head, History, Now, Relation, Withdrawal, Writer};
 use usher_protocol::frame::Myself;
 
 use super::words;
@@ -29,8 +29,8 @@ pub(super) struct Desk {
     open: Option<EnquiryId>,
     staff: BTreeMap<StaffId, String>,
     groups: BTreeMap<GroupId, String>,
-    /// The beginnings of our messages on their way.
-    sent: BTreeMap<MessageId, (u32, String)>,
+    /// Our messages on their way.
+    sent: BTreeMap<MessageId, OnTheWay>,
 }
 
 #[derive(Debug)]
@@ -41,7 +41,20 @@ struct Known {
     called: u64,
 }
 
+#[derive(Debug)]
+struct OnTheWay {
+    room: u32,
+    beginning: String,
+    /// Written by staff, not by Usher or a bot.
+    by_staff: bool,
+}
+
 impl Desk {
+    /// Whether it may be sent again, should it fail.
+    pub(super) fn is_by_staff(&self, message: MessageId) -> bool {
+        self.sent.get(&message).is_some_and(|sent| sent.by_staff)
+    }
+
     pub(super) fn welcome(&mut self, me: &Myself) {
         self.staff.insert(me.id, me.name.clone());
         self.me = Some(me.clone());
@@ -211,11 +224,13 @@ impl Desk {
     fn in_room(&mut self, event: Event, now: Timestamp) -> Vec<String> {
         let mut lines = Vec::new();
         if let Event::Sent { message } = &event {
-            let number = self.number(message.enquiry);
+            let room = self.number(message.enquiry);
             if self.sent.len() >= FOLLOWED {
                 self.sent.pop_first();
             }
-            self.sent.insert(message.id, (number, words::beginning(&message.content)));
+            let beginning = words::beginning(&message.content);
+            let by_staff = matches!(message.writer, Writer::Staff { .. });
+            self.sent.insert(message.id, OnTheWay { room, beginning, by_staff });
         }
         match event {
             Event::Received { message } | Event::Sent { message } => {
@@ -226,9 +241,9 @@ impl Desk {
                 ));
             }
             Event::Status { message, delivery, failure, .. } => {
-                if let Some((number, beginning)) = self.sent.get(&message) {
+                if let Some(OnTheWay { room, beginning, .. }) = self.sent.get(&message) {
                     let state = words::delivery(delivery, failure.as_ref());
-                    lines.push(format!("[{number}] {state}  {beginning}"));
+                    lines.push(format!("[{room}] {state}  {beginning}"));
                 }
             }
             other => {

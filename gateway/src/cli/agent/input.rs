@@ -18,6 +18,9 @@ pub(super) enum Input {
         blind: bool,
     },
     CancelTransfer,
+    /// What failed, or nobody knows of.
+    Failed,
+    Resend(Option<u32>),
     Busy,
     Active,
     List,
@@ -37,6 +40,8 @@ Text is sent to the visitor of the open room. And:
   /transfer [--blind] who   hands it on to a colleague or group, by name or id
   /cancel                   takes the transfer back
   /close [--silent] [why]   closes the enquiry
+  /failed                   what was not sent, or nobody knows of
+  /resend [n]               sends it again: the last one, or number n
   /busy, /active            your presence
   /help, /quit";
 
@@ -83,6 +88,8 @@ fn named(name: &str, rest: &str) -> Result<Input, String> {
             (blind, to) => Ok(Input::Transfer { to, blind }),
         },
         "cancel" => plain(Input::CancelTransfer),
+        "failed" => plain(Input::Failed),
+        "resend" => number(name, rest).map(Input::Resend),
         "busy" => plain(Input::Busy),
         "active" => plain(Input::Active),
         "list" => plain(Input::List),
@@ -134,6 +141,9 @@ mod tests {
             ),
             ("/transfer ben", Input::Transfer { to: "ben".to_owned(), blind: false }),
             ("/transfer --blind Sales", Input::Transfer { to: "Sales".to_owned(), blind: true }),
+            ("/resend", Input::Resend(None)),
+            ("/resend 2", Input::Resend(Some(2))),
+            ("/failed", Input::Failed),
             ("/quit", Input::Quit),
         ] {
             assert_eq!(parse(line), Ok(expected), "{line}");

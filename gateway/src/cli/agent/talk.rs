@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use serde_json::Value;
 use usher_domain::ids::{EnquiryId, MessageId};
+use usher_domain::message::Delivery;
 use usher_domain::time::Timestamp;
 use usher_protocol::command::{Command, Key, Outgoing, PageLimit, SetPresence};
 use usher_protocol::event::{Direction, Entry, Event, Head, History};
@@ -12,6 +13,7 @@ use usher_protocol::frame::{Numbered, Token};
 
 use super::desk::Desk;
 use super::input::{HELP, Input, parse};
+use super::unsent::Unsent;
 
 /// What the client does without being asked.
 #[derive(Clone, Debug, Default)]
@@ -35,11 +37,19 @@ pub(super) enum Stay {
     Once,
 }
 
+/// What is asked of the server besides the socket.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Ask {
+    Unsent,
+    Resend(MessageId),
+}
+
 /// What is to be done now.
 #[derive(Debug, Default, Eq, PartialEq)]
 pub(super) struct Reaction {
     pub(super) lines: Vec<String>,
     pub(super) frames: Vec<String>,
+    pub(super) ask: Option<Ask>,
     /// Why another connection is needed.
     pub(super) reconnect: Option<&'static str>,
     pub(super) quit: bool,
@@ -62,6 +72,7 @@ pub(super) struct Talk {
     habits: Habits,
     feed: FeedClient,
     desk: Desk,
+    unsent: Unsent,
     /// What keys of ours begin with.
     mark: String,
     keys: u64,
@@ -82,6 +93,7 @@ impl Talk {
             habits,
             feed: FeedClient::new(),
             desk: Desk::default(),
+            unsent: Unsent::default(),
             mark,
             keys: 0,
             waiting: VecDeque::new(),
@@ -155,6 +167,12 @@ impl Talk {
             Event::PickedUp { enquiry, by, .. } if self.desk.is_me(by.id) => Some(enquiry.id),
             _ => None,
         };
+        let failed = match &event {
+            Event::Status { message, delivery: Delivery::Failed | Delivery::Unknown, .. } => {
+                Some(*message)
+            }
+            _ => None,
+        };
         let read = match &event {
             Event::Received { message } => Some((message.enquiry, message.id)),
             _ => None,
@@ -171,6 +189,11 @@ impl Talk {
             _ => {}
         }
         reaction.lines.extend(self.desk.apply(event, now));
+        if let Some(message) = failed.filter(|message| self.desk.is_by_staff(*message))
+            && let Some(number) = self.unsent.number(message)
+        {
+            reaction.lines.push(format!("/resend {number} sends it again"));
+        }
         if let Some((enquiry, message)) = read
             && self.desk.room() == Some(enquiry)
         {
@@ -259,6 +282,15 @@ impl Talk {
                 Command::Transfer { enquiry: self.room()?, to: self.desk.target(&to)?, blind }
             }
             Input::CancelTransfer => Command::CancelTransfer { enquiry: self.room()? },
+            Input::Failed => {
+                reaction.ask = Some(Ask::Unsent);
+                return Ok(());
+            }
+            Input::Resend(number) => {
+                let number = number.and_then(|number| usize::try_from(number).ok());
+                reaction.ask = Some(Ask::Resend(self.unsent.find(number)?));
+                return Ok(());
+            }
             Input::Busy => Command::PresenceSet { presence: SetPresence::Busy, staff: None },
             Input::Active => Command::PresenceSet { presence: SetPresence::Active, staff: None },
             Input::Room(number) => {
@@ -283,6 +315,20 @@ impl Talk {
         };
         self.submit(command, reaction);
         Ok(())
+    }
+
+    /// What came of an [`Ask`].
+    pub(super) fn told(&mut self, ask: Ask, answer: Result<Value, String>) -> Vec<String> {
+        match (ask, answer) {
+            (_, Err(refused)) => vec![refused],
+            (Ask::Unsent, Ok(list)) => self.unsent.list(&list),
+            (Ask::Resend(_), Ok(answer)) => {
+                let message = answer.get("message").and_then(Value::as_str);
+                let message = message.and_then(|message| message.parse::<MessageId>().ok());
+                self.on_the_way.extend(message.filter(|message| !self.left.contains(message)));
+                vec!["it is sent again".to_owned()]
+            }
+        }
     }
 
     fn offer(&self, number: Option<u32>) -> Result<EnquiryId, String> {

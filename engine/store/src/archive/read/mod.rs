@@ -7,8 +7,10 @@ mod kept;
 mod live;
 mod loose;
 mod message;
+mod outbox;
 mod room;
 mod service;
+mod stats;
 mod visitor;
 
 use rusqlite::{Connection, OptionalExtension, Params, Row};
@@ -25,8 +27,10 @@ pub use live::{LiveMembers, LiveRoom, LiveState};
 pub use loose::Unanswered;
 pub(super) use message::rank;
 pub use message::{Direction, MessageRow, ParticipantDelivery, ReactionRow, Unsent};
+pub use outbox::{OutboxFilter, OutboxRow, OutboxState, Resent, resend_key};
 pub use room::{Cursor, EventRow, RoomEntry, RoomMember};
 pub use service::{MediaRow, SessionRow, SettingsRow, TemplatesRow};
+pub use stats::{Span, StatsRow};
 pub use visitor::BindingRow;
 
 /// A connection of one's own to the archive, read-only. It blocks its thread, briefly.

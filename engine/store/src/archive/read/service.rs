@@ -65,13 +65,20 @@ impl ArchiveReader {
 
     /// Templates as last synced, per channel.
     pub fn templates(&self, service: ServiceId) -> Result<Vec<TemplatesRow>, StoreError> {
-        self.all("SELECT * FROM templates WHERE service = ?1", [service.blob()], |row| {
-            Ok(TemplatesRow {
-                channel: row.id("channel")?,
-                at: row.time("at")?,
-                templates: row.get("templates")?,
-            })
-        })
+        self.all("SELECT * FROM templates WHERE service = ?1", [service.blob()], templates)
+    }
+
+    /// A channel's templates as last synced.
+    pub fn templates_of(
+        &self,
+        service: ServiceId,
+        channel: ChannelId,
+    ) -> Result<Option<TemplatesRow>, StoreError> {
+        self.one(
+            "SELECT * FROM templates WHERE service = ?1 AND channel = ?2",
+            (service.blob(), channel.blob()),
+            templates,
+        )
     }
 
     /// The session a token opened, ended or not, of whichever service.
@@ -117,6 +124,14 @@ impl ArchiveReader {
             },
         )
     }
+}
+
+fn templates(row: &rusqlite::Row<'_>) -> rusqlite::Result<TemplatesRow> {
+    Ok(TemplatesRow {
+        channel: row.id("channel")?,
+        at: row.time("at")?,
+        templates: row.get("templates")?,
+    })
 }
 
 fn session(row: &rusqlite::Row<'_>) -> rusqlite::Result<SessionRow> {

@@ -1,0 +1,78 @@
+//! The public listener with a certificate of its own.
+
+use std::process::Command;
+
+use reqwest::header::{CONNECTION, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
+use reqwest::{Certificate, Client, Method};
+
+use crate::bench::{Bench, PASSWORD};
+
+const SETTINGS: [&str; 2] =
+    ["http.tls_certificate={dir}/certificate.pem", "http.tls_key_file={dir}/key.pem"];
+
+/// A certificate that rests on nothing but itself, and its key.
+fn made() -> (String, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let [certificate, key] = ["certificate", "key"].map(|name| dir.path().join(name));
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"])
+        .args(["-days", "2", "-subj", "/CN=usher", "-addext", "subjectAltName=IP:127.0.0.1"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .arg("-out")
+        .arg(&certificate)
+        .arg("-keyout")
+        .arg(&key)
+        .output()
+        .expect("openssl is needed: `make tools` installs it");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let read = |path| std::fs::read_to_string(path).unwrap();
+    (read(certificate), read(key))
+}
+
+#[actix_web::test]
+async fn everything_is_said_under_the_certificate() {
+    let (certificate, key) = made();
+    let beside = [("certificate.pem", certificate.as_str()), ("key.pem", key.as_str())];
+    let mut bench = Bench::without_phones(&beside, &SETTINGS);
+    let trusted = Certificate::from_pem(certificate.as_bytes()).unwrap();
+    let stranger = std::mem::replace(
+        &mut bench.client,
+        Client::builder().tls_certs_only([trusted]).https_only(true).build().unwrap(),
+    );
+    let alive = bench.request(Method::GET, "/livez");
+    assert!(alive.try_clone().unwrap().build().unwrap().url().as_str().starts_with("https://"));
+    assert_eq!(bench.answer(alive).await.status, 200);
+    assert_eq!(bench.sign_in("anna", PASSWORD).await.status, 201);
+    let socket = bench
+        .request(Method::GET, "/v1/agent/socket")
+        .header(CONNECTION, "Upgrade")
+        .header(UPGRADE, "websocket")
+        .header("Sec-WebSocket-Version", "13")
+        .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+        .header(SEC_WEBSOCKET_PROTOCOL, "usher.v1");
+    assert_eq!(socket.send().await.unwrap().status(), 101);
+
+    // Who does not know the certificate says nothing, and plain HTTP is not understood.
+    let url = bench.request(Method::GET, "/livez").build().unwrap().url().clone();
+    assert!(stranger.get(url.clone()).send().await.is_err());
+    let plain = url.as_str().replacen("https", "http", 1);
+    assert!(stranger.get(plain).send().await.is_err());
+    bench.stop().await;
+}
+
+#[actix_web::test]
+async fn a_key_of_another_certificate_is_told_at_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    std::fs::write(path("certificate.pem"), made().0).unwrap();
+    std::fs::write(path("key.pem"), made().1).unwrap();
+    let started = Command::new(env!("CARGO_BIN_EXE_usher"))
+        .args(["--set", "services.demo=true", "--set", "http.bind=127.0.0.1:0"])
+        .args(["--set", "metrics.bind=", "--set", &format!("data_dir={}", path("data"))])
+        .args(["--set", &format!("http.tls_certificate={}", path("certificate.pem"))])
+        .args(["--set", &format!("http.tls_key_file={}", path("key.pem"))])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&started.stderr).into_owned();
+    assert!(!started.status.success() && said.contains("http.tls_certificate"), "{said}");
+}
