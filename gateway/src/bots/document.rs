@@ -100,7 +100,7 @@ fn the_answers_are_understood() {
     let expected = [BotAction::Set { language }, BotAction::Reply { text }, BotAction::HandOver];
     assert_eq!(answer, expected);
     // Each action of the table by itself.
-    let rows = DOCUMENT.lines().filter_map(|line| line.strip_prefix("| `{\"")?.split("`").next());
+    let rows = DOCUMENT.lines().filter_map(|line| line.strip_prefix("| `{\"")?.split('`').next());
     let actions: Vec<String> =
         rows.map(|row| format!("{{\"actions\":[{{\"{}]}}", row.replace('…', "x"))).collect();
     assert_eq!(actions.len(), 4, "{actions:?}");
@@ -121,10 +121,10 @@ fn the_unasked_request_is_let_in_once_it_is_signed() {
     assert!(path.strip_suffix("/bot").unwrap().parse::<EnquiryId>().is_ok());
     let headers: BTreeMap<&str, &str> = lines.map(|line| line.split_once(": ").unwrap()).collect();
     assert!(headers["usher-bot"].parse::<BotId>().is_ok());
-    let signer = Signer::new(&SecretString::from(format!("whsec_{}", STANDARD.encode("key"))));
-    let signer = signer.unwrap();
+    let secret = SecretString::from(format!("whsec_{}", STANDARD.encode("key")));
+    let own = Signer::new(&secret).unwrap();
     let at: u64 = headers[TIMESTAMP].parse().unwrap();
-    let signature = signer.sign(headers[ID], at, body.as_bytes());
+    let signature = own.sign(headers[ID], at, body.as_bytes());
     assert!(signature.starts_with(headers[SIGNATURE].trim_end_matches('…')));
     let signed = super::Signed {
         id: headers[ID],
@@ -132,8 +132,8 @@ fn the_unasked_request_is_let_in_once_it_is_signed() {
         signatures: &signature,
         body: body.as_bytes(),
     };
-    assert!(signer.verify(signed, at + 299));
-    assert!(!signer.verify(signed, at + 301), "five minutes");
+    assert!(own.verify(signed, at + 299));
+    assert!(!own.verify(signed, at + 301), "five minutes");
     assert_eq!(answer::read(body.as_bytes()).unwrap().len(), 1);
 }
 

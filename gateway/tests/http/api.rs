@@ -29,11 +29,8 @@ fn misfit(document: &Value, schema: &Value, value: &Value, at: &str) -> Option<S
     }
     match value {
         Value::Array(all) => {
-            let each = all.iter().enumerate();
-            each.filter_map(|(n, one)| {
-                misfit(document, &schema["items"], one, &format!("{at}/{n}"))
-            })
-            .next()
+            let mut each = all.iter().enumerate();
+            each.find_map(|(n, one)| misfit(document, &schema["items"], one, &format!("{at}/{n}")))
         }
         Value::Object(_) => of_object(document, schema, value, at),
         _ => None,
@@ -59,18 +56,16 @@ fn of_object(document: &Value, schema: &Value, value: &Value, at: &str) -> Optio
         return Some(format!("{at}: no {missing}"));
     }
     let others = &schema["additionalProperties"];
-    let fields = value.as_object().into_iter().flatten();
-    fields
-        .filter_map(|(key, inner)| {
-            let at = format!("{at}/{key}");
-            match schema["properties"].get(key) {
-                Some(known) => misfit(document, known, inner, &at),
-                None if *others == json!(false) => Some(format!("{at}: not described")),
-                None if others.is_object() => misfit(document, others, inner, &at),
-                None => None,
-            }
-        })
-        .next()
+    let mut fields = value.as_object().into_iter().flatten();
+    fields.find_map(|(key, inner)| {
+        let at = format!("{at}/{key}");
+        match schema["properties"].get(key) {
+            Some(known) => misfit(document, known, inner, &at),
+            None if *others == json!(false) => Some(format!("{at}: not described")),
+            None if others.is_object() => misfit(document, others, inner, &at),
+            None => None,
+        }
+    })
 }
 
 struct Api(Value);

@@ -61,6 +61,11 @@ async fn what_failed_is_listed_and_sent_again_once() {
     assert_eq!(again.status, 200, "{again:?}");
     let twice = bench.post(&ada, &resend(&row), json!({})).await;
     assert_eq!(again.body, twice.body, "however often it is asked for");
+    let sam = bench.token("sam").await;
+    let join = bench.post(&sam, &format!("/v1/enquiries/{enquiry}/join"), json!({})).await;
+    assert_eq!(join.status, 200, "{join:?}");
+    let by_another = bench.post(&sam, &resend(&row), json!({})).await;
+    assert_eq!(again.body, by_another.body, "by whomever");
     let listed = bench
         .until(async || {
             let row = failed(&bench, &ada).await.remove(0);
