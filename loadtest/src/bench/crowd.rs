@@ -14,6 +14,7 @@ use usher_domain::ids::EnquiryId;
 
 use crate::drive::{Connections, wire};
 use crate::house::{Binary, Channel, Desk, Desks, Group, House, Node, Shop};
+use crate::measure::show::progress;
 
 pub(super) const AGENTS: usize = 1_000;
 /// To whom what is missed would go; they are not there.
@@ -117,9 +118,9 @@ impl Crowd {
                     changes.clear();
                 }
             }
-            let answers = doors.saturate(&mut requests, Duration::from_hours(1)).await?;
-            ensure!(answers.refused == 0, "{} seeding webhooks were refused", answers.refused);
+            doors.deliver(requests).await?;
             self.live = until;
+            progress(&format!("{until} of {live} enquiries opened"));
         }
         self.until_owned().await?;
         self.house.until_level().await
@@ -155,10 +156,10 @@ impl Crowd {
                 let text = wire::text(channel_of(visitor), visitor, id, "One question only.");
                 wire::request(0, &[text])
             });
-            let answers = doors.saturate(&mut requests.collect(), Duration::from_hours(1)).await?;
-            ensure!(answers.refused == 0, "{} webhooks were refused", answers.refused);
+            doors.deliver(requests.collect()).await?;
             self.close_all(some).await?;
             done += some;
+            progress(&format!("{done} of {closed} opened and closed"));
         }
         self.house.until_level().await
     }

@@ -15,7 +15,7 @@ use crate::ceiling::{Ceiling, Kind};
 use crate::drive::{Connections, Mix, Share};
 use crate::house::{Channel, Desk, Desks, Group, House, Node, Provider, Shop};
 use crate::measure::compare::Turn;
-use crate::measure::show::{Goal, Report};
+use crate::measure::show::{Goal, Report, progress};
 use crate::measure::{Metric, Place, Plan, Schedule, Slice, alternate, disk};
 
 const CONNECTIONS: usize = 128;
@@ -107,11 +107,11 @@ impl Bench {
         let mut mix = Mix::new(share, 0..HELD, HELD..HELD + OPENING);
         let mut few = Connections::open(house.port, 4).await?;
         let visitors = options.either(20_000, 100_000);
-        let mut seeds = mix.seed(visitors, 250);
-        let answers = few.saturate(&mut seeds, Duration::from_hours(1)).await?;
-        ensure!(answers.refused == 0, "{} seeding webhooks were refused", answers.refused);
+        few.deliver(mix.seed(visitors, 250)).await?;
+        progress(&format!("{form:?}: {visitors} enquiries opened"));
         welcome_all(&provider, &mut mix, visitors).await?;
         house.until_level().await?;
+        progress("all welcomed, the archive is level");
         if form == Form::ToCommit {
             for name in PROJECTOR {
                 house.process().only_when_idle(name)?;

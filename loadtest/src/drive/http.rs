@@ -16,6 +16,9 @@ use tokio::sync::Semaphore;
 
 use crate::measure::{Latencies, Schedule};
 
+const AGAIN_AFTER: Duration = Duration::from_millis(50);
+const DELIVER_WITHIN: Duration = Duration::from_mins(30);
+
 /// What was answered.
 #[derive(Clone, Debug, Default)]
 pub struct Answers {
@@ -67,6 +70,27 @@ impl Connections {
         let mut answers = answers.into_inner();
         answers.wall = began.elapsed();
         Ok(answers)
+    }
+
+    /// As the provider does: what was not answered 200 comes again, until all of it was.
+    pub async fn deliver(&mut self, requests: VecDeque<Bytes>) -> anyhow::Result<()> {
+        let began = Instant::now();
+        let queue = RefCell::new(requests);
+        let next = || queue.borrow_mut().pop_front();
+        let work = self.all.iter_mut().map(async |connection| {
+            while let Some(request) = next() {
+                if connection.exchange(&request).await? != 200 {
+                    queue.borrow_mut().push_back(request);
+                    tokio::time::sleep(AGAIN_AFTER).await;
+                }
+                if began.elapsed() > DELIVER_WITHIN {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+            }
+            io::Result::Ok(())
+        });
+        try_join_all(work).await.context("not everything was taken")?;
+        Ok(())
     }
 
     /// Open loop: each request is due on the schedule, and who is sent late has waited since then.
@@ -237,6 +261,31 @@ mod tests {
         assert!(told.latencies.max() >= Duration::from_millis(155), "{}", told.latencies);
         drop(connections);
         server.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_refused_comes_again_until_it_is_taken() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (told, heard) = std::sync::mpsc::channel();
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut buffer = [0; 64];
+            for status in ["503 No", "200 OK", "503 No", "503 No", "200 OK"] {
+                let read = stream.read(&mut buffer).await.unwrap();
+                told.send((buffer[..read].to_vec(), status)).unwrap();
+                let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        let mut connections = Connections::open(port, 1).await.unwrap();
+        let queue = [Bytes::from_static(b"a"), Bytes::from_static(b"b")].into();
+        connections.deliver(queue).await.unwrap();
+        server.await.unwrap();
+        let taken = heard.iter().filter(|(_, status)| *status == "200 OK");
+        let mut taken: Vec<Vec<u8>> = taken.map(|(request, _)| request).collect();
+        taken.sort();
+        assert_eq!(taken, [b"a".to_vec(), b"b".to_vec()]);
     }
 
     #[tokio::test]

@@ -79,7 +79,8 @@ async fn serve(book: Data<Book>, ready: Sender<(Option<SocketAddr>, ServerHandle
 
 /// Templates and the like: there are none.
 async fn nothing() -> HttpResponse {
-    HttpResponse::Ok().body("{}")
+    HttpResponse::Ok()
+        .json(json!({"waba_templates": [], "count": 0, "total": 0, "limit": 100, "offset": 0}))
 }
 
 async fn accept(request: HttpRequest, body: Bytes, book: Data<Book>) -> HttpResponse {

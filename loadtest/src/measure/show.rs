@@ -1,6 +1,7 @@
 //! How figures are written down: a table that can be pasted into a document.
 
 use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::time::Duration;
 
 use super::compare::{Comparison, Metric, Ratio, Reading};
@@ -128,6 +129,12 @@ pub fn number(value: f64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// What is going on, for who waits; not part of the report.
+pub fn progress(text: &str) {
+    // Nowhere else to say it.
+    writeln!(io::stderr(), "… {text}").ok();
 }
 
 /// Milliseconds.
