@@ -28,6 +28,8 @@ const HELD: usize = 40;
 const OPENING: usize = 10;
 const AGENTS: usize = 200;
 const GROUP: usize = 20;
+/// No welcome for so long: none will come.
+const STUCK_AFTER: Duration = Duration::from_secs(30);
 const PROJECTOR: [&str; 2] = ["projector", "projector-reads"];
 
 /// What of Usher is looked at.
@@ -294,12 +296,15 @@ async fn ceiling() -> anyhow::Result<(Ceiling, Connections)> {
 
 /// Until each of the visitors was sent its welcome.
 async fn welcome_all(provider: &Provider, mix: &mut Mix, visitors: u64) -> anyhow::Result<()> {
-    let began = Instant::now();
-    let mut welcomed = 0;
+    let (mut welcomed, mut last) = (0, Instant::now());
     while welcomed < visitors {
         tokio::time::sleep(Duration::from_millis(50)).await;
-        welcomed += mix.accepted(provider.take()) as u64;
-        ensure!(began.elapsed() < Duration::from_mins(10), "only {welcomed} were welcomed");
+        let more = mix.accepted(provider.take()) as u64;
+        if more > 0 {
+            last = Instant::now();
+        }
+        welcomed += more;
+        ensure!(last.elapsed() < STUCK_AFTER, "only {welcomed} of {visitors} were welcomed");
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
 
 use actix::{Actor, Addr, AsyncContext as _, Handler, Message, StreamHandler};
 use actix_web::web::{self, Bytes, Data, Path, Payload};
@@ -10,6 +11,8 @@ use actix_web_actors::ws;
 use bytestring::ByteString;
 
 const WORKERS: usize = 2;
+/// It stands idle while others have their turn.
+const KEEP_ALIVE: Duration = Duration::from_hours(1);
 
 /// Every socket, in the order they came.
 type Open = RwLock<Vec<Addr<Socket>>>;
@@ -63,7 +66,11 @@ pub(super) async fn serve(listener: TcpListener) -> anyhow::Result<()> {
             .route("/v1/agent/socket", web::get().to(join))
             .route("/hooks/360dialog/{socket}", web::post().to(carry))
     };
-    HttpServer::new(app).workers(cores.max(WORKERS)).listen(listener)?.run().await?;
+    let server = HttpServer::new(app)
+        .workers(cores.max(WORKERS))
+        .keep_alive(KEEP_ALIVE)
+        .client_request_timeout(Duration::ZERO);
+    server.listen(listener)?.run().await?;
     Ok(())
 }
 

@@ -16,6 +16,8 @@ use tokio::sync::Semaphore;
 
 use crate::measure::{Latencies, Schedule};
 
+/// What a server says before it closes an idle connection.
+const REQUEST_TIMEOUT: u16 = 408;
 const AGAIN_AFTER: Duration = Duration::from_millis(50);
 const DELIVER_WITHIN: Duration = Duration::from_mins(30);
 
@@ -38,6 +40,7 @@ pub struct Connections {
 
 #[derive(Debug)]
 struct Connection {
+    port: u16,
     stream: TcpStream,
     read: Vec<u8>,
 }
@@ -48,6 +51,12 @@ impl Connections {
         Ok(Self { all: try_join_all(open).await.context("no connection")? })
     }
 
+    async fn renew(&mut self) -> anyhow::Result<()> {
+        let renewed = self.all.iter_mut().map(Connection::renew);
+        try_join_all(renewed).await.context("a connection could not be opened again")?;
+        Ok(())
+    }
+
     /// Closed loop: every connection sends the next as soon as it was answered, until time is over
     /// or nothing is left; what is under way is waited for.
     pub async fn saturate(
@@ -55,6 +64,7 @@ impl Connections {
         requests: &mut VecDeque<Bytes>,
         span: Duration,
     ) -> anyhow::Result<Answers> {
+        self.renew().await?;
         let began = Instant::now();
         let (queue, answers) = (RefCell::new(requests), RefCell::new(Answers::default()));
         let next = || if began.elapsed() < span { queue.borrow_mut().pop_front() } else { None };
@@ -74,6 +84,7 @@ impl Connections {
 
     /// As the provider does: what was not answered 200 comes again, until all of it was.
     pub async fn deliver(&mut self, requests: VecDeque<Bytes>) -> anyhow::Result<()> {
+        self.renew().await?;
         let began = Instant::now();
         let queue = RefCell::new(requests);
         let next = || queue.borrow_mut().pop_front();
@@ -101,6 +112,7 @@ impl Connections {
         schedule: Schedule,
         sent: impl Fn(u64, Instant),
     ) -> anyhow::Result<Answers> {
+        self.renew().await?;
         let count = requests.len() as u64;
         let pacer = Pacer::start(schedule, count);
         let (began, due) = (pacer.began, Arc::clone(&pacer.due));
@@ -179,11 +191,34 @@ impl Connection {
     async fn open(port: u16) -> io::Result<Self> {
         let stream = TcpStream::connect(("127.0.0.1", port)).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, read: Vec::with_capacity(4_096) })
+        Ok(Self { port, stream, read: Vec::with_capacity(4_096) })
     }
 
-    /// Sends a request and reads its answer whole; the status.
+    /// Opens it anew if the server closed it for having been idle.
+    async fn renew(&mut self) -> io::Result<()> {
+        let mut nothing = [0; 1];
+        match self.stream.try_read(&mut nothing) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            _ => {
+                *self = Self::open(self.port).await?;
+                Ok(())
+            }
+        }
+    }
+
+    /// Sends a request and reads its answer whole; the status. A server that closed the connection
+    /// for having been idle, just then, is asked again.
     async fn exchange(&mut self, request: &[u8]) -> io::Result<u16> {
+        match self.once(request).await {
+            Ok(status) if status != REQUEST_TIMEOUT => Ok(status),
+            _ => {
+                *self = Self::open(self.port).await?;
+                self.once(request).await
+            }
+        }
+    }
+
+    async fn once(&mut self, request: &[u8]) -> io::Result<u16> {
         self.stream.write_all(request).await?;
         self.read.clear();
         loop {

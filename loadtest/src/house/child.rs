@@ -73,6 +73,7 @@ pub struct Node {
     pub set: Vec<(&'static str, String)>,
     /// A library put before all others.
     pub preload: Option<PathBuf>,
+    pub env: Vec<(&'static str, String)>,
     /// A command that ends in the program's own path, as `strace -c`.
     pub under: Vec<String>,
 }
@@ -176,6 +177,7 @@ impl House {
         if let Some(library) = &self.node.preload {
             command.env("LD_PRELOAD", library);
         }
+        command.envs(self.node.env.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let began = Instant::now();
         self.child = Some(command.spawn().context("usher could not be started")?);
@@ -199,8 +201,13 @@ impl House {
         bail!("usher was not ready in time:\n{}", self.log_end())
     }
 
+    /// The program itself, also where another one watches it.
     pub fn process(&self) -> Process {
-        Process::of(self.child.as_ref().map_or(0, Child::id))
+        let started = Process::of(self.child.as_ref().map_or(0, Child::id));
+        if self.node.under.is_empty() {
+            return started;
+        }
+        started.child().unwrap_or(started)
     }
 
     /// SIGKILL: no last words, nothing flushed.

@@ -5,12 +5,15 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::web::{self, Bytes, Data};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use anyhow::Context as _;
 use serde_json::{Value, json};
+
+const KEEP_ALIVE: Duration = Duration::from_hours(1);
 
 /// A message that was accepted.
 #[derive(Clone, Debug)]
@@ -69,6 +72,8 @@ async fn serve(book: Data<Book>, ready: Sender<(Option<SocketAddr>, ServerHandle
             .route("/messages", web::post().to(accept))
             .default_service(web::to(nothing))
     });
+    // A connection closed just as it is used again would be an ambiguous send.
+    let server = server.keep_alive(KEEP_ALIVE).client_request_timeout(Duration::ZERO);
     let Ok(server) = server.workers(1).disable_signals().bind(("127.0.0.1", 0)) else { return };
     let address = server.addrs().first().copied();
     let server = server.run();

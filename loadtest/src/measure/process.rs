@@ -90,6 +90,17 @@ impl Process {
         Ok((of("wchar:")?, of("syscw:")?))
     }
 
+    /// The first process it has started.
+    pub fn child(self) -> Option<Self> {
+        let children = self.read(&format!("task/{}/children", self.pid)).ok()?;
+        children.split_whitespace().next()?.parse().ok().map(Self::of)
+    }
+
+    /// `SIGUSR2`: for a library that was put before the others.
+    pub fn ask(self) -> anyhow::Result<()> {
+        self.tell(Signal::USR2)
+    }
+
     /// Stands still until [`thaw`](Self::thaw): its background work must not fall on others.
     pub fn freeze(self) -> anyhow::Result<()> {
         self.tell(Signal::STOP)
