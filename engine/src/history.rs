@@ -161,7 +161,9 @@ pub(crate) fn last_missed(peers: &Peers, enquiry: EnquiryId) -> Option<FloorEven
     let room = peers.reader.room(peers.id, enquiry, Cursor::Latest, MISSED_LOOK_MAX);
     room.unwrap_or_default().into_iter().rev().find_map(|entry| match entry {
         RoomEntry::Event(row) => match row.event {
-            Recorded::Floor(missed @ FloorEvent::Missed { .. }) => Some(missed),
+            Recorded::Floor(
+                missed @ (FloorEvent::Missed { .. } | FloorEvent::WalkEnded { .. }),
+            ) => Some(missed),
             _ => None,
         },
         RoomEntry::Message(_) => None,

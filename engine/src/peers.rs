@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -16,7 +17,6 @@ use uuid::Uuid;
 use crate::channel::Channel;
 use crate::clock::Clock;
 use crate::directory::Directory;
-use crate::enquiry::Enquiry;
 use crate::inbound::InboundBody;
 use crate::ledger::{Ledger, Release};
 use crate::router::Router;
@@ -55,14 +55,33 @@ macro_rules! ends {
     )*};
 }
 
-ends!(Directory, Router, Timer, Channel, Staff, Enquiry);
+ends!(Directory, Router, Timer, Channel, Staff);
 
 /// By person and key: the message, or `None` while it is under way.
 pub(crate) type Starts = BTreeMap<(StaffId, String), Option<MessageId>>;
 
-/// The other actors of a service; all live on one arbiter.
+/// The other actors of a service, and what they share; all live on one arbiter.
+///
+/// A handle: every live enquiry holds one.
 #[derive(Clone, Debug)]
-pub(crate) struct Peers {
+pub(crate) struct Peers(Rc<Known>);
+
+impl Peers {
+    pub(crate) fn new(known: Known) -> Self {
+        Self(Rc::new(known))
+    }
+}
+
+impl Deref for Peers {
+    type Target = Known;
+
+    fn deref(&self) -> &Known {
+        &self.0
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Known {
     pub(crate) id: ServiceId,
     /// Which building of the service this is; what older ones say is not listened to.
     pub(crate) build: u64,
@@ -132,13 +151,13 @@ impl Peers {
         self.ledger.release(Release::State { to: staff, state });
     }
 
-    /// Ends every actor; the channels end their enquiries.
+    /// Ends every actor.
     pub(crate) fn end(&self) {
         self.timer.do_send(End);
         self.directory.do_send(End);
         self.router.do_send(End);
         for channel in self.channels.values() {
-            channel.do_send(crate::channel::EndAll);
+            channel.do_send(End);
         }
         for staff in self.staff.values() {
             staff.do_send(End);

@@ -23,7 +23,7 @@ use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::enquiry::{Enquiry, Kept, Opened, Told, outgoing};
 use crate::ledger::Ledger;
-use crate::peers::{InHand, Peers};
+use crate::peers::{InHand, Known, Peers};
 use crate::router::{Present, Router};
 use crate::service::{Service, Start, StartError};
 use crate::staff::Staff;
@@ -73,7 +73,7 @@ pub(crate) fn build(
     let contexts = Contexts::new(start);
     let addresses = contexts.staff.iter().map(|(id, context)| (*id, context.address())).collect();
     let ledger = Ledger::new((id, build), start.journal.clone(), start.provider.clone(), last);
-    let peers = Peers {
+    let peers = Peers::new(Known {
         id,
         build,
         clock,
@@ -96,7 +96,7 @@ pub(crate) fn build(
         closing: Rc::default(),
         in_hand,
         joined: Rc::default(),
-    };
+    });
     peers.ledger.wire(Rc::clone(&peers.staff));
     // A record that panics in replay stops this service, and no other.
     let started = catch_unwind(AssertUnwindSafe(|| {
@@ -187,17 +187,17 @@ fn run(
         };
         let visitor = room.visitor.id;
         let opened = Opened { enquiry, channel, visitor: Box::new(room.visitor) };
-        let actor = Enquiry::restore(peers.clone(), opened, kept).start();
+        let state = Box::new(Enquiry::restore(peers.clone(), opened, kept));
         // The floor's word came after the enquiry's last one, or its word never reached the floor.
-        match room.closed {
-            Some(event) => actor.do_send(Told::Floor { event, place: None }),
+        let missed = match room.closed {
+            Some(event) => Some(Told::Floor { event, place: None }),
             None if unrouted => {
                 let provider_at = room.first_at.unwrap_or(opened_at);
-                actor.do_send(Told::Route { provider_at, waited: room.adopted });
+                Some(Told::Route { provider_at, waited: room.adopted })
             }
-            None => {}
-        }
-        let restoring = Restored { enquiry, visitor, owner, opened_at, actor };
+            None => None,
+        };
+        let restoring = Restored { enquiry, visitor, owner, opened_at, state, missed };
         restored.entry(channel).or_default().push(restoring);
     }
     contexts.timer.run(Timer::new(peers.clone()));

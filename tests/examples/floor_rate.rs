@@ -22,14 +22,31 @@ use usher_domain::visitor::{Identities, Visitor};
 const ROUNDS: u64 = 50_000;
 const GROUPS: u64 = 50;
 const MEMBERS: u64 = 20;
+const METHODS: [Method; 5] = [
+    Method::Simultaneous,
+    Method::FixedOrder,
+    Method::RoundRobin,
+    Method::MostIdle,
+    Method::LeastLoaded,
+];
+
+struct Measured {
+    events: u64,
+    took: Duration,
+    /// Bytes of memory that the live ones took.
+    room: u64,
+}
 
 fn main() {
     for live in sizes() {
-        for method in [Method::Simultaneous, Method::RoundRobin, Method::LeastLoaded] {
-            let (events, took) = measure(live, method);
+        for method in METHODS {
+            let Measured { events, took, room } = measure(live, method);
             let rate = u128::from(events) * 1_000_000 / took.as_micros().max(1);
             let each = took.as_nanos() / u128::from(events);
-            println!("{live:>9} live, {method:?}: {rate} events/s, {each} ns each");
+            let room = room / live;
+            println!(
+                "{live:>9} live, {method:?}: {rate} events/s, {each} ns each; {room} B a live one"
+            );
         }
     }
 }
@@ -76,7 +93,7 @@ impl Bench {
     }
 }
 
-fn measure(live: u64, method: Method) -> (u64, Duration) {
+fn measure(live: u64, method: Method) -> Measured {
     let settings = Arc::new(settings(method, live));
     let mut bench = Bench {
         floor: Floor::new(Arc::clone(&settings)),
@@ -89,6 +106,7 @@ fn measure(live: u64, method: Method) -> (u64, Duration) {
         let why = PresenceWhy::SignedIn;
         bench.give(Command::Presence { staff: *staff, presence: Presence::Active, why });
     }
+    let empty = resident();
     // Most groups are worked in; one of ten stands full, and its enquiries wait in line.
     for number in 0..live {
         let group = number % GROUPS + 1;
@@ -97,6 +115,7 @@ fn measure(live: u64, method: Method) -> (u64, Duration) {
             take(&mut bench, enquiry);
         }
     }
+    let room = resident().saturating_sub(empty);
     let start = on_cpu();
     let before = bench.events;
     for round in 0..ROUNDS {
@@ -110,7 +129,17 @@ fn measure(live: u64, method: Method) -> (u64, Duration) {
         let by = Closer::Staff { staff };
         bench.give(Command::Close { enquiry, by, silent: false, reason: None });
     }
-    (bench.events - before, on_cpu().saturating_sub(start))
+    let (events, took) = (bench.events - before, on_cpu().saturating_sub(start));
+    Measured { events, took, room }
+}
+
+/// Memory in use, in bytes; what an earlier measurement gave back may be used again unseen, so one
+/// size and method a run says most.
+fn resident() -> u64 {
+    let told = std::fs::read_to_string("/proc/self/status").expect("runs on Linux");
+    let line = told.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
+    let kilobytes = line.trim().trim_end_matches(" kB").parse::<u64>();
+    kilobytes.expect("kilobytes") * 1_024
 }
 
 /// Time this thread has had a core: what else runs on the machine does not count.

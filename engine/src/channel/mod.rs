@@ -1,4 +1,7 @@
 //! One channel: which visitor has which live enquiry here, and what waits to leave by its number.
+//!
+//! Its enquiries are no actors of their own: at a million of them an actor each would be half the
+//! memory. They are told here, one after the other.
 
 mod hear;
 mod receipts;
@@ -26,7 +29,7 @@ use crate::inbound::{Inbound, InboundReceipt};
 use crate::ledger::Ack;
 use crate::metrics as names;
 use crate::outgoing::{Outgoing, SendOutcome};
-use crate::peers::{Due, End, Guard, Peers};
+use crate::peers::{Due, Guard, Peers};
 use crate::router::Decide;
 use crate::timer::Waiter;
 
@@ -102,7 +105,7 @@ pub(crate) struct OutcomeCame {
 #[rtype(result = "()")]
 pub(crate) struct Resume;
 
-/// An enquiry has closed and its actor ends.
+/// An enquiry has closed and is forgotten.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
 pub(crate) struct Ended(pub(crate) EnquiryId);
@@ -117,11 +120,6 @@ pub(crate) struct Blocked(pub(crate) VisitorId);
 #[rtype(result = "bool")]
 pub(crate) struct HasLive(pub(crate) VisitorId);
 
-/// The service is rebuilt.
-#[derive(Clone, Copy, Debug, Message)]
-#[rtype(result = "()")]
-pub(crate) struct EndAll;
-
 #[derive(Debug)]
 pub(crate) struct Channel {
     peers: Peers,
@@ -130,6 +128,8 @@ pub(crate) struct Channel {
     /// Each visitor's one live enquiry here.
     live: BTreeMap<VisitorId, EnquiryId>,
     enquiries: BTreeMap<EnquiryId, Live>,
+    /// After a restart, until the channel starts: what enquiries were not told any more.
+    untold: Vec<(EnquiryId, Told)>,
     outbox: Outbox,
     /// What the outbox holds, by message.
     unsent: BTreeMap<MessageId, Leaving>,
@@ -175,7 +175,7 @@ impl std::fmt::Debug for Gauges {
 
 #[derive(Debug)]
 struct Live {
-    actor: Addr<Enquiry>,
+    state: Box<Enquiry>,
     visitor: VisitorId,
     owner: Option<StaffId>,
     opened_at: Timestamp,
@@ -188,7 +188,9 @@ pub(crate) struct Restored {
     pub(crate) visitor: VisitorId,
     pub(crate) owner: Option<StaffId>,
     pub(crate) opened_at: Timestamp,
-    pub(crate) actor: Addr<Enquiry>,
+    pub(crate) state: Box<Enquiry>,
+    /// What it was not told any more.
+    pub(crate) missed: Option<Told>,
 }
 
 impl Channel {
@@ -202,6 +204,7 @@ impl Channel {
             id,
             live: BTreeMap::new(),
             enquiries: BTreeMap::new(),
+            untold: Vec::new(),
             outbox: Outbox::new(outbox::Limits::default()),
             unsent: BTreeMap::new(),
             gauges: Gauges::of(id),
@@ -211,9 +214,10 @@ impl Channel {
             _guard: guard,
             peers,
         };
-        for Restored { enquiry, visitor, owner, opened_at, actor } in restored {
+        for Restored { enquiry, visitor, owner, opened_at, state, missed } in restored {
             channel.live.insert(visitor, enquiry);
-            channel.enquiries.insert(enquiry, Live { actor, visitor, owner, opened_at });
+            channel.enquiries.insert(enquiry, Live { state, visitor, owner, opened_at });
+            channel.untold.extend(missed.map(|told| (enquiry, told)));
         }
         channel.hold_again(held);
         channel
@@ -224,9 +228,19 @@ impl Channel {
         Some((*enquiry, self.enquiries.get(enquiry)?))
     }
 
-    fn tell(&self, enquiry: EnquiryId, what: Told) {
-        if let Some(live) = self.enquiries.get(&enquiry) {
-            live.actor.do_send(what);
+    fn tell(&mut self, enquiry: EnquiryId, what: Told) {
+        if let Some(live) = self.enquiries.get_mut(&enquiry) {
+            live.state.told(what);
+        }
+    }
+
+    /// After a restart: each enquiry first, then what it was not told any more.
+    fn go_on(&mut self) {
+        for live in self.enquiries.values_mut() {
+            live.state.go_on();
+        }
+        for (enquiry, told) in std::mem::take(&mut self.untold) {
+            self.tell(enquiry, told);
         }
     }
 
@@ -248,6 +262,7 @@ impl Actor for Channel {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         self.gauges.up.set(1.0);
+        self.go_on();
         self.arm();
         self.look_for_unanswered(ctx);
     }
@@ -263,7 +278,7 @@ impl Handler<ToEnquiry> for Channel {
         if let Told::Floor { place: Some(place), .. } = &what {
             live.owner = place.stage.owner();
         }
-        live.actor.do_send(what);
+        live.state.told(what);
     }
 }
 
@@ -276,8 +291,6 @@ impl Handler<Ended> for Channel {
         if self.live.get(&live.visitor) == Some(&enquiry) {
             self.live.remove(&live.visitor);
         }
-        // The last it hears: whatever was on its way before has reached it.
-        live.actor.do_send(Told::Stop);
         self.peers.arm(Waiter::Enquiry(self.id, enquiry), None);
         self.peers.directory.do_send(Pin { visitor: live.visitor, on: false });
     }
@@ -290,7 +303,7 @@ impl Handler<Merged> for Channel {
         let Some(theirs) = self.live.remove(&gone) else { return };
         if let Some(live) = self.enquiries.get_mut(&theirs) {
             live.visitor = kept;
-            live.actor.do_send(Told::VisitorIs(kept));
+            live.state.told(Told::VisitorIs(kept));
         }
         let Some(own) = self.live.insert(kept, theirs).filter(|own| *own != theirs) else { return };
         let case = |enquiry: EnquiryId| {
@@ -314,8 +327,8 @@ impl Handler<WindowsLapsed> for Channel {
     type Result = ();
 
     fn handle(&mut self, WindowsLapsed { visitor }: WindowsLapsed, _: &mut Context<Self>) {
-        if let Some(enquiry) = self.live.get(&visitor) {
-            self.tell(*enquiry, Told::WindowLapsed);
+        if let Some(enquiry) = self.live.get(&visitor).copied() {
+            self.tell(enquiry, Told::WindowLapsed);
         }
     }
 }
@@ -349,17 +362,6 @@ impl Handler<HasLive> for Channel {
     }
 }
 
-impl Handler<EndAll> for Channel {
-    type Result = ();
-
-    fn handle(&mut self, _: EndAll, ctx: &mut Context<Self>) {
-        for live in self.enquiries.values() {
-            live.actor.do_send(End);
-        }
-        ctx.stop();
-    }
-}
-
 #[cfg(test)]
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
@@ -370,8 +372,6 @@ impl Handler<CrashEnquiries> for Channel {
     type Result = ();
 
     fn handle(&mut self, _: CrashEnquiries, _: &mut Context<Self>) {
-        for live in self.enquiries.values() {
-            live.actor.do_send(crate::faults::Crash);
-        }
+        assert!(self.enquiries.is_empty(), "broken on purpose");
     }
 }

@@ -17,7 +17,6 @@ pub(crate) use said::outgoing;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use actix::prelude::*;
 use tokio::sync::oneshot;
 use usher_domain::access::Sight;
 use usher_domain::bot::{Talk, TalkKept};
@@ -39,14 +38,13 @@ use crate::handle::Answer;
 use crate::inbound::Inbound;
 use crate::ledger::{Ack, Credit, Release};
 use crate::outgoing::BotWord;
-use crate::peers::{Guard, Peers};
+use crate::peers::Peers;
 use crate::service::AnswerTo;
 use crate::staff::Gathered;
 use crate::timer::Waiter;
 
 /// Something that concerns one enquiry.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
+#[derive(Debug)]
 pub(crate) enum Told {
     Visitor {
         visitor: Box<Visitor>,
@@ -98,8 +96,6 @@ pub(crate) enum Told {
         staff: StaffId,
         answer: oneshot::Sender<Sight>,
     },
-    /// The channel has forgotten the enquiry: nothing more comes.
-    Stop,
 }
 
 /// What a visitor said while the channel opened nothing.
@@ -169,7 +165,6 @@ pub(crate) struct Kept {
 #[derive(Debug)]
 pub(crate) struct Enquiry {
     peers: Peers,
-    _guard: Guard,
     id: EnquiryId,
     channel: ChannelId,
     visitor: Box<Visitor>,
@@ -235,11 +230,9 @@ impl Enquiry {
     }
 
     fn with(peers: Peers, opened: Opened, machine: enquiry::Enquiry) -> Self {
-        let guard = peers.guard("enquiry");
         let now = peers.now();
         Self {
             peers,
-            _guard: guard,
             id: opened.enquiry,
             channel: opened.channel,
             visitor: opened.visitor,
@@ -367,10 +360,9 @@ impl Enquiry {
     }
 }
 
-impl Actor for Enquiry {
-    type Context = Context<Self>;
-
-    fn started(&mut self, _: &mut Context<Self>) {
+impl Enquiry {
+    /// Goes on after a restart, before anything is told.
+    pub(crate) fn go_on(&mut self) {
         self.now = self.peers.now();
         if !self.unopened {
             self.sync_joined();
@@ -380,15 +372,11 @@ impl Actor for Enquiry {
             self.arm();
         }
     }
-}
 
-impl Handler<Told> for Enquiry {
-    type Result = ();
-
-    fn handle(&mut self, told: Told, ctx: &mut Context<Self>) {
+    pub(crate) fn told(&mut self, told: Told) {
         self.now = self.peers.now();
         if self.closed {
-            return self.after_the_end(told, ctx);
+            return self.after_the_end(told);
         }
         // What has come due happens before what is told now, and its effects are never lost to a
         // refusal: a grace that has just run out closes, and what comes opens another enquiry.
@@ -429,7 +417,6 @@ impl Handler<Told> for Enquiry {
                 // Whoever asked may have gone.
                 answer.send(self.sight_of(staff)).ok();
             }
-            Told::Stop => ctx.stop(),
         }
     }
 }
@@ -453,7 +440,7 @@ impl Enquiry {
     }
 
     /// Closed, and the channel does not know it yet: what comes for the visitor goes back.
-    fn after_the_end(&self, told: Told, ctx: &mut Context<Self>) {
+    fn after_the_end(&self, told: Told) {
         match told {
             Told::Visitor { visitor, update, ack } => self.bounce(visitor, update, ack),
             Told::Order { staff, command, answer } => {
@@ -465,7 +452,6 @@ impl Enquiry {
                 // Whoever asked may have gone.
                 answer.send(Err(Code::Closed.into())).ok();
             }
-            Told::Stop => ctx.stop(),
             Told::Floor { .. }
             | Told::Message(_)
             | Told::Withdrawn { .. }

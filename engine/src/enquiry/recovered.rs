@@ -58,7 +58,7 @@ impl Enquiry {
             return;
         }
         let told = crate::history::last_missed(&self.peers, self.id);
-        if let Some(FloorEvent::Missed { away: true, .. }) = told {
+        if let Some(FloorEvent::Missed { away: true, .. } | FloorEvent::WalkEnded { .. }) = told {
             self.say_away();
             self.write(vec![Event::ClockSet { enquiry: self.id }], Vec::new());
         }

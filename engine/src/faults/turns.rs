@@ -162,7 +162,7 @@ fn missed(settings: &Settings, enquiry: EnquiryId, since: Timestamp, away: bool)
         window_until: since + Duration::from_hours(24),
         errand: Errand::None,
         drawn: None,
-        groups: Vec::new(),
+        groups: std::sync::Arc::default(),
     };
     let place = Some(Box::new(place));
     Record::new(since, Event::Floor(FloorEvent::Missed { enquiry, away }))

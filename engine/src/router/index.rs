@@ -2,6 +2,7 @@
 //! so that nobody has to look at all of them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use usher_domain::floor::place::{Place, Stage};
 use usher_domain::ids::{ChannelId, EnquiryId, GroupId};
@@ -14,7 +15,7 @@ pub(super) struct Index {
     /// Of each group those that nobody serves: waiting or missed.
     unserved: BTreeMap<GroupId, BTreeSet<EnquiryId>>,
     /// Waiting and missed ones, by the groups of their walk: few walks have different ones.
-    by_groups: BTreeMap<Vec<GroupId>, Unserved>,
+    by_groups: BTreeMap<Arc<[GroupId]>, Unserved>,
 }
 
 #[derive(Debug)]
@@ -22,7 +23,7 @@ struct Known {
     channel: ChannelId,
     state: &'static str,
     /// Of one that nobody serves.
-    unserved: Option<(bool, Vec<GroupId>)>,
+    unserved: Option<(bool, Arc<[GroupId]>)>,
 }
 
 /// How many nobody serves.
@@ -41,7 +42,8 @@ impl Index {
         }
         if let Some(place) = place {
             let missed = matches!(place.stage, Stage::Missed { .. });
-            let unserved = (!place.stage.is_handling()).then(|| (missed, place.groups.clone()));
+            let unserved =
+                (!place.stage.is_handling()).then(|| (missed, Arc::clone(&place.groups)));
             let known = Known { channel: place.channel, state: place.stage.name(), unserved };
             self.count(&known, enquiry, true);
             self.known.insert(enquiry, known);
@@ -54,7 +56,7 @@ impl Index {
         let state = self.by_state.entry(known.state).or_default();
         *state = by(*state);
         let Some((missed, groups)) = &known.unserved else { return };
-        for group in groups {
+        for group in &**groups {
             let of_group = self.unserved.entry(*group).or_default();
             if on {
                 of_group.insert(enquiry);
@@ -62,7 +64,7 @@ impl Index {
                 of_group.remove(&enquiry);
             }
         }
-        let counts = self.by_groups.entry(groups.clone()).or_default();
+        let counts = self.by_groups.entry(Arc::clone(groups)).or_default();
         let count = if *missed { &mut counts.missed } else { &mut counts.waiting };
         *count = if on { *count + 1 } else { count.saturating_sub(1) };
         if *counts == Unserved::default() {

@@ -427,7 +427,7 @@ impl Cast {
             window_until: NOON + Duration::from_hours(24),
             errand: Errand::None,
             drawn: None,
-            groups: vec![GROUP],
+            groups: [GROUP].into(),
         };
         After::Place { enquiry: self.enquiry(), place: Some(place.into()) }
     }

@@ -176,7 +176,7 @@ impl Floor {
             self.entries.get(*enquiry).is_some_and(|entry| {
                 entry.place.stage.owner() != Some(staff)
                     && !entry.is_busy()
-                    && !entry.relief_tried.contains(&staff)
+                    && !entry.past.read().relief_tried.contains(&staff)
                     && !entry.cools(staff, self.turn.now)
                     && self.may_take_up(entry, staff)
             })
@@ -185,7 +185,7 @@ impl Floor {
         self.unrelieved.remove(&enquiry);
         let Some(entry) = self.entries.get_mut(enquiry) else { return false };
         entry.relief_failed = false;
-        entry.relief_tried.push(staff);
+        entry.past.write().relief_tried.push(staff);
         let owner = entry.place.stage.owner();
         self.start_walk(enquiry, Purpose::OwnerGone, Vec::new(), owner);
         true
@@ -249,6 +249,7 @@ impl Floor {
             self.orphan_the_suspended();
             self.touch_everybody_waiting();
             self.lines.forget_empty();
+            self.walked.clear();
         }
         if people || ways || old.missed_offer_when_free != new.missed_offer_when_free {
             // An offer of a missed one stands as long as its rule would send it there.

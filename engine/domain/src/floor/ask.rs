@@ -27,7 +27,7 @@ impl Floor {
         match reached {
             Some((rule, reached)) => {
                 walk.rule = Some(rule);
-                entry.place.groups.clear();
+                entry.place.groups = Arc::default();
                 self.take_leaf(enquiry, reached);
             }
             // A channel without a rule is refused by the settings; an enquiry must end all the same.
@@ -39,17 +39,29 @@ impl Floor {
         let Reached { leaf, drawn, steps } = reached;
         self.turn.steps.extend(steps);
         let mut groups = self.groups_of(&leaf);
-        let Some(entry) = self.entry_mut(enquiry) else { return };
-        entry.place.drawn = drawn;
+        let Some(entry) = self.entries.get(enquiry) else { return };
         // A bucket that gave it on was part of the walk as well.
-        groups.append(&mut entry.place.groups);
+        groups.extend_from_slice(&entry.place.groups);
         groups.sort_unstable();
         groups.dedup();
+        let groups = self.one_of_a_kind(groups);
+        let Some(entry) = self.entry_mut(enquiry) else { return };
+        entry.place.drawn = drawn;
         entry.place.groups = groups;
         if let Errand::Walk(walk) = &mut entry.place.errand {
             walk.leaf = leaf;
             walk.done = 0;
         }
+    }
+
+    /// The same list of groups is kept once, however many enquiries have it.
+    pub(super) fn one_of_a_kind(&mut self, groups: impl Into<Arc<[GroupId]>>) -> Arc<[GroupId]> {
+        let groups = groups.into();
+        if let Some(known) = self.walked.get(&groups) {
+            return Arc::clone(known);
+        }
+        self.walked.insert(Arc::clone(&groups));
+        groups
     }
 
     pub(super) fn groups_of(&self, leaf: &Leaf) -> Vec<GroupId> {

@@ -102,8 +102,8 @@ impl Floor {
         }
         match &entry.at {
             At::Nowhere | At::Bot => {}
-            At::Direct { direct, .. } => {
-                let direct = *direct;
+            At::Direct(at) => {
+                let direct = at.direct;
                 let seat = self.seats.get(direct.staff);
                 let able = seat.filter(|_| self.verdict(entry, seat).is_none());
                 let Some(chair) = able.map(|seat| seat.chair) else {
@@ -213,11 +213,11 @@ impl Floor {
         let Some(seat) = seat else { return Some(Verdict::NotEnabled) };
         match &entry.at {
             At::Nowhere | At::Bot => Some(Verdict::NotAMember),
-            At::Direct { direct, .. } if direct.staff != seat.staff => Some(Verdict::NotAMember),
-            At::Direct { .. } if entry.asked_by_name.contains(&seat.staff) => {
+            At::Direct(at) if at.direct.staff != seat.staff => Some(Verdict::NotAMember),
+            At::Direct(_) if entry.past.read().asked_by_name.contains(&seat.staff) => {
                 Some(Verdict::AlreadyAsked)
             }
-            At::Direct { .. } => self.person_verdict(entry, seat),
+            At::Direct(_) => self.person_verdict(entry, seat),
             At::Stop(stop) => {
                 let group = self.settings.group_of(stop.destination);
                 let Some(group) = group.filter(|_| seat.serves(stop.destination)) else {

@@ -18,16 +18,7 @@ pub(super) struct Entry {
     pub(super) place: Place,
     pub(super) at: At,
     pub(super) offers: Vec<Offer>,
-    /// Who declined it, and until when they are left alone.
-    pub(super) cooling: Vec<(StaffId, Timestamp)>,
-    /// Who was offered it by name in this walk and did not take it.
-    pub(super) asked_by_name: Vec<StaffId>,
-    /// Who held an offer when somebody else was first.
-    pub(super) rivals: Vec<Chair>,
-    /// Missed, and offered to these since the visitor last wrote.
-    pub(super) missed_asked: Vec<StaffId>,
-    /// Its owner gone, and tried again for these since the visitor last wrote.
-    pub(super) relief_tried: Vec<StaffId>,
+    pub(super) past: Past,
     /// Since when its owner has it, this run of Usher.
     pub(super) owned_since: Timestamp,
     /// When the owner will have been gone too long.
@@ -47,17 +38,88 @@ pub(super) struct Noted {
     pub(super) marked: bool,
 }
 
+/// Who had to do with it before; most enquiries have no such past, and it takes no room then.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Past(Option<Box<Chances>>);
+
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Chances {
+    /// Who declined it, and until when they are left alone.
+    pub(super) cooling: Vec<(StaffId, Timestamp)>,
+    /// Who was offered it by name in this walk and did not take it.
+    pub(super) asked_by_name: Vec<StaffId>,
+    /// Who held an offer when somebody else was first.
+    pub(super) rivals: Vec<Chair>,
+    /// Missed, and offered to these since the visitor last wrote.
+    pub(super) missed_asked: Vec<StaffId>,
+    /// Its owner gone, and tried again for these since the visitor last wrote.
+    pub(super) relief_tried: Vec<StaffId>,
+}
+
+impl Past {
+    pub(super) fn read(&self) -> &Chances {
+        static NONE: Chances = Chances {
+            cooling: Vec::new(),
+            asked_by_name: Vec::new(),
+            rivals: Vec::new(),
+            missed_asked: Vec::new(),
+            relief_tried: Vec::new(),
+        };
+        self.0.as_deref().unwrap_or(&NONE)
+    }
+
+    pub(super) fn write(&mut self) -> &mut Chances {
+        self.0.get_or_insert_default()
+    }
+
+    /// A walk or transfer begins.
+    pub(super) fn forget_walk(&mut self) {
+        if let Some(chances) = &mut self.0 {
+            chances.rivals.clear();
+            chances.asked_by_name.clear();
+        }
+    }
+
+    /// The visitor wrote again, or somebody took it.
+    pub(super) fn forget_tries(&mut self) {
+        if let Some(chances) = &mut self.0 {
+            chances.missed_asked.clear();
+            chances.relief_tried.clear();
+        }
+    }
+
+    /// Forgets who declined long enough ago; whether there was anybody.
+    fn let_cool(&mut self, now: Timestamp) -> bool {
+        let Some(chances) = &mut self.0 else { return false };
+        let before = chances.cooling.len();
+        chances.cooling.retain(|&(_, until)| now < until);
+        let cooled = chances.cooling.len() < before;
+        if **chances == Chances::default() {
+            self.0 = None;
+        }
+        cooled
+    }
+}
+
 /// Where a walk (or a transfer) stands at this moment.
 #[derive(Clone, Debug)]
 pub(super) enum At {
     /// Nothing under way.
     Nowhere,
     /// One named person, on offer or waited for.
-    Direct { direct: Direct, ticket: u64, priority: u8, until: Timestamp },
+    Direct(Box<AtDirect>),
     /// A group or a queue.
     Stop(Box<AtStop>),
     /// A bot holds it.
     Bot,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AtDirect {
+    pub(super) direct: Direct,
+    pub(super) ticket: u64,
+    pub(super) priority: u8,
+    pub(super) until: Timestamp,
 }
 
 #[derive(Clone, Debug)]
@@ -99,11 +161,7 @@ impl Entry {
             place,
             at: At::Nowhere,
             offers: Vec::new(),
-            cooling: Vec::new(),
-            asked_by_name: Vec::new(),
-            rivals: Vec::new(),
-            missed_asked: Vec::new(),
-            relief_tried: Vec::new(),
+            past: Past::default(),
             owned_since: Timestamp::default(),
             relief_at: None,
             relief_failed: false,
@@ -119,30 +177,25 @@ impl Entry {
 
     /// One of those who held an offer when somebody else was first.
     pub(super) fn is_rival(&self, chair: Option<Chair>) -> bool {
-        chair.is_some_and(|chair| self.rivals.contains(&chair))
+        chair.is_some_and(|chair| self.past.read().rivals.contains(&chair))
     }
 
     pub(super) fn cools(&self, staff: StaffId, now: Timestamp) -> bool {
-        self.cooling.iter().any(|&(who, until)| who == staff && now < until)
+        self.past.read().cooling.iter().any(|&(who, until)| who == staff && now < until)
     }
 
     /// Forgets who declined long enough ago; whether there was anybody.
     pub(super) fn let_cool(&mut self, now: Timestamp) -> bool {
-        if self.cooling.is_empty() {
-            return false;
-        }
-        let before = self.cooling.len();
-        self.cooling.retain(|&(_, until)| now < until);
-        self.cooling.len() < before
+        self.past.let_cool(now)
     }
 
     /// The line it stands in, and its rank there.
     pub(super) fn standing(&self, enquiry: Key) -> Option<(Line, Rank)> {
         match &self.at {
             At::Nowhere | At::Bot => None,
-            At::Direct { direct, ticket, priority, .. } => {
-                let rank = Rank { priority: Reverse(*priority), ticket: *ticket, enquiry };
-                Some((Line::For(direct.staff), rank))
+            At::Direct(at) => {
+                let rank = Rank { priority: Reverse(at.priority), ticket: at.ticket, enquiry };
+                Some((Line::For(at.direct.staff), rank))
             }
             At::Stop(stop) => {
                 let rank = Rank { priority: Reverse(stop.priority), ticket: stop.ticket, enquiry };
@@ -155,7 +208,7 @@ impl Entry {
     pub(super) fn awaits_offer(&self) -> bool {
         match &self.at {
             At::Nowhere | At::Bot => false,
-            At::Direct { .. } => self.offers.is_empty(),
+            At::Direct(_) => self.offers.is_empty(),
             At::Stop(_) => self.offers.iter().all(|offer| !offer.reserves()),
         }
     }
@@ -165,9 +218,9 @@ impl Entry {
         let offers = self.offers.iter().map(|offer| offer.until).min();
         // A stop's own end matters only while nothing is on offer: an offer made rings to its end.
         let step = match &self.at {
-            At::Direct { until, .. } if self.offers.is_empty() => Some(*until),
+            At::Direct(at) if self.offers.is_empty() => Some(at.until),
             At::Stop(stop) if self.offers.is_empty() => Some(stop.until),
-            At::Direct { .. } | At::Stop(_) | At::Nowhere | At::Bot => None,
+            At::Direct(_) | At::Stop(_) | At::Nowhere | At::Bot => None,
         };
         let again = match self.place.stage {
             Stage::Missed { again_at, .. } => again_at,
@@ -180,8 +233,8 @@ impl Entry {
         let cooled = match self.at {
             At::Nowhere if !missed => None,
             At::Bot => None,
-            At::Nowhere | At::Direct { .. } | At::Stop(_) => {
-                self.cooling.iter().map(|&(_, until)| until).min()
+            At::Nowhere | At::Direct(_) | At::Stop(_) => {
+                self.past.read().cooling.iter().map(|&(_, until)| until).min()
             }
         };
         [offers, step, again, cooled, self.place.hold_until, self.relief_at]
@@ -213,7 +266,7 @@ impl Entry {
     pub(super) fn passes_somebody_over(&self) -> bool {
         let asked = match &self.at {
             At::Stop(stop) => !stop.asked.is_empty(),
-            At::Direct { .. } | At::Nowhere | At::Bot => true,
+            At::Direct(_) | At::Nowhere | At::Bot => true,
         };
         let on_purpose = match &self.place.errand {
             Errand::None => false,

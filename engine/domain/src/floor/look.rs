@@ -96,7 +96,7 @@ impl Floor {
         let entry = self.entries.get(key)?;
         let (line, rank) = entry.standing(key)?;
         let (at, until) = match &entry.at {
-            At::Direct { until, .. } => (None, *until),
+            At::Direct(at) => (None, at.until),
             At::Stop(stop) => (Some(stop.destination), stop.until),
             At::Nowhere | At::Bot => return None,
         };

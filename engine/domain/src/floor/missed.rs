@@ -105,7 +105,7 @@ impl Floor {
         let Some((_, enquiry)) = found else { return false };
         let staff = self.seats.at(chair).staff;
         if let Some(entry) = self.entries.get_mut(enquiry) {
-            entry.missed_asked.push(staff);
+            entry.past.write().missed_asked.push(staff);
         }
         let until = self.turn.now + RING;
         self.make_offer(enquiry, &[chair], OfferSort::Missed, until);
@@ -142,7 +142,7 @@ impl Floor {
     fn is_on_hand(&self, entry: &Entry, staff: StaffId) -> bool {
         entry.offers.is_empty()
             && !entry.is_busy()
-            && !entry.missed_asked.contains(&staff)
+            && !entry.past.read().missed_asked.contains(&staff)
             && !entry.cools(staff, self.turn.now)
     }
 

@@ -64,6 +64,8 @@ pub struct Floor {
     teams: BTreeMap<GroupId, Vec<Chair>>,
     /// Groups that any branch of a rule names: which one is in force can change with the hour.
     named: BTreeMap<RuleId, Vec<GroupId>>,
+    /// Lists of groups that walks have come to: few, and many enquiries have the same.
+    walked: BTreeSet<Arc<[GroupId]>>,
     seats: Seats,
     entries: Entries,
     lines: Lines,
@@ -110,6 +112,7 @@ impl Floor {
         let mut floor = Self {
             teams: BTreeMap::new(),
             named: BTreeMap::new(),
+            walked: BTreeSet::new(),
             seats: Seats::default(),
             entries: Entries::default(),
             lines: Lines::default(),
@@ -130,8 +133,9 @@ impl Floor {
     }
 
     /// Puts back an enquiry as it was kept; call [`Floor::resume`] when all are back.
-    pub fn restore_place(&mut self, enquiry: EnquiryId, place: Place) {
+    pub fn restore_place(&mut self, enquiry: EnquiryId, mut place: Place) {
         self.restored = true;
+        place.groups = self.one_of_a_kind(place.groups);
         self.arrival = self.arrival.max(place.arrival);
         let owner = place.stage.owner();
         let key = self.entries.insert(Entry { changed: false, ..Entry::new(enquiry, place) });

@@ -83,7 +83,7 @@ impl Floor {
         self.touch(enquiry);
         let Some(entry) = self.entries.get_mut(enquiry) else { return };
         if end == OfferEnd::AlreadyTaken {
-            entry.rivals.push(offer.chair);
+            entry.past.write().rivals.push(offer.chair);
         }
         let (id, staff) = (entry.id, offer.staff);
         self.seats.at_mut(offer.chair).no_longer_offered(enquiry, offer.reserves());
@@ -106,8 +106,9 @@ impl Floor {
                 Refusal::NotOffered
             });
         }
-        entry.cooling.retain(|&(who, _)| who != staff);
-        entry.cooling.push((staff, until));
+        let cooling = &mut entry.past.write().cooling;
+        cooling.retain(|&(who, _)| who != staff);
+        cooling.push((staff, until));
         self.answered(staff);
         self.asked(enquiry, staff);
         self.end_offer(enquiry, staff, OfferEnd::Declined);
@@ -137,7 +138,7 @@ impl Floor {
         let Some(entry) = self.entries.get_mut(enquiry) else { return };
         let asked = match &mut entry.at {
             At::Stop(stop) => &mut stop.asked,
-            At::Direct { .. } => &mut entry.asked_by_name,
+            At::Direct(_) => &mut entry.past.write().asked_by_name,
             At::Nowhere | At::Bot => return,
         };
         if !asked.contains(&staff) {
@@ -148,7 +149,7 @@ impl Floor {
     /// After a decline or a lapse: a direct offer is over; anything else is looked at in `step`.
     fn after_answer(&mut self, enquiry: Key) {
         let Some(entry) = self.entries.get(enquiry) else { return };
-        if matches!(entry.at, At::Direct { .. }) && entry.offers.is_empty() {
+        if matches!(entry.at, At::Direct(_)) && entry.offers.is_empty() {
             self.move_on(enquiry, None);
         }
     }

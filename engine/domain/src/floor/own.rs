@@ -121,8 +121,7 @@ impl Floor {
         entry.place.hold_until = None;
         entry.relief_failed = false;
         entry.owned_since = now;
-        entry.missed_asked.clear();
-        entry.relief_tried.clear();
+        entry.past.forget_tries();
         let (id, epoch) = (entry.id, entry.place.epoch);
         if let Some(from) = from {
             self.release(enquiry, from);

@@ -42,8 +42,12 @@ pub struct Place {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drawn: Option<Drawn>,
     /// Groups of the last walk's destinations: their members may take a missed one up.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub groups: Vec<GroupId>,
+    #[serde(default, skip_serializing_if = "are_none")]
+    pub groups: Arc<[GroupId]>,
+}
+
+fn are_none(groups: &Arc<[GroupId]>) -> bool {
+    groups.is_empty()
 }
 
 /// The state of a live enquiry (`product.md` §3); closed ones are not on the floor.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::entries::Key;
-use super::entry::{Entry, Offer};
+use super::entry::{AtDirect, Entry, Offer};
 use super::event::{FloorEvent, OfferEnd, TransferEnd, TransferTo};
 use super::place::{Direct, Errand, Stage};
 use super::{At, Floor, Refusal};
@@ -34,8 +34,7 @@ impl Floor {
         entry.place.errand = Errand::Transfer { by, to, blind };
         entry.place.hold_until = None;
         entry.relief_failed = false;
-        entry.rivals.clear();
-        entry.asked_by_name.clear();
+        entry.past.forget_walk();
         if blind {
             entry.place.stage = Stage::Open;
             entry.place.epoch += u32::from(owner.is_some());
@@ -94,7 +93,8 @@ impl Floor {
                 let until = self.turn.now + direct.wait;
                 let priority = Leaf::PRIORITY_DEFAULT + 1;
                 if let Some(entry) = self.entries.get_mut(enquiry) {
-                    entry.at = At::Direct { direct, ticket, priority, until };
+                    let at = AtDirect { direct, ticket, priority, until };
+                    entry.at = At::Direct(Box::new(at));
                 }
                 self.enter_line(enquiry);
             }
@@ -140,7 +140,7 @@ impl Floor {
         self.withdraw_all(enquiry, OfferEnd::Moved);
         let Some(entry) = self.entries.get(enquiry) else { return };
         let Errand::Transfer { to, blind, .. } = entry.place.errand else { return };
-        let declined = entry.cooling.iter().any(|&(staff, until)| {
+        let declined = entry.past.read().cooling.iter().any(|&(staff, until)| {
             let asked = match to {
                 TransferTo::Staff { staff: named } => staff == named,
                 TransferTo::Group { group } => self.is_member(staff, Destination::Group(group)),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::entries::Key;
-use super::entry::{AtStop, Entry};
+use super::entry::{AtDirect, AtStop, Entry};
 use super::event::{FloorEvent, OfferEnd};
 use super::place::{Direct, Errand, Place, Purpose, Stage, WalkKept};
 use super::{At, Floor, Route};
@@ -37,7 +37,7 @@ impl Floor {
             window_until: route.window_until,
             errand: Errand::None,
             drawn: None,
-            groups: Vec::new(),
+            groups: Arc::default(),
         };
         let enquiry = self.entries.insert(Entry::new(route.enquiry, place));
         if route.lapsed {
@@ -51,8 +51,9 @@ impl Floor {
     fn miss_at_once(&mut self, enquiry: Key) {
         let now = self.turn.now;
         let groups = self.entries.get(enquiry).map(|entry| self.groups_in_force(entry));
+        let groups = self.one_of_a_kind(groups.unwrap_or_default());
         let Some(entry) = self.entry_mut(enquiry) else { return };
-        entry.place.groups = groups.unwrap_or_default();
+        entry.place.groups = groups;
         entry.place.stage = Stage::Missed { since: now, again_at: None };
         self.turn.steps.push(Step::Missed);
         self.decided(enquiry);
@@ -131,8 +132,7 @@ impl Floor {
     ) {
         let leaf = no_leaf();
         let Some(entry) = self.entry_mut(enquiry) else { return };
-        entry.rivals.clear();
-        entry.asked_by_name.clear();
+        entry.past.forget_walk();
         entry.place.errand = Errand::Walk(Box::new(WalkKept {
             purpose,
             rule: None,
@@ -180,7 +180,8 @@ impl Floor {
         let now = self.turn.now;
         let Some(entry) = self.entries.get_mut(enquiry) else { return true };
         let priority = priority_of(&entry.place, Leaf::PRIORITY_DEFAULT);
-        entry.at = At::Direct { direct, ticket, priority, until: now + direct.wait };
+        let at = AtDirect { direct, ticket, priority, until: now + direct.wait };
+        entry.at = At::Direct(Box::new(at));
         let verdict = self.verdict_on(enquiry, direct.staff);
         let waits = verdict.is_some_and(|verdict| verdict != Verdict::AlreadyAsked)
             && !direct.wait.is_zero()
@@ -276,7 +277,7 @@ impl Floor {
             priority,
             pick_up: stop.pick_up.unwrap_or(group.pick_up),
             until,
-            asked: entry.asked_by_name.clone(),
+            asked: entry.past.read().asked_by_name.clone(),
             made: 0,
             told: false,
         }));
@@ -302,8 +303,8 @@ impl Floor {
         let Some(entry) = self.entries.get(enquiry) else { return };
         match &entry.at {
             At::Nowhere | At::Bot => {}
-            At::Direct { direct, until, .. } => {
-                let (direct, until) = (*direct, *until);
+            At::Direct(at) => {
+                let AtDirect { direct, until, .. } = **at;
                 if !entry.offers.is_empty() {
                     return;
                 }
@@ -339,7 +340,7 @@ impl Floor {
             return;
         }
         match at {
-            At::Direct { direct, .. } => self.direct_is_over(enquiry, direct),
+            At::Direct(at) => self.direct_is_over(enquiry, at.direct),
             At::Stop(stop) => {
                 let why = why.unwrap_or(PassedOver::TimeOver);
                 self.turn.steps.push(Step::PassedOver { at: stop.destination, why });

@@ -23,8 +23,7 @@ impl Floor {
         let entry = self.entry_mut(enquiry).ok_or(Refusal::NotFound)?;
         entry.place.window_until = entry.place.window_until.max(window_until);
         entry.place.visitor_waits = entry.place.visitor_waits.or(Some(now));
-        entry.missed_asked.clear();
-        entry.relief_tried.clear();
+        entry.past.forget_tries();
         let Stage::Missed { since, .. } = entry.place.stage else { return Ok(()) };
         if opens && !entry.is_busy() {
             let again_at = since + AGAIN_AFTER;
