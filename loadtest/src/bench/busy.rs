@@ -12,13 +12,15 @@ use crate::drive::Connections;
 use crate::house::{Binary, Node};
 use crate::measure::Slice;
 
-/// More than a house answers in a second.
-const PER_SECOND: f64 = 40_000.0;
+/// Messages made ahead before it is known how many are answered in a turn, halved.
+const FIRST_TURN: u64 = 3_000;
 
 pub(super) struct Busy {
     pub(super) crowd: Crowd,
     connections: Connections,
     ahead: VecDeque<Bytes>,
+    /// In the last turn.
+    answered: u64,
 }
 
 impl Busy {
@@ -32,7 +34,7 @@ impl Busy {
         let mut crowd = Crowd::open(binary, &crowd::shop(None), node).await?;
         crowd.grow(live).await?;
         let connections = Connections::open(crowd.house.port, connections).await?;
-        Ok(Self { crowd, connections, ahead: VecDeque::new() })
+        Ok(Self { crowd, connections, ahead: VecDeque::new(), answered: FIRST_TURN })
     }
 
     pub(super) fn freeze(&self) -> anyhow::Result<()> {
@@ -45,9 +47,8 @@ impl Busy {
 
     /// Runs for so long and stands still again.
     pub(super) async fn turn(&mut self, span: Duration) -> anyhow::Result<Slice> {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
-        let wanted = (PER_SECOND * span.as_secs_f64()) as u64;
-        let missing = wanted.saturating_sub(self.ahead.len() as u64);
+        // More than it will answer; what is left waits for the next turn.
+        let missing = (2 * self.answered).saturating_sub(self.ahead.len() as u64);
         self.ahead.extend(self.crowd.messages(missing).0);
         let process = self.crowd.house.process();
         let before = process.cpu()?;
@@ -55,6 +56,7 @@ impl Busy {
         let answers = self.connections.saturate(&mut self.ahead, span).await?;
         process.freeze()?;
         let cpu = process.cpu()?.saturating_sub(before);
+        self.answered = answers.ok.max(FIRST_TURN / 2);
         ensure!(answers.refused == 0, "{} webhooks were refused", answers.refused);
         self.crowd.told.try_iter().for_each(drop);
         Ok(Slice { operations: answers.ok, wall: answers.wall, cpu })

@@ -211,6 +211,33 @@ impl Crowd {
         (requests, from)
     }
 
+    /// As [`messages`](Self::messages), every other of somebody whose owner fits.
+    pub(super) fn messages_half_to(
+        &mut self,
+        count: u64,
+        fits: impl Fn(usize) -> bool,
+    ) -> (VecDeque<Bytes>, Vec<u64>) {
+        let (mut requests, mut from) = (VecDeque::new(), Vec::new());
+        let theirs: Vec<u64> = self
+            .owners
+            .iter()
+            .filter(|(_, agent)| fits(**agent))
+            .map(|(visitor, _)| *visitor)
+            .collect();
+        for place in 0..count {
+            let one = rand::random_range(0..theirs.len().max(1));
+            let visitor = match theirs.get(one) {
+                Some(visitor) if place % 2 == 0 => *visitor,
+                _ => self.somebody_handled(),
+            };
+            let (channel, id) = (channel_of(visitor), self.id());
+            let text = format!("#{place}# Where is my parcel, please? It is late.");
+            requests.push_back(wire::request(channel, &[wire::text(channel, visitor, id, &text)]));
+            from.push(visitor);
+        }
+        (requests, from)
+    }
+
     fn somebody_handled(&self) -> u64 {
         let visitor = rand::random_range(0..self.live);
         visitor / OF * OF + visitor % SERVED

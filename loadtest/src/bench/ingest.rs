@@ -30,6 +30,8 @@ const AGENTS: usize = 200;
 const GROUP: usize = 20;
 /// No welcome for so long: none will come.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
+/// Requests made ahead before it is known how many are answered in a turn, halved.
+const FIRST_TURN: usize = 3_000;
 const PROJECTOR: [&str; 2] = ["projector", "projector-reads"];
 
 /// What of Usher is looked at.
@@ -94,6 +96,8 @@ struct Bench {
     heard: VecDeque<Bytes>,
     /// Requests made ahead for our turns.
     ahead: VecDeque<Bytes>,
+    /// In the last of our turns.
+    answered: usize,
     refused: u64,
     threads: BTreeMap<String, Duration>,
 }
@@ -132,6 +136,7 @@ impl Bench {
             ceilings,
             heard,
             ahead: VecDeque::new(),
+            answered: FIRST_TURN,
             refused: 0,
             threads: BTreeMap::new(),
         })
@@ -167,18 +172,15 @@ impl Bench {
     }
 
     /// Requests of our own turn, made while Usher stands still.
-    fn prepare(&mut self, span: Duration) {
+    fn prepare(&mut self) {
         self.mix.accepted(self.provider.take());
-        // More than it could answer; what is left waits for the next turn.
-        let most = if self.form == Form::Batches { 8_000.0 } else { 60_000.0 };
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
-        let wanted = (most * span.as_secs_f64()) as usize;
-        let missing = wanted.saturating_sub(self.ahead.len());
+        // More than it will answer; what is left waits for the next turn.
+        let missing = (2 * self.answered).saturating_sub(self.ahead.len());
         self.ahead.extend(self.mix.requests(missing, self.form.updates()));
     }
 
     async fn our_turn(&mut self, span: Duration) -> anyhow::Result<Slice> {
-        self.prepare(span);
+        self.prepare();
         let process = self.house.process();
         let before = process.threads()?;
         process.thaw()?;
@@ -194,6 +196,7 @@ impl Bench {
             }
         }
         self.refused += answers.refused;
+        self.answered = usize::try_from(answers.ok)?.max(FIRST_TURN / 2);
         let operations = answers.ok * self.form.updates() as u64;
         Ok(Slice { operations, wall: answers.wall, cpu })
     }

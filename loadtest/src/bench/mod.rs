@@ -7,8 +7,10 @@ mod floor;
 mod growth;
 mod idle;
 mod ingest;
+mod outbound;
 mod push;
 mod recovery;
+mod slow;
 mod storm;
 
 use std::future::Future;
@@ -67,6 +69,12 @@ pub enum Which {
     /// P7: very many deadlines due in one second.
     #[value(alias = "p7")]
     Storm,
+    /// P10: a tenth of the agents stop reading.
+    #[value(alias = "p10")]
+    Slow,
+    /// P14: sending at the limit while the provider fails now and then.
+    #[value(alias = "p14")]
+    Outbound,
     /// Every bench, one after the other.
     All,
 }
@@ -110,6 +118,8 @@ fn one(which: Which, options: &Options) -> anyhow::Result<()> {
         Which::Idle => block_on(idle::run(options)),
         Which::Recovery => block_on(recovery::run(options)),
         Which::Storm => block_on(storm::run(options)),
+        Which::Slow => block_on(slow::run(options)),
+        Which::Outbound => block_on(outbound::run(options)),
         Which::Growth => block_on(growth::run(options)),
         Which::All => Ok(()),
     }

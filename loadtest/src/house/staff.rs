@@ -107,6 +107,15 @@ impl Desks {
         Self { tasks, writers }
     }
 
+    /// Leaves those of some agents open, and reads from them no more.
+    pub fn stop_reading(&self, whose: impl Fn(usize) -> bool) {
+        for (place, task) in self.tasks.iter().enumerate() {
+            if whose(place) {
+                task.abort();
+            }
+        }
+    }
+
     /// How many connections have ended.
     pub fn gone(&self) -> usize {
         self.tasks.iter().filter(|task| task.is_finished()).count()
