@@ -44,6 +44,7 @@ pub(super) fn show(app: &App, demo: &Demo) -> io::Result<()> {
     if let Some(metrics) = app.metrics_address() {
         writeln!(out, "  metrics         http://{metrics}/metrics")?;
     }
+    writeln!(out, "  HTTP API        {url}/v1/docs")?;
     sign_ins(&mut out, demo)?;
     writeln!(out, "  Stop with Ctrl-C.\n")?;
     out.flush()
