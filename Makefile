@@ -5,7 +5,7 @@ DENY_VERSION = 0.20.2
 # Root installs directly, everybody else by sudo.
 SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: build run fmt lint docs tools test deny deny-tool check
+.PHONY: build run fmt lint docs tools test gates smoke deny deny-tool check
 
 build:
 	$(CARGO) build --release
@@ -39,6 +39,15 @@ tools:
 test: tools
 	$(CARGO) test --workspace
 
+# What one message costs in allocations, system calls, syncs and journal bytes, against
+# loadtest/gates.toml; of the debug build, which the tests have made anyway.
+gates: tools
+	$(CARGO) run --quiet -p usher-loadtest -- gates
+
+# The load test in small, within two minutes: that it runs, not how fast.
+smoke:
+	$(CARGO) run --quiet -p usher-loadtest -- bench smoke
+
 deny-tool:
 	@$(CARGO) deny --version 2>/dev/null | grep -qF ' $(DENY_VERSION)' \
 		|| $(CARGO) install --locked cargo-deny@$(DENY_VERSION)
@@ -48,7 +57,7 @@ deny: deny-tool
 	$(CARGO) fetch --locked
 	$(CARGO) deny --offline check licenses bans sources
 
-STEPS = fmt lint docs test deny
+STEPS = fmt lint docs test gates smoke deny
 # Where to write how long each step took.
 TIMINGS ?= /dev/null
 

@@ -136,7 +136,7 @@ impl Bench {
             ceilings,
             heard,
             ahead: VecDeque::new(),
-            answered: FIRST_TURN,
+            answered: FIRST_TURN / form.updates(),
             refused: 0,
             threads: BTreeMap::new(),
         })

@@ -75,6 +75,8 @@ pub enum Which {
     /// P14: sending at the limit while the provider fails now and then.
     #[value(alias = "p14")]
     Outbound,
+    /// Some benches with very little of everything: that they run, not how fast.
+    Smoke,
     /// Every bench, one after the other.
     All,
 }
@@ -98,15 +100,23 @@ impl Options {
     }
 }
 
+/// Each kind of machinery once: in process, over sockets, over a restart.
+const SMOKE: [Which; 3] = [Which::Floor, Which::Push, Which::Recovery];
+
 /// Runs it.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let every = Which::value_variants().iter().copied();
-    let chosen = every
-        .filter(|which| *which != Which::All && (args.which == Which::All || args.which == *which));
-    for which in chosen {
-        one(which, &args.options)?;
+    match args.which {
+        Which::Smoke => {
+            let little = Options { brief: true, live: Some(500), ..args.options.clone() };
+            SMOKE.into_iter().try_for_each(|which| one(which, &little))
+        }
+        Which::All => {
+            let every = Which::value_variants().iter().copied();
+            let mut benches = every.filter(|which| !matches!(which, Which::All | Which::Smoke));
+            benches.try_for_each(|which| one(which, &args.options))
+        }
+        which => one(which, &args.options),
     }
-    Ok(())
 }
 
 fn one(which: Which, options: &Options) -> anyhow::Result<()> {
@@ -121,7 +131,7 @@ fn one(which: Which, options: &Options) -> anyhow::Result<()> {
         Which::Slow => block_on(slow::run(options)),
         Which::Outbound => block_on(outbound::run(options)),
         Which::Growth => block_on(growth::run(options)),
-        Which::All => Ok(()),
+        Which::All | Which::Smoke => Ok(()),
     }
 }
 

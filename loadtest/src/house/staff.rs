@@ -44,7 +44,7 @@ impl Desk {
 
     /// As [`open`](Self::open), by somebody who has signed in.
     pub async fn with_token(port: u16, agent: usize, token: &str) -> anyhow::Result<Self> {
-        let mut socket = dial(port).await?;
+        let mut socket = dial(port, Some("usher.v1")).await?;
         let hello = format!("{{\"hello\":{{\"token\":\"{token}\"}}}}");
         socket.send(Message::text(hello)).await?;
         while let Some(frame) = socket.next().await {
@@ -61,7 +61,7 @@ impl Desk {
 
     /// At a bare socket, where nobody signs in.
     pub async fn bare(port: u16, agent: usize) -> anyhow::Result<Self> {
-        Ok(Self { agent, socket: dial(port).await? })
+        Ok(Self { agent, socket: dial(port, None).await? })
     }
 
     /// All agents of a range, some at a time.
@@ -79,10 +79,12 @@ impl Desk {
     }
 }
 
-async fn dial(port: u16) -> anyhow::Result<Socket> {
+async fn dial(port: u16, protocol: Option<&str>) -> anyhow::Result<Socket> {
     let address = format!("ws://127.0.0.1:{port}/v1/agent/socket");
     let mut request = address.into_client_request()?;
-    request.headers_mut().insert("sec-websocket-protocol", "usher.v1".parse()?);
+    if let Some(protocol) = protocol {
+        request.headers_mut().insert("sec-websocket-protocol", protocol.parse()?);
+    }
     let stream = TcpStream::connect(("127.0.0.1", port)).await?;
     stream.set_nodelay(true)?;
     // Thousands of them: the default is a buffer of 128 KiB each.

@@ -1,10 +1,15 @@
-//! The same policy without effects, trace, epochs, deadlines or recovery: the arithmetic alone.
+//! The same policy as one would write it down: it decides the same, keeps a deadline for each
+//! enquiry, and says what happened with the newest state of what has changed. No walks over several
+//! destinations, no trace, no bindings, no priorities, no transfers, nothing that a restart needs.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use usher_domain::settings::Method;
 
 use super::{GROUPS, MEMBERS, Policy};
+
+const WINDOW: u64 = 86_400_000;
+const PICK_UP: u64 = 3_600_000;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Person {
@@ -24,12 +29,27 @@ struct Enquiry {
     offered_to: Vec<usize>,
     visitor_waits: bool,
     window_until: u64,
+    due: u64,
+}
+
+/// What happened, and the newest state of what has changed.
+#[derive(Clone, Debug)]
+#[expect(dead_code, reason = "made since the machines make theirs too; nobody reads either here")]
+enum Said {
+    Opened { enquiry: u64, state: Box<Enquiry> },
+    Offered { enquiry: u64, person: usize, until: u64, state: Person },
+    Withdrawn { enquiry: u64, person: usize, state: Person },
+    PickedUp { enquiry: u64, person: usize, state: Box<Enquiry>, seat: Person },
+    Wrote { enquiry: u64, state: Box<Enquiry> },
+    Closed { enquiry: u64, owner: usize, seat: Person },
 }
 
 pub(super) struct Straight {
+    said: Vec<Said>,
+    due: BTreeSet<(u64, u64)>,
     method: Method,
     people: Vec<Person>,
-    enquiries: HashMap<u64, Enquiry>,
+    enquiries: BTreeMap<u64, Enquiry>,
     lines: Vec<VecDeque<u64>>,
     clock: u64,
     last: u64,
@@ -43,8 +63,18 @@ impl Straight {
         let person = Person { capacity, ..Person::default() };
         let people = (0..GROUPS * MEMBERS).map(|_| person).collect();
         let lines = (0..GROUPS).map(|_| VecDeque::new()).collect();
-        let enquiries = HashMap::new();
-        let mut straight = Self { method, people, enquiries, lines, clock: 0, last: 0, taken: 0 };
+        let enquiries = BTreeMap::new();
+        let mut straight = Self {
+            said: Vec::new(),
+            due: BTreeSet::new(),
+            method,
+            people,
+            enquiries,
+            lines,
+            clock: 0,
+            last: 0,
+            taken: 0,
+        };
         for number in 0..live {
             let enquiry = straight.open(number % GROUPS);
             straight.pick_up(enquiry);
@@ -66,8 +96,11 @@ impl Straight {
             owner: None,
             offered_to: Vec::new(),
             visitor_waits: true,
-            window_until: self.clock + 86_400_000,
+            window_until: self.clock + WINDOW,
+            due: 0,
         };
+        self.said.clear();
+        self.said.push(Said::Opened { enquiry: self.last, state: Box::new(enquiry.clone()) });
         self.enquiries.insert(self.last, enquiry);
         self.offer(self.last, group);
         self.last
@@ -101,9 +134,13 @@ impl Straight {
         for place in &chosen {
             self.people[*place].offers += 1;
             self.people[*place].offered = self.clock;
+            let (person, until, state) = (*place, self.clock + PICK_UP, self.people[*place]);
+            self.said.push(Said::Offered { enquiry, person, until, state });
         }
-        if let Some(enquiry) = self.enquiries.get_mut(&enquiry) {
-            enquiry.offered_to = chosen;
+        self.due.insert((self.clock + PICK_UP, enquiry));
+        if let Some(found) = self.enquiries.get_mut(&enquiry) {
+            found.offered_to = chosen;
+            found.due = self.clock + PICK_UP;
         }
     }
 
@@ -121,20 +158,46 @@ impl Straight {
         let offered_to = std::mem::take(&mut found.offered_to);
         let Some(first) = offered_to.first() else { return false };
         found.owner = Some(*first);
-        self.people[*first].holds += 1;
+        let (person, state) = (*first, Box::new(found.clone()));
+        self.due.remove(&(found.due, enquiry));
+        found.due = found.window_until;
+        self.due.insert((found.due, enquiry));
+        self.said.clear();
+        self.people[person].holds += 1;
         for place in offered_to {
             self.people[place].offers -= 1;
+            let state = self.people[place];
+            self.said.push(Said::Withdrawn { enquiry, person: place, state });
         }
+        let seat = self.people[person];
+        self.said.push(Said::PickedUp { enquiry, person, state, seat });
         self.taken += 1;
         true
     }
 
+    fn wrote(&mut self, enquiry: u64, visitor: bool) {
+        let Some(found) = self.enquiries.get_mut(&enquiry) else { return };
+        if visitor {
+            self.due.remove(&(found.due, enquiry));
+            found.window_until = found.window_until.max(self.clock + WINDOW);
+            found.due = found.window_until;
+            self.due.insert((found.due, enquiry));
+        }
+        found.visitor_waits = visitor;
+        self.said.clear();
+        self.said.push(Said::Wrote { enquiry, state: Box::new(found.clone()) });
+    }
+
     fn close(&mut self, enquiry: u64) {
         let Some(found) = self.enquiries.remove(&enquiry) else { return };
+        self.due.remove(&(found.due, enquiry));
         let Some(owner) = found.owner else { return };
+        self.said.clear();
         self.clock += 1;
         self.people[owner].holds -= 1;
         self.people[owner].held = self.clock;
+        let seat = self.people[owner];
+        self.said.push(Said::Closed { enquiry, owner, seat });
         if let Some(waiting) = self.lines[found.group].pop_front() {
             self.offer(waiting, found.group);
         }
@@ -147,14 +210,9 @@ impl Policy for Straight {
         if !self.pick_up(enquiry) {
             return;
         }
-        let until = self.clock + 86_400_000;
-        if let Some(enquiry) = self.enquiries.get_mut(&enquiry) {
-            enquiry.window_until = enquiry.window_until.max(until);
-            enquiry.visitor_waits = true;
-        }
-        if let Some(enquiry) = self.enquiries.get_mut(&enquiry) {
-            enquiry.visitor_waits = false;
-        }
+        self.wrote(enquiry, true);
+        self.wrote(enquiry, false);
         self.close(enquiry);
+        std::hint::black_box(&self.said);
     }
 }
