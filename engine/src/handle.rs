@@ -7,6 +7,7 @@ use std::sync::Arc;
 use actix::Addr;
 use thiserror::Error;
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use usher_domain::access::Sight;
 use usher_domain::floor::place::Stage;
 use usher_domain::ids::{
     ChannelId, EnquiryId, MessageId, ServiceId, SessionId, StaffId, VisitorId,
@@ -36,6 +37,8 @@ pub struct EngineOptions {
     pub credits_per_service: usize,
     /// Threads that services run on; 0 = the present one.
     pub arbiters: usize,
+    /// Of one number, in and out together.
+    pub messages_per_second: u32,
 }
 
 /// Nothing can be stored or answered now; worth a repeat.
@@ -116,18 +119,21 @@ impl Engine {
         let mut doors = BTreeMap::new();
         for (index, settings) in options.services.into_iter().enumerate() {
             let id = settings.service;
+            let credits = Arc::new(Semaphore::new(options.credits_per_service));
             let start = service::Start {
                 settings,
                 journal: store.journal().clone(),
                 archive: store.archive().clone(),
                 dir: store.dir().cloned(),
+                store: Arc::downgrade(&store),
                 provider: provider.clone(),
+                messages_per_second: options.messages_per_second,
+                credits: Arc::clone(&credits),
             };
             let service = match arbiters.get(index.checked_rem(arbiters.len()).unwrap_or(0)) {
                 Some(arbiter) => service::start_on(arbiter, start).await?,
                 None => service::start_here(start)?,
             };
-            let credits = Arc::new(Semaphore::new(options.credits_per_service));
             doors.insert(id, Door { service, credits });
         }
         Ok(Self { doors: Arc::new(doors), store })
@@ -140,6 +146,11 @@ impl Engine {
     #[cfg(test)]
     pub(crate) fn service_of(&self, service: ServiceId) -> Addr<Service> {
         self.doors[&service].service.clone()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn credits_of(&self, service: ServiceId) -> Arc<Semaphore> {
+        Arc::clone(&self.doors[&service].credits)
     }
 
     pub fn services(&self) -> impl Iterator<Item = ServiceId> {
@@ -163,6 +174,10 @@ impl Engine {
         let door = self.door(service)?;
         if self.store.archive().is_lagging() {
             return Err(Unavailable::Busy);
+        }
+        if let Some(wait) = self.store.archive().slow_down() {
+            metrics::counter!(crate::metrics::SLOWED).increment(1);
+            tokio::time::sleep(wait).await;
         }
         let wanted = u32::try_from(updates.len()).unwrap_or(u32::MAX);
         let credit = Arc::clone(&door.credits)
@@ -306,16 +321,16 @@ impl Engine {
         hears.await.map_err(|_| Unavailable::Busy)
     }
 
-    /// Whether a person may see an enquiry's room now, and up to which sequence.
-    pub async fn may_see(
+    /// How much of an enquiry's room a person sees now.
+    pub async fn sight(
         &self,
         service: ServiceId,
         staff: StaffId,
         enquiry: EnquiryId,
-    ) -> Result<bool, Unavailable> {
+    ) -> Result<Sight, Unavailable> {
         let door = self.door(service)?;
         let (answer, hears) = oneshot::channel();
-        door.service.do_send(service::MaySee { staff, enquiry, answer });
+        door.service.do_send(service::SightOf { staff, enquiry, answer });
         hears.await.map_err(|_| Unavailable::Busy)
     }
 

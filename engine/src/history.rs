@@ -5,9 +5,9 @@ use std::sync::Arc;
 use serde_json::json;
 use usher_domain::access::{RoomFacts, Sight, Standing, Viewer, sight};
 use usher_domain::floor::event::FloorEvent;
-use usher_domain::ids::{EnquiryId, StaffId};
+use usher_domain::ids::{EnquiryId, StaffId, VisitorId};
 use usher_domain::record::Event as Recorded;
-use usher_domain::settings::Settings;
+use usher_domain::settings::{Role, Settings};
 use usher_domain::time::Timestamp;
 use usher_protocol::command::PageLimit;
 use usher_protocol::event::Event as Telling;
@@ -36,6 +36,9 @@ const FORMER_LOOK_MAX: usize = 1_000;
 
 /// Newest entries of a room looked through for the last time it was missed.
 const MISSED_LOOK_MAX: usize = 100;
+
+/// Latest enquiries of a visitor looked at.
+const ENQUIRIES_LOOK_MAX: usize = 20;
 
 /// Most bytes of a page; the frame around it is small.
 const PAGE_BYTES_MAX: usize = 48 * 1024;
@@ -84,8 +87,23 @@ async fn read(peers: &Peers, staff: StaffId, page: Page) -> Answer {
     Ok(json!(History::fitting(entries, more, PAGE_BYTES_MAX)))
 }
 
-pub(crate) async fn may_see(peers: &Peers, staff: StaffId, enquiry: EnquiryId) -> bool {
-    !matches!(sight_of(peers, staff, enquiry).await, Sight::Nothing | Sight::Head)
+/// Whether a supervisor is set over what concerns a visitor: one of the latest enquiries.
+pub(crate) async fn is_over(peers: &Peers, staff: StaffId, visitor: VisitorId) -> bool {
+    let Some(person) = peers.settings.staff.get(&staff) else { return false };
+    if person.role == Role::Administrator || person.supervises.is_empty() {
+        return true;
+    }
+    let seq = peers.ledger.last();
+    if peers.archive.wait(peers.id, seq).await.is_err() {
+        return false;
+    }
+    let latest = peers.reader.earlier(peers.id, visitor, None, ENQUIRIES_LOOK_MAX);
+    for row in latest.unwrap_or_default() {
+        if sight_of(peers, staff, row.enquiry).await == Sight::Whole {
+            return true;
+        }
+    }
+    false
 }
 
 /// Live: the enquiry itself decides. Closed: whoever serves the visitor, its owner, who was in the

@@ -61,6 +61,8 @@ pub(crate) enum Release {
         to: oneshot::Sender<u64>,
         seq: u64,
     },
+    /// What was lent is given back.
+    Credit(OwnedSemaphorePermit),
     /// Nobody is left to tell.
     Nothing,
     /// One update of a webhook is safe.
@@ -257,6 +259,7 @@ impl Ledger {
                     self.0.worked.set(true);
                     ack.one_is_safe();
                 }
+                Release::Credit(credit) => drop(credit),
                 Release::Nothing => {}
             }
         }

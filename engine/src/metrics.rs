@@ -23,6 +23,8 @@ pub const OUTBOUND_PENDING: &str = "usher_outbound_pending";
 pub const OUTBOUND_UNKNOWN: &str = "usher_outbound_unknown_total";
 pub const MAILBOX_FULL: &str = "usher_mailbox_full_total";
 pub const RESTARTS: &str = "usher_actor_restarts_total";
+pub const SLOWED: &str = "usher_webhooks_slowed_total";
+pub const PRUNED: &str = "usher_pruned_total";
 pub const STOPPED: &str = "usher_services_stopped_total";
 pub const VIOLATIONS: &str = "usher_invariant_violations_total";
 pub const DUPLICATES: &str = "usher_duplicates_total";
@@ -64,6 +66,8 @@ pub fn describe() {
     describe_counter!(OUTBOUND_UNKNOWN, "Messages whose sending ended with an unknown outcome.");
     describe_counter!(MAILBOX_FULL, "Work refused because a bounded mailbox was full, by actor.");
     describe_counter!(RESTARTS, "Services rebuilt from what is durable, by the actor that broke.");
+    describe_counter!(SLOWED, "Webhooks that had to wait because the archive was behind.");
+    describe_counter!(PRUNED, "What was kept long enough and is gone, by what it was.");
     describe_counter!(STOPPED, "Services that stopped because rebuilding them did not help.");
     describe_counter!(VIOLATIONS, "Invariants found broken, by id.");
     describe_counter!(DUPLICATES, "Provider messages seen before and not taken twice.");

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use actix::{Addr, Message};
+use tokio::sync::Semaphore;
 use usher_domain::ids::{ChannelId, EnquiryId, MessageId, ServiceId, StaffId, VisitorId};
 use usher_domain::settings::{Channel as ChannelSettings, Settings};
 use usher_domain::time::Timestamp;
@@ -87,6 +88,10 @@ pub(crate) struct Known {
     pub(crate) build: u64,
     pub(crate) clock: Clock,
     pub(crate) settings: Arc<Settings>,
+    /// Of one number, in and out together.
+    pub(crate) messages_per_second: u32,
+    /// Updates, commands and timer slices under way.
+    pub(crate) credits: Arc<Semaphore>,
     pub(crate) ledger: Ledger,
     pub(crate) archive: Archive,
     pub(crate) reader: Rc<ArchiveReader>,

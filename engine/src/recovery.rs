@@ -78,6 +78,8 @@ pub(crate) fn build(
         build,
         clock,
         settings: Arc::clone(&start.settings),
+        messages_per_second: start.messages_per_second,
+        credits: Arc::clone(&start.credits),
         ledger,
         archive: start.archive.clone(),
         reader,

@@ -1,15 +1,17 @@
 //! One service: its actors' addresses, and the one way back when something breaks — rebuilding
 //! everything from what is durable.
 
+mod retention;
 mod way_back;
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use actix::prelude::*;
 use thiserror::Error;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use usher_domain::access::Sight;
 use usher_domain::ids::{ChannelId, EnquiryId, MessageId, ServiceId, SessionId, StaffId};
 use usher_domain::record::{Event, Record};
 use usher_domain::settings::Settings;
@@ -17,7 +19,7 @@ use usher_domain::time::Timestamp;
 use usher_protocol::command::Command;
 use usher_protocol::feed::Pulled;
 use usher_protocol::refusal::{Code, Refusal};
-use usher_store::{Archive, DataDir, Journal, StoreError};
+use usher_store::{Archive, DataDir, Journal, Store, StoreError};
 
 use crate::channel::{OutcomeCame, Resume};
 use crate::clock::Clock;
@@ -57,7 +59,11 @@ pub(crate) struct Start {
     pub(crate) journal: Journal,
     pub(crate) archive: Archive,
     pub(crate) dir: Option<DataDir>,
+    /// For what takes its time beside everything else; the engine holds it.
+    pub(crate) store: Weak<Store>,
     pub(crate) provider: mpsc::Sender<ProviderCall>,
+    pub(crate) messages_per_second: u32,
+    pub(crate) credits: Arc<Semaphore>,
 }
 
 /// Where the answer to a command goes.
@@ -130,7 +136,8 @@ messages! {
     /// Something the doors have done.
     WriteDown { event: Event, durable: oneshot::Sender<u64> }
     ExplainIt { wanted: Explain, answer: oneshot::Sender<Explained> }
-    MaySee { staff: StaffId, enquiry: EnquiryId, answer: oneshot::Sender<bool> }
+    /// How much of a room a person sees.
+    SightOf { staff: StaffId, enquiry: EnquiryId, answer: oneshot::Sender<Sight> }
     /// Something has broken: the service is rebuilt.
     Broken { actor: &'static str, build: u64 }
 }
@@ -271,6 +278,7 @@ impl Actor for Service {
     fn started(&mut self, ctx: &mut Context<Self>) {
         self.build(ctx);
         ctx.run_interval(Duration::from_secs(1), |service, _| service.watch_wall_clock());
+        Self::prune_daily(ctx);
     }
 }
 
@@ -356,11 +364,11 @@ pass_on! {
         let ExplainIt { wanted: explain, answer } = message;
         peers.router.do_send(ExplainThis { explain, answer });
     }
-    MaySee => |message, peers| {
-        let MaySee { staff, enquiry, answer } = message;
+    SightOf => |message, peers| {
+        let SightOf { staff, enquiry, answer } = message;
         let peers = peers.clone();
         actix::spawn(async move {
-            let seen = crate::history::may_see(&peers, staff, enquiry).await;
+            let seen = crate::history::sight_of(&peers, staff, enquiry).await;
             // Whoever asked may have gone.
             answer.send(seen).ok();
         });

@@ -1,15 +1,21 @@
 //! Every deadline of a service, behind one armed timer; what is due is told in bounded slices.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::*;
 use usher_domain::ids::{ChannelId, EnquiryId, StaffId};
 use usher_domain::time::Timestamp;
 
 use crate::peers::{Due, Guard, Peers};
+use crate::router::GiveBack;
 
 /// Most deadlines told in one turn, so that a storm of them leaves room for webhooks between.
 const SLICE: usize = 1_000;
+
+/// With no credit left, until it is tried again.
+const FULL: Duration = Duration::from_millis(10);
 
 /// Who waits for a deadline.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -56,7 +62,8 @@ impl Timer {
 
     fn rearm(&mut self, ctx: &mut Context<Self>) {
         let first = self.order.first().map(|&(at, _)| at);
-        if self.running.as_ref().map(|(at, _)| *at) == first {
+        // What runs earlier looks again when it comes; a slice that waits for a credit is such.
+        if self.running.as_ref().is_some_and(|(at, _)| first.is_none_or(|first| *at <= first)) {
             return;
         }
         if let Some((_, handle)) = self.running.take() {
@@ -69,8 +76,14 @@ impl Timer {
     }
 
     fn tell_due(&mut self, ctx: &mut Context<Self>) {
-        self.running = None;
         let now = self.peers.clock.now();
+        let Ok(credit) = Arc::clone(&self.peers.credits).try_acquire_owned() else {
+            // Later is no harm, and lateness is counted.
+            metrics::counter!(crate::metrics::MAILBOX_FULL, "actor" => "timer").increment(1);
+            self.running = Some((now, ctx.run_later(FULL, Self::tell_due)));
+            return;
+        };
+        self.running = None;
         for _ in 0..SLICE {
             let Some(&(at, waiter)) = self.order.first() else { break };
             if now < at {
@@ -82,6 +95,8 @@ impl Timer {
                 .record(lateness.as_secs_f64());
             self.tell(waiter);
         }
+        // It comes back once what the slice has led to is durable.
+        self.peers.router.do_send(GiveBack(credit));
         self.rearm(ctx);
     }
 

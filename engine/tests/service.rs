@@ -48,6 +48,7 @@ impl Shop {
             services: vec![Arc::clone(&settings)],
             credits_per_service: 64,
             arbiters: 0,
+            messages_per_second: 80,
         };
         let engine = Engine::start(options, store, provider).await.unwrap();
         let provider = Provider { engine: engine.clone(), calls, sent: 0 };

@@ -222,6 +222,7 @@ fn open_store(config: &Config) -> anyhow::Result<Store> {
         },
         archive: ArchiveOptions {
             batch_max: amount(config.projector.batch_max),
+            lag_slow: config.projector.lag_slow.into(),
             lag_max,
             on_lag: Box::new(move |lag| lag_seconds.set(lag.age.as_secs_f64())),
         },
@@ -243,6 +244,7 @@ fn engine_options(config: &Config, services: &[Service]) -> EngineOptions {
         credits_per_service: amount(config.limits.credits_per_service),
         // A thread of its own even for one service: HTTP is served on others.
         arbiters: services.len().clamp(1, threads()),
+        messages_per_second: config.provider.messages_per_second,
     }
 }
 

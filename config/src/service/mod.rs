@@ -13,7 +13,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use usher_domain::ids::{BotId, ChannelId, ServiceId, StaffId};
-use usher_domain::settings::{Role, Settings};
+use usher_domain::settings::{Retention, Role, Settings};
 
 pub use number::{Number, SandboxNumber, Signature, WebhookAuth, sandbox_numbers};
 pub use team::{Account, BotAccess, Password};
@@ -121,7 +121,22 @@ fn settings(id: ServiceId, key: &str, table: &mut Table<'_>) -> Settings {
         auto_close: channel::auto_close(table.section("auto_close")),
         service_level: table.or("service_level", MINUTE, wait(SECOND, DAY)),
         auto_pick_up: table.or("auto_pick_up", false, value::switch),
+        retention: retention(table.section("retention")),
     }
+}
+
+/// In days; never shorter than what the provider may still repeat.
+fn retention(mut table: Table<'_>) -> Retention {
+    let days = |node: &Node| {
+        value::whole(10..=36_500)(node).map(|days| Duration::from_hours(24 * u64::from(days)))
+    };
+    let kept = Retention::default();
+    let retention = Retention {
+        rooms: table.or("rooms", kept.rooms, days),
+        media: table.or("media", kept.media, days),
+    };
+    table.done();
+    retention
 }
 
 type Parted<'a> = Vec<(&'a str, Table<'a>)>;

@@ -205,7 +205,10 @@ impl Channel {
             live: BTreeMap::new(),
             enquiries: BTreeMap::new(),
             untold: Vec::new(),
-            outbox: Outbox::new(outbox::Limits::default()),
+            outbox: Outbox::new(outbox::Limits {
+                per_second: peers.messages_per_second,
+                ..outbox::Limits::default()
+            }),
             unsent: BTreeMap::new(),
             gauges: Gauges::of(id),
             delivered: Delivered::default(),

@@ -10,7 +10,7 @@ use usher_domain::record::{Event, Record};
 use usher_domain::rule::binding_after_close;
 use usher_domain::time::Timestamp;
 use usher_domain::visitor::{Change, Closing};
-use usher_protocol::event::{Event as Telling, Relation};
+use usher_protocol::event::{Event as Telling, Head, Relation};
 
 use super::Enquiry;
 use super::facts::Held;
@@ -24,6 +24,7 @@ impl Enquiry {
         if place.is_some() {
             self.place = place;
         }
+        let waits = matches!(event, FloorEvent::Offered { .. } | FloorEvent::Waiting { .. });
         match event {
             FloorEvent::Offered { to, sort, until, .. } => self.offered(&to, sort, until),
             FloorEvent::OfferEnded { staff, end, .. } => self.offer_ended(staff, end),
@@ -74,14 +75,43 @@ impl Enquiry {
             FloorEvent::Closed { by, silent, reason, owner, .. } => {
                 self.close(by, silent, reason, owner);
             }
-            FloorEvent::Decided { .. }
-            | FloorEvent::Waiting { .. }
-            | FloorEvent::PresenceChanged { .. } => return,
+            FloorEvent::Waiting { .. } => return self.show_that_it_waits(),
+            FloorEvent::Decided { .. } | FloorEvent::PresenceChanged { .. } => return,
         }
         if self.closed {
             return;
         }
+        if waits {
+            self.show_that_it_waits();
+        }
         self.write(vec![Event::ClockSet { enquiry: self.id }], Vec::new());
+    }
+
+    /// Everybody in its groups sees it waiting, and not only who is asked.
+    fn show_that_it_waits(&mut self) {
+        let waits = matches!(self.place.as_ref().map(|place| place.stage), Some(Stage::Open));
+        if !waits || self.told_waiting {
+            return;
+        }
+        let asked = |staff: &StaffId| self.offers.iter().any(|held| held.staff == *staff);
+        let to: Vec<StaffId> =
+            self.group_members().into_iter().filter(|staff| !asked(staff)).collect();
+        if to.is_empty() {
+            return;
+        }
+        // One text for all of them: the head is the same to each.
+        let head = self.head_as(Relation::Waiting, None);
+        self.tell(to, &Telling::Updated { enquiry: Box::new(head) });
+        self.told_waiting = true;
+    }
+
+    /// Who saw it waiting, and does not any more.
+    fn saw_it_waiting(&mut self) -> Vec<StaffId> {
+        let mut saw: Vec<StaffId> = std::mem::take(&mut self.shown_waiting).into_iter().collect();
+        if std::mem::take(&mut self.told_waiting) {
+            saw.extend(self.group_members());
+        }
+        saw
     }
 
     /// The head has changed for everybody in the room.
@@ -144,19 +174,24 @@ impl Enquiry {
         if was_missed {
             told.extend(self.group_members());
         }
-        told.extend(std::mem::take(&mut self.shown_waiting));
+        told.extend(self.saw_it_waiting());
         told.sort_unstable();
         told.dedup();
-        for staff in told {
-            let telling = Telling::PickedUp {
-                enquiry: Box::new(self.head(staff)),
-                by: self.named(by),
-                how,
-                from: from.map(|from| self.named(from)),
-                epoch,
-            };
-            self.tell(vec![staff], &telling);
+        let telling = |head: Head| Telling::PickedUp {
+            enquiry: Box::new(head),
+            by: self.named(by),
+            how,
+            from: from.map(|from| self.named(from)),
+            epoch,
+        };
+        let (gone, see): (Vec<_>, Vec<_>) =
+            told.into_iter().partition(|staff| self.relation(*staff) == Relation::Gone);
+        for staff in see {
+            self.tell(vec![staff], &telling(self.head(staff)));
         }
+        // One text for all who do not see it any more.
+        let head = self.head_as(Relation::Gone, None);
+        self.tell(gone, &telling(head));
         self.show_custom_info(by);
     }
 
@@ -169,7 +204,15 @@ impl Enquiry {
     }
 
     fn nobody_took_it(&mut self, away: bool) {
-        for staff in self.group_members() {
+        self.told_waiting = false;
+        let (members, see): (Vec<_>, Vec<_>) = self
+            .group_members()
+            .into_iter()
+            .partition(|staff| self.relation(*staff) == Relation::Missed);
+        // One text for all whose group missed it.
+        let head = self.head_as(Relation::Missed, None);
+        self.tell(members, &Telling::Missed { enquiry: Box::new(head) });
+        for staff in see {
             self.tell(vec![staff], &Telling::Missed { enquiry: Box::new(self.head(staff)) });
         }
         if away && self.is_away_due(self.now) {
@@ -266,7 +309,7 @@ impl Enquiry {
         if matches!(self.place.as_ref().map(|place| place.stage), Some(Stage::Missed { .. })) {
             told.extend(self.group_members());
         }
-        told.extend(std::mem::take(&mut self.shown_waiting));
+        told.extend(self.saw_it_waiting());
         told.extend(owner);
         told.sort_unstable();
         told.dedup();

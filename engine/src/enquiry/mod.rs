@@ -186,6 +186,8 @@ pub(crate) struct Enquiry {
     former: Vec<(StaffId, Timestamp)>,
     /// Saw it waiting when they connected, and are told when it no longer is.
     shown_waiting: BTreeSet<StaffId>,
+    /// Everybody in its groups was told that it waits.
+    told_waiting: bool,
     /// After a restart they are read when somebody asks who may be one of them.
     former_known: bool,
     labels: BTreeSet<String>,
@@ -248,6 +250,7 @@ impl Enquiry {
             former: Vec::new(),
             former_known: true,
             shown_waiting: BTreeSet::new(),
+            told_waiting: false,
             labels: BTreeSet::new(),
             first_message: None,
             last_inbound: None,

@@ -3,6 +3,7 @@
 mod broken;
 mod paths;
 mod receipts;
+mod retention;
 mod rights;
 mod suspended;
 mod turns;
@@ -80,6 +81,19 @@ pub(crate) fn trip_at_the_start() {
     assert!(!BREAKS_AT_THE_START.get(), "broken at the start");
 }
 
+/// Whether this person has a connection open.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "bool")]
+pub(crate) struct Open(pub(crate) StaffId);
+
+impl Handler<Open> for crate::service::Service {
+    type Result = bool;
+
+    fn handle(&mut self, Open(staff): Open, _: &mut Context<Self>) -> bool {
+        self.peers().is_some_and(|peers| peers.is_connected(staff))
+    }
+}
+
 /// Breaks whoever takes a message of such an id.
 pub(crate) fn trip(provider_id: &str) {
     assert!(!provider_id.starts_with("wamid.poison"), "poison");
@@ -116,6 +130,7 @@ impl Shop {
             services: vec![Arc::clone(&settings)],
             credits_per_service: 64,
             arbiters: 0,
+            messages_per_second: 80,
         };
         let engine = Engine::start(options, store, calls).await.unwrap();
         Self { engine, settings, provider, sent: 0 }

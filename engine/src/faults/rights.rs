@@ -172,3 +172,86 @@ async fn who_comes_back_is_told_what_they_missed_and_nothing_twice() {
         }
     }
 }
+
+#[actix::test]
+async fn what_waits_is_shown_to_all_of_its_group_as_it_happens() {
+    tokio::time::pause();
+    let shop = Shop::open().await;
+    let mut ben = shop.connect("Ben", 2).await;
+    shop.does("Ben", json!({ "presence.set": { "presence": "busy" } })).await.unwrap();
+    let mut anna = shop.connect("Anna", 1).await;
+    shop.write("wamid.1", "Hello?").await.unwrap();
+    let waiting = ben.event("enquiry.updated").await;
+    assert_eq!(
+        (&waiting["enquiry"]["as"], &waiting["enquiry"]["state"]),
+        (&json!("waiting"), &json!("open"))
+    );
+    assert_eq!(waiting["enquiry"]["first_message"], "Hello?");
+    assert_eq!(waiting["enquiry"]["visitor"]["phone"], json!(null), "a head shows no number");
+    let enquiry = enquiry_of(&anna.event("enquiry.offered").await);
+    assert_eq!(enquiry_of(&waiting), enquiry);
+    shop.does("Anna", json!({ "pick_up": { "enquiry": enquiry } })).await.unwrap();
+    let taken = ben.event("enquiry.picked_up").await;
+    assert_eq!((enquiry_of(&taken), &taken["enquiry"]["as"]), (enquiry, &json!("gone")));
+    // And once more for another one, with nobody free to be asked.
+    shop.does("Anna", json!({ "presence.set": { "presence": "busy" } })).await.unwrap();
+    shop.deliver(vec![super::from("4915100000001", "wamid.2", "Anybody?")]).await.unwrap();
+    let waiting = ben.event("enquiry.updated").await;
+    assert_eq!(waiting["enquiry"]["first_message"], "Anybody?");
+    let told = anna.told_by_now().await;
+    assert!(!told.iter().any(|name| name == "message.received"), "{told:?}");
+}
+
+#[actix::test]
+async fn supervisors_change_visitors_of_their_groups_only() {
+    tokio::time::pause();
+    let mut settings = Shop::settings();
+    let sales = settings.groups.values().find(|group| group.name == "Sales").unwrap().id;
+    for person in settings.staff.values_mut().filter(|person| person.first_name == "Sam") {
+        person.supervises = vec![sales];
+    }
+    let shop = Shop::set(usher_store::Store::memory().unwrap(), 100, settings.clone()).await;
+    shop.write("wamid.1", "Hello?").await.unwrap();
+    let visitor = shop.enquiries().await[0].visitor;
+    for command in [
+        json!({ "block": { "visitor": visitor } }),
+        json!({ "opt_out": { "visitor": visitor, "on": true } }),
+        json!({ "language": { "visitor": visitor, "language": "de" } }),
+    ] {
+        assert_eq!(shop.does("Sam", command.clone()).await, Err("not_found".into()), "{command}");
+        shop.does("Ada", command).await.unwrap();
+    }
+    // The same person, set over the group that the enquiry went to.
+    for person in settings.staff.values_mut().filter(|person| person.first_name == "Sam") {
+        person.supervises = settings.groups.keys().copied().collect();
+    }
+    let shop = Shop::set(usher_store::Store::memory().unwrap(), 100, settings).await;
+    shop.write("wamid.1", "Hello?").await.unwrap();
+    let visitor = shop.enquiries().await[0].visitor;
+    shop.does("Sam", json!({ "block": { "visitor": visitor } })).await.unwrap();
+}
+
+#[actix::test]
+async fn a_former_owner_sees_files_that_came_until_then() {
+    tokio::time::pause();
+    let shop = Shop::open().await;
+    let mut anna = shop.connect("Anna", 1).await;
+    shop.write("wamid.1", "Before").await.unwrap();
+    let enquiry = enquiry_of(&anna.event("enquiry.offered").await);
+    shop.does("Anna", json!({ "pick_up": { "enquiry": enquiry } })).await.unwrap();
+    let _sam = shop.connect("Sam", 2).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    shop.does("Sam", json!({ "take_over": { "enquiry": enquiry } })).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    shop.write("wamid.2", "After").await.unwrap();
+    shop.enquiries().await;
+    let said: Vec<_> = shop.heard_in(enquiry).iter().map(|row| row.at).collect();
+    let sight = async |staff| shop.engine.sight(shop.service(), shop.staff(staff), enquiry).await;
+    let sees = async |staff| {
+        let sight = sight(staff).await.unwrap();
+        said.iter().map(|at| sight.shows(*at)).collect::<Vec<_>>()
+    };
+    assert_eq!(sees("Sam").await, [true, true]);
+    assert_eq!(sees("Anna").await, [true, false]);
+    assert_eq!(sees("Ben").await, [false, false]);
+}

@@ -6,16 +6,18 @@ use serde_json::json;
 use usher_domain::enquiry::{Command as Clock, Enquiry, Terms};
 use usher_domain::floor::event::{Closer, FloorEvent};
 use usher_domain::floor::place::{Errand, Place, Stage};
-use usher_domain::ids::{EnquiryId, MessageId, ServiceId, StaffId, VisitorId};
+use usher_domain::ids::{EnquiryId, MessageId, ServiceId, SessionId, StaffId, VisitorId};
 use usher_domain::message::{Content, Counts};
 use usher_domain::record::{After, Event, MessageReceived, Record};
 use usher_domain::settings::Settings;
 use usher_domain::time::Timestamp;
 use usher_domain::visitor::{Identities, Visitor};
+use usher_protocol::feed::Pulled;
 use usher_store::{Commit, Entry, Store, encode};
 
-use super::{Shop, VISITOR, enquiry_of, message};
+use super::{Open, Shop, VISITOR, enquiry_of, message};
 use crate::clock::Clock as Wall;
+use crate::handle::{Attach, ConnectionId};
 
 #[actix::test]
 async fn two_first_messages_at_once_are_welcomed_once() {
@@ -65,7 +67,10 @@ async fn a_message_at_the_very_end_is_in_exactly_one_enquiry_and_none_that_had_c
 }
 
 /// What a crash leaves of an enquiry: opened and spoken in, and whatever `then` adds.
-fn left_by_a_crash(settings: &Settings, then: impl FnOnce(EnquiryId) -> Vec<Record>) -> Store {
+pub(super) fn left_by_a_crash(
+    settings: &Settings,
+    then: impl FnOnce(EnquiryId) -> Vec<Record>,
+) -> Store {
     let now = Wall::system().now();
     let (enquiry, visitor) = (EnquiryId::from_number(5), VisitorId::from_number(6));
     let channel = settings.channels.values().find(|channel| channel.name == "Support").unwrap().id;
@@ -274,4 +279,60 @@ async fn an_enquiry_ends_in_one_group_with_what_the_visitor_is_remembered_by() {
     let over =
         |after: &After| matches!(after, After::Enquiry { kept: Some(kept), .. } if kept.over);
     assert!(said.expect("a close message").after.iter().any(over), "{said:?}");
+}
+
+#[actix::test]
+async fn what_is_due_waits_for_a_credit_like_everything_else() {
+    tokio::time::pause();
+    let shop = Shop::open().await;
+    let mut anna = shop.connect("Anna", 1).await;
+    shop.write("wamid.1", "Hello?").await.unwrap();
+    let enquiry = enquiry_of(&anna.event("enquiry.offered").await);
+    shop.enquiries().await;
+    let credits = shop.engine.credits_of(shop.service());
+    let all = u32::try_from(credits.available_permits()).unwrap();
+    let taken = credits.clone().try_acquire_many_owned(all).unwrap();
+    tokio::time::sleep(Duration::from_hours(1)).await;
+    shop.enquiries().await;
+    assert_eq!(shop.enquiries().await[0].state, "open", "nothing is due without a credit");
+    drop(taken);
+    tokio::time::sleep(Duration::from_hours(1)).await;
+    assert_eq!(shop.enquiries().await[0].state, "missed");
+    assert_eq!(shop.enquiries().await[0].enquiry, enquiry);
+    shop.enquiries().await;
+    assert_eq!(u32::try_from(credits.available_permits()), Ok(all), "and each comes back");
+}
+
+/// What becomes of a connection, and after how long.
+async fn until_let_go(shop: &Shop, connection: u64, reads: bool) -> Duration {
+    let (service, staff) = (shop.service(), shop.staff("Anna"));
+    let id = ConnectionId(connection);
+    let session = SessionId::from_number(connection.into());
+    let attach = Attach { staff, connection: id, session, resume: None };
+    shop.engine.attach(service, attach).await.unwrap();
+    let began = tokio::time::Instant::now();
+    if !reads {
+        // Its client answers pings, and the door does not come for what there is.
+        while began.elapsed() < Duration::from_mins(1) {
+            shop.engine.alive(service, staff, id);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let open = shop.engine.service_of(service).send(Open(staff)).await.unwrap();
+            if !open {
+                return began.elapsed();
+            }
+        }
+        panic!("never let go");
+    }
+    while let Ok(Pulled::Frames(_)) = shop.engine.pull(service, staff, id, 16 * 1024).await {}
+    began.elapsed()
+}
+
+#[actix::test]
+async fn who_is_dead_or_reads_too_slowly_is_let_go_in_time() {
+    tokio::time::pause();
+    let shop = Shop::open().await;
+    let dead = until_let_go(&shop, 1, true).await.as_secs();
+    assert!((33..35).contains(&dead), "{dead} s");
+    let slow = until_let_go(&shop, 2, false).await.as_secs();
+    assert!((10..13).contains(&slow), "{slow} s");
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use actix::prelude::*;
 use serde_json::json;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use usher_domain::floor::event::{FloorEvent, PresenceWhy};
 use usher_domain::floor::{Command, Effect, Floor, Refusal, Route};
 use usher_domain::ids::{ChannelId, EnquiryId, StaffId, VisitorId};
@@ -22,6 +22,7 @@ use crate::channel::ToEnquiry;
 use crate::directory::WhoIs;
 use crate::enquiry::Told;
 use crate::handle::{Explain, Explained};
+use crate::ledger::Release;
 use crate::metrics as names;
 use crate::peers::{Due, Guard, Peers};
 use crate::service::AnswerTo;
@@ -85,6 +86,11 @@ pub(crate) struct Present {
     /// Expected back within the grace.
     pub(crate) reloading: bool,
 }
+
+/// A credit, to be given back after everything that was said before.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct GiveBack(pub(crate) OwnedSemaphorePermit);
 
 /// How many live enquiries this person owns.
 #[derive(Clone, Copy, Debug, Message)]
@@ -415,5 +421,13 @@ impl Handler<ExplainThis> for Router {
             answer.send(explained).ok();
         });
         Box::pin(explained)
+    }
+}
+
+impl Handler<GiveBack> for Router {
+    type Result = ();
+
+    fn handle(&mut self, GiveBack(credit): GiveBack, _: &mut Context<Self>) {
+        self.peers.ledger.release(Release::Credit(credit));
     }
 }

@@ -7,6 +7,7 @@ use actix::prelude::*;
 use tokio::sync::Mutex;
 use usher_domain::attendance;
 use usher_domain::settings::Role;
+use usher_domain::time::Timestamp;
 use usher_protocol::feed::{Outlet, Recovery};
 use usher_protocol::frame::{Myself, Resume, Welcome, snapshot};
 use usher_protocol::{HEARTBEAT_SECONDS, PART_BYTES_MAX};
@@ -62,6 +63,7 @@ impl Staff {
         let now = self.peers.now();
         let open = Connection { session, outlet, pull: None, heard: now, behind_since: None };
         self.connections.insert(connection, open);
+        self.arm();
         self.count_sessions();
         self.peers.router.do_send(TellTo(self.id));
         for colleague in self.colleagues() {
@@ -93,6 +95,7 @@ impl Staff {
     /// Gives waiting pulls what there is.
     pub(super) fn serve_pulls(&mut self) {
         let now = self.peers.now();
+        let mut falls_behind = false;
         for connection in self.connections.values_mut() {
             let idle = connection.outlet.is_idle(&self.feed);
             match connection.pull.take() {
@@ -105,10 +108,23 @@ impl Staff {
                 }
                 None if idle => connection.behind_since = None,
                 None => {
+                    falls_behind |= connection.behind_since.is_none();
                     connection.behind_since.get_or_insert(now);
                 }
             }
         }
+        if falls_behind {
+            self.arm();
+        }
+    }
+
+    /// When the first connection will be dead, or has read too slowly, unless it does better.
+    pub(super) fn patience_ends(&self) -> Option<Timestamp> {
+        let ends = self.connections.values().flat_map(|connection| {
+            let behind = connection.behind_since.map(|since| since + BEHIND_MAX);
+            behind.into_iter().chain([connection.heard + DEAD_AFTER])
+        });
+        ends.min()
     }
 
     pub(super) fn let_go_of_the_dead(&mut self) {

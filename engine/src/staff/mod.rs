@@ -151,6 +151,8 @@ pub(crate) struct Staff {
     connections: BTreeMap<ConnectionId, Connection>,
     arriving: BTreeMap<ConnectionId, Arriving>,
     since: Timestamp,
+    /// When the timer says that something is due.
+    armed: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -223,6 +225,7 @@ impl Staff {
             connections: BTreeMap::new(),
             arriving: BTreeMap::new(),
             since,
+            armed: None,
         }
     }
 
@@ -258,8 +261,15 @@ impl Staff {
         self.peers.router.do_send(Decide { command, answer: None });
     }
 
-    fn arm(&self) {
-        self.peers.arm(Waiter::Staff(self.id), self.attendance.next_deadline());
+    /// A deadline that has moved on is found out when the earlier one comes.
+    fn arm(&mut self) {
+        let next = self.attendance.next_deadline().into_iter().chain(self.patience_ends()).min();
+        if let Some(next) = next
+            && self.armed.is_none_or(|armed| next < armed)
+        {
+            self.armed = Some(next);
+            self.peers.arm(Waiter::Staff(self.id), Some(next));
+        }
     }
 
     /// The session is told to sign in again; the others stay.
@@ -309,8 +319,7 @@ impl Staff {
 impl Actor for Staff {
     type Context = Context<Self>;
 
-    fn started(&mut self, ctx: &mut Context<Self>) {
-        ctx.run_interval(std::time::Duration::from_secs(1), |staff, _| staff.let_go_of_the_dead());
+    fn started(&mut self, _: &mut Context<Self>) {
         self.arm();
     }
 }
@@ -370,9 +379,12 @@ impl Handler<Due> for Staff {
     type Result = ();
 
     fn handle(&mut self, _: Due, _: &mut Context<Self>) {
+        self.armed = None;
         let mut effects = Vec::new();
         self.attendance.expire(self.peers.now(), &mut effects);
         self.perform(effects);
+        self.let_go_of_the_dead();
+        self.arm();
     }
 }
 

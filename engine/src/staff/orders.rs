@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 use usher_domain::access::{Action, Viewer, may};
 use usher_domain::attendance::{self, Setter};
 use usher_domain::ids::{GroupId, StaffId, VisitorId};
+use usher_domain::settings::Role;
 use usher_domain::visitor::{Change, Refusal as Refused};
 use usher_protocol::command::{Command, Held, SetPresence};
 use usher_protocol::refusal::{Code, Refusal};
@@ -151,40 +152,34 @@ impl Staff {
     }
 
     fn block(&self, visitor: VisitorId, answer: AnswerTo) {
-        let allowed = self
-            .peers
-            .settings
-            .staff
-            .get(&self.id)
-            .is_some_and(|person| person.role >= usher_domain::settings::Role::Supervisor);
-        if !allowed {
+        if !self.supervises() {
             return self.refuse(answer, Code::Forbidden);
         }
-        self.change_visitor(visitor, Change::Block, answer);
-    }
-
-    /// By whoever serves the visitor, or supervises; to others there is no such visitor.
-    fn change_served(&self, visitor: VisitorId, change: Change, answer: AnswerTo) {
-        let (router, staff) = (self.peers.router.clone(), self.id);
-        let (peers, role) = (self.peers.clone(), self.peers.settings.staff.get(&staff));
-        let supervises =
-            role.is_some_and(|person| person.role >= usher_domain::settings::Role::Supervisor);
-        if supervises {
-            return self.change_visitor(visitor, change, answer);
-        }
+        let (peers, staff) = (self.peers.clone(), self.id);
         actix::spawn(async move {
-            if router.send(Serves { staff, visitor }).await.unwrap_or(false) {
-                change_visitor(&peers, staff, (visitor, change), answer).await;
+            if history::is_over(&peers, staff, visitor).await {
+                change_visitor(&peers, staff, (visitor, Change::Block), answer).await;
             } else {
                 answer.answer(&peers, staff, Err(Code::NotFound.into()));
             }
         });
     }
 
-    fn change_visitor(&self, visitor: VisitorId, change: Change, answer: AnswerTo) {
-        let (peers, staff) = (self.peers.clone(), self.id);
+    fn supervises(&self) -> bool {
+        let person = self.peers.settings.staff.get(&self.id);
+        person.is_some_and(|person| person.role >= Role::Supervisor)
+    }
+
+    /// By whoever serves the visitor, or supervises who does; to others there is no such visitor.
+    fn change_served(&self, visitor: VisitorId, change: Change, answer: AnswerTo) {
+        let (peers, staff, supervises) = (self.peers.clone(), self.id, self.supervises());
         actix::spawn(async move {
-            change_visitor(&peers, staff, (visitor, change), answer).await;
+            let serves = peers.router.send(Serves { staff, visitor }).await.unwrap_or(false);
+            if serves || supervises && history::is_over(&peers, staff, visitor).await {
+                change_visitor(&peers, staff, (visitor, change), answer).await;
+            } else {
+                answer.answer(&peers, staff, Err(Code::NotFound.into()));
+            }
         });
     }
 }

@@ -11,6 +11,19 @@ pub struct Lag {
     pub age: Duration,
 }
 
+/// The longest that anything has to wait for the archive.
+const SLOWEST: Duration = Duration::from_millis(250);
+
+impl Lag {
+    /// Nothing up to `slow` records; from there on the longer the nearer `most` is.
+    pub(crate) fn slow_down(self, slow: u64, most: u64) -> Option<Duration> {
+        let over = self.records.checked_sub(slow).filter(|over| *over > 0)?;
+        let room = most.saturating_sub(slow).max(1);
+        let part = SLOWEST * u32::try_from(over.min(room)).unwrap_or(u32::MAX);
+        Some(part / u32::try_from(room).unwrap_or(u32::MAX))
+    }
+}
+
 /// Shared by the journal, the projector and whoever asks for the lag.
 #[derive(Debug)]
 pub(crate) struct Progress {
@@ -89,6 +102,17 @@ pub(crate) fn monotonic() -> Instant {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_further_behind_the_longer_the_wait() {
+        let wait = |records| {
+            let lag = Lag { records, age: Duration::ZERO };
+            lag.slow_down(1_000, 2_000).map(|wait| wait.as_millis())
+        };
+        assert_eq!([wait(0), wait(1_000)], [None, None]);
+        assert_eq!([wait(1_004), wait(1_500)], [Some(1), Some(125)]);
+        assert_eq!([wait(2_000), wait(9_000)], [Some(250), Some(250)]);
+    }
 
     #[test]
     fn lag_counts_what_is_not_projected() {

@@ -1,6 +1,7 @@
 //! What is pruned or erased is gone from the journal and the archive alike.
 
 use usher_domain::ids::ServiceId;
+use usher_domain::message::Content;
 use usher_domain::record::{Event, Record};
 use usher_domain::time::Timestamp;
 
@@ -68,9 +69,11 @@ async fn a_pruned_enquiry_leaves_nothing_and_a_rebuild_agrees() {
     let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
     told(&store).await;
     let before = rows(&store, SERVICE).len();
-    assert_eq!(store.prune(NOON, 10).unwrap(), crate::Pruned::default());
-    let pruned = store.prune(late(), 2).unwrap();
-    assert_eq!(pruned.enquiries, 2, "the longest closed of both services");
+    assert_eq!(store.prune(SERVICE, NOON, 10).unwrap(), crate::Pruned::default());
+    for service in [SERVICE, OTHER] {
+        let pruned = store.prune(service, late(), 1).unwrap();
+        assert_eq!(pruned.enquiries, 1, "the longest closed one");
+    }
     let reader = store.archive().reader().unwrap();
     assert_eq!(reader.enquiry(SERVICE, FIRST.enquiry()).unwrap(), None);
     assert!(reader.enquiry(SERVICE, SECOND.enquiry()).unwrap().is_some());
@@ -101,7 +104,7 @@ async fn what_stood_on_pruned_records_still_stands() {
     };
     let before = live(&store);
     assert!(before.len() >= 3, "{before:?}");
-    assert_eq!(store.prune(late(), 10).unwrap().enquiries, 1);
+    assert_eq!(store.prune(SERVICE, late(), 10).unwrap().enquiries, 1);
     let after = dump(&store);
     assert_eq!(live(&store), before);
     store.close();
@@ -122,7 +125,11 @@ async fn pruning_in_steps_or_while_records_come_in_ends_the_same() {
     told(&store).await;
     let (first, second) = (tale(), Cast(4).whole());
     let mut steps = 0;
-    while store.prune(late(), 1).unwrap().enquiries == 1 {
+    let prune_one = || {
+        let of = |service| store.prune(service, late(), 1).unwrap().enquiries;
+        of(SERVICE) == 1 || of(OTHER) == 1
+    };
+    while prune_one() {
         let seq = first.len() as u64 + 1 + steps;
         commit(&store, SERVICE, entries(seq, &second[usize::try_from(steps).unwrap()..][..1]))
             .unwrap();
@@ -164,15 +171,48 @@ async fn the_file_of_a_pruned_message_goes_with_its_last_use() {
             commit(store, SERVICE, entries(seq, &tale)).unwrap();
             store.archive().wait(SERVICE, seq + tale.len() as u64 - 1).await.unwrap();
         }
-        assert_eq!(store.prune(late(), 1).unwrap().files, 0, "another message has it");
+        assert_eq!(store.prune(SERVICE, late(), 1).unwrap().files, 0, "another message has it");
         assert!(store.media().get(&file.sha256).unwrap().is_some());
-        assert_eq!(store.prune(late(), 1).unwrap().files, 1);
+        assert_eq!(store.prune(SERVICE, late(), 1).unwrap().files, 1);
         assert!(store.media().get(&file.sha256).unwrap().is_none());
-        assert_eq!(store.prune(late(), 1).unwrap().enquiries, 0);
+        assert_eq!(store.prune(SERVICE, late(), 1).unwrap().enquiries, 0);
         let reader = store.archive().reader().unwrap();
         assert_eq!(reader.last_closed(SERVICE, CHANNEL, FIRST.visitor()).unwrap(), None);
         assert_unchanged_by_projecting(&opened);
     }
+}
+
+#[tokio::test]
+async fn a_file_kept_long_enough_goes_and_its_room_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
+    let file = store.media().put(&b"a parcel"[..]).unwrap();
+    let mut tale = FIRST.whole();
+    for record in &mut tale {
+        now_with_file(record, &file.sha256);
+    }
+    commit(&store, SERVICE, entries(1, &tale)).unwrap();
+    store.archive().wait(SERVICE, tale.len() as u64).await.unwrap();
+    let stored = tale.iter().find_map(|record| match &record.event {
+        Event::MediaStored { media, message, .. } => Some((*media, message.unwrap(), record.at)),
+        _ => None,
+    });
+    let (media, message, at) = stored.unwrap();
+    let nothing = store.prune_media(SERVICE, at, 10).unwrap();
+    assert_eq!(nothing, crate::Pruned::default(), "not yet");
+    let pruned = store.prune_media(SERVICE, late(), 10).unwrap();
+    assert_eq!((pruned.media, pruned.files, pruned.enquiries), (1, 1, 0));
+    assert!(store.media().get(&file.sha256).unwrap().is_none());
+    let reader = store.archive().reader().unwrap();
+    assert_eq!(reader.media(SERVICE, media).unwrap(), None);
+    let row = reader.message(SERVICE, message).unwrap().unwrap();
+    assert_eq!(row.media_unavailable.as_deref(), Some("it is kept no longer"));
+    let Content::Media(shown) = row.content else { panic!("{:?}", row.content) };
+    assert_eq!(shown.file, None);
+    drop(reader);
+    let after = dump(&store);
+    store.close();
+    assert_same(&rebuilt(dir.path()), &after);
 }
 
 fn now_with_file(record: &mut Record, digest: &str) {

@@ -15,6 +15,7 @@ use usher_domain::ids::{EnquiryId, MediaId, MessageId, ServiceId};
 use usher_domain::message::{Content, MediaKind};
 use usher_domain::record::Event;
 use usher_domain::settings::Role;
+use usher_domain::time::Timestamp;
 use usher_store::{ArchiveReader, MediaRow, StoreError};
 use uuid::Uuid;
 
@@ -131,7 +132,8 @@ pub(super) async fn download(
     let found = doors.read(service, move |reader| found(reader, service, media, message)).await?;
     let (row, enquiry) = found.ok_or_else(Problem::not_found)?;
     let may = match enquiry {
-        Some(enquiry) => doors.may_see(&person, enquiry).await?,
+        // Who was in the room before sees what was sent until then.
+        Some((enquiry, at)) => doors.sight(&person, enquiry).await?.shows(at),
         None => person.role == Role::Administrator,
     };
     if !may {
@@ -142,8 +144,8 @@ pub(super) async fn download(
     Ok(answer(&row, file))
 }
 
-/// A file, and the enquiry by which it may be seen.
-type Found = (MediaRow, Option<EnquiryId>);
+/// A file, and the enquiry by which it may be seen: when it was said there.
+type Found = (MediaRow, Option<(EnquiryId, Timestamp)>);
 
 fn found(
     reader: &ArchiveReader,
@@ -157,7 +159,8 @@ fn found(
         None => None,
     };
     let holds = |content: &Content| matches!(content, Content::Media(m) if m.file == Some(media));
-    let enquiry = message.filter(|message| holds(&message.content)).and_then(|m| m.enquiry);
+    let held = message.filter(|message| holds(&message.content));
+    let enquiry = held.and_then(|message| Some((message.enquiry?, message.at)));
     Ok(Some((row, enquiry)))
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use actix_web::web;
 use tokio::sync::{Mutex, Semaphore};
 use usher_config::Service;
+use usher_domain::access::Sight;
 use usher_domain::ids::{EnquiryId, ServiceId};
 use usher_domain::settings::{Role, Settings};
 use usher_domain::time::Timestamp;
@@ -100,8 +101,20 @@ impl Doors {
         person: &Person,
         enquiry: EnquiryId,
     ) -> Result<bool, Problem> {
-        let anything = person.role == Role::Administrator;
-        Ok(anything || self.engine.may_see(person.service, person.staff, enquiry).await?)
+        let sight = self.sight(person, enquiry).await?;
+        Ok(!matches!(sight, Sight::Head | Sight::Nothing))
+    }
+
+    /// How much of an enquiry's room a person sees.
+    pub(crate) async fn sight(
+        &self,
+        person: &Person,
+        enquiry: EnquiryId,
+    ) -> Result<Sight, Problem> {
+        if person.role == Role::Administrator {
+            return Ok(Sight::Whole);
+        }
+        Ok(self.engine.sight(person.service, person.staff, enquiry).await?)
     }
 
     /// Carries out a command in a person's name.

@@ -102,6 +102,7 @@ fn bare(random: &mut Random) -> Settings {
             },
         },
         service_level: seconds(60),
+        retention: usher_domain::settings::Retention::default(),
         auto_pick_up: random.chance(15),
     }
 }

@@ -51,6 +51,24 @@ pub struct Settings {
     pub service_level: Duration,
     /// Auto pick-up where neither group nor channel says.
     pub auto_pick_up: bool,
+    #[serde(default)]
+    pub retention: Retention,
+}
+
+/// How long what is over is kept.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Retention {
+    /// Rooms, after their close.
+    pub rooms: Duration,
+    /// Files, after they came or were sent.
+    pub media: Duration,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        let year = Duration::from_hours(365 * 24);
+        Self { rooms: year, media: year }
+    }
 }
 
 impl Settings {

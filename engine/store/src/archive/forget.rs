@@ -2,8 +2,11 @@
 
 use rusqlite::{Connection, OptionalExtension, Result};
 use usher_domain::ids::{EnquiryId, MediaId, ServiceId};
+use usher_domain::message::Content;
 
-use crate::sql::{Blob, Id, int};
+use super::read::OldMedia;
+use crate::prune::WHY;
+use crate::sql::{Blob, Id, int, json, parse};
 
 /// What goes with some enquiries of one service.
 #[derive(Debug, Default)]
@@ -70,4 +73,32 @@ pub(crate) fn media(
         }
     }
     Ok(unused)
+}
+
+/// Files that are kept no longer, and what rooms say of them; the digests of those that nothing
+/// refers to any more.
+pub(crate) fn expired(
+    tx: &Connection,
+    service: ServiceId,
+    old: &[OldMedia],
+) -> Result<Vec<String>> {
+    for message in old.iter().filter_map(|media| media.message) {
+        let content: Option<String> = tx
+            .prepare_cached("SELECT content FROM messages WHERE service = ?1 AND message = ?2")?
+            .query_row((service.blob(), message.blob()), |row| row.get(0))
+            .optional()?;
+        let Some(mut content) = content.as_deref().map(parse::<Content>).transpose()? else {
+            continue;
+        };
+        if let Content::Media(file) = &mut content {
+            file.file = None;
+        }
+        tx.prepare_cached(
+            "UPDATE messages SET content = ?3, media_unavailable = ?4
+             WHERE service = ?1 AND message = ?2",
+        )?
+        .execute((service.blob(), message.blob(), json(&content), WHY))?;
+    }
+    let gone: Vec<_> = old.iter().map(|media| (media.media, media.sha256.clone())).collect();
+    media(tx, service, &gone)
 }

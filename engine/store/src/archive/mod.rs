@@ -52,6 +52,8 @@ pub enum Stuck {
 pub struct ArchiveOptions {
     /// Most records of one transaction.
     pub batch_max: usize,
+    /// More records behind than this: [`Archive::slow_down`].
+    pub lag_slow: u64,
     /// Further behind than this is [`Archive::is_lagging`].
     pub lag_max: Lag,
     /// Hears the lag after each batch, on the projector's thread.
@@ -62,6 +64,7 @@ impl Default for ArchiveOptions {
     fn default() -> Self {
         Self {
             batch_max: 4096,
+            lag_slow: 50_000,
             lag_max: Lag { records: 200_000, age: Duration::from_secs(30) },
             on_lag: Box::new(|_| ()),
         }
@@ -72,6 +75,7 @@ impl fmt::Debug for ArchiveOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ArchiveOptions")
             .field("batch_max", &self.batch_max)
+            .field("lag_slow", &self.lag_slow)
             .field("lag_max", &self.lag_max)
             .finish_non_exhaustive()
     }
@@ -83,6 +87,7 @@ pub struct Archive {
     at: At,
     reached: watch::Receiver<BTreeMap<ServiceId, Reached>>,
     progress: Arc<Progress>,
+    lag_slow: u64,
     lag_max: Lag,
 }
 
@@ -112,7 +117,8 @@ impl Archive {
         let (mut projector, reached) = Projector::new(connection, Arc::clone(&progress))?;
         projector.catch_up(&journal, options.batch_max)?;
         let at = At::Disk(dir.clone());
-        let archive = Self { at, reached, progress, lag_max: options.lag_max };
+        let (lag_slow, lag_max) = (options.lag_slow, options.lag_max);
+        let archive = Self { at, reached, progress, lag_slow, lag_max };
         let thread = thread::start(projector, journal, options, woken)
             .map_err(StoreError::file(&dir.archive()))?;
         Ok((archive, thread))
@@ -175,7 +181,12 @@ impl Archive {
         self.progress.lag()
     }
 
-    /// Whether what comes in has to slow down until the archive has caught up.
+    /// How long what comes in has to wait, so that the archive catches up before it lags.
+    pub fn slow_down(&self) -> Option<Duration> {
+        self.lag().slow_down(self.lag_slow, self.lag_max.records)
+    }
+
+    /// Whether nothing more may come in until the archive has caught up.
     pub fn is_lagging(&self) -> bool {
         let lag = self.lag();
         lag.records > self.lag_max.records || lag.age > self.lag_max.age
@@ -189,7 +200,8 @@ impl Projector {
         let connection = file::open_memory(&name)?;
         file::create(&connection)?;
         let (projector, reached) = Self::new(connection, Arc::clone(&progress))?;
-        let lag_max = ArchiveOptions::default().lag_max;
-        Ok((projector, Archive { at: At::Memory(name), reached, progress, lag_max }))
+        let ArchiveOptions { lag_slow, lag_max, .. } = ArchiveOptions::default();
+        let at = At::Memory(name);
+        Ok((projector, Archive { at, reached, progress, lag_slow, lag_max }))
     }
 }

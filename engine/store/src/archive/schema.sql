@@ -39,7 +39,7 @@ CREATE TABLE enquiries (
   silent INTEGER, reason TEXT, first_message BLOB, last_message BLOB, last_message_at INTEGER,
   messages INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (service, enquiry)) WITHOUT ROWID;
-CREATE INDEX enquiries_closed ON enquiries (closed_at) WHERE closed_at IS NOT NULL;
+CREATE INDEX enquiries_closed ON enquiries (service, closed_at) WHERE closed_at IS NOT NULL;
 CREATE INDEX enquiries_opened ON enquiries (service, opened_seq);
 CREATE INDEX enquiries_opened_at ON enquiries (service, opened_at);
 CREATE INDEX enquiries_state ON enquiries (service, state, opened_seq);
@@ -99,10 +99,12 @@ CREATE TABLE reactions (
   service BLOB, provider_id TEXT, who TEXT, emoji TEXT NOT NULL, at INTEGER NOT NULL,
   PRIMARY KEY (service, provider_id, who)) WITHOUT ROWID;
 CREATE TABLE media (
-  service BLOB, media BLOB, message BLOB, at INTEGER NOT NULL, sha256 TEXT NOT NULL,
+  service BLOB, media BLOB, message BLOB, seq INTEGER NOT NULL, at INTEGER NOT NULL,
+  sha256 TEXT NOT NULL,
   mime_type TEXT NOT NULL, bytes INTEGER NOT NULL, filename TEXT,
   PRIMARY KEY (service, media)) WITHOUT ROWID;
 CREATE INDEX media_file ON media (sha256);
+CREATE INDEX media_at ON media (service, at);
 
 -- The newest state of what is live: places and kept parts of enquiries, seats,
 -- attendances, draws.

@@ -5,9 +5,8 @@
 //! transaction that removes the others. So no sequence is taken from the service's actors, and no
 //! instant exists at which the journal alone says something else than the archive.
 
+mod media;
 mod plan;
-
-use std::collections::BTreeMap;
 
 use usher_domain::ids::ServiceId;
 use usher_domain::time::Timestamp;
@@ -16,6 +15,7 @@ use crate::archive::forget;
 use crate::archive::read::{ArchiveReader, ClosedEnquiry};
 use crate::error::StoreError;
 use crate::store::Store;
+pub(crate) use media::WHY;
 use plan::Plan;
 
 /// What was taken out.
@@ -23,32 +23,56 @@ use plan::Plan;
 pub struct Pruned {
     pub enquiries: usize,
     pub records: usize,
+    /// Files that nothing refers to any more.
     pub files: usize,
+    /// What referred to files.
+    pub media: usize,
 }
 
 impl Store {
     /// Takes out up to `limit` enquiries closed before `before`, the longest closed first; fewer
-    /// than `limit` taken out: no more are left. Blocks; commits wait for one transaction a service.
+    /// than `limit` taken out: no more are left. Blocks; commits wait for one transaction.
     ///
     /// The journal goes first and the archive after it, so that what is cut short is found again.
     /// `before` has to lie further back than messages are repeated by the provider (8 days).
-    pub fn prune(&self, before: Timestamp, limit: usize) -> Result<Pruned, StoreError> {
+    pub fn prune(
+        &self,
+        service: ServiceId,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Pruned, StoreError> {
         let reader = self.archive().reader()?;
-        let mut services: BTreeMap<ServiceId, Vec<ClosedEnquiry>> = BTreeMap::new();
-        for closed in reader.closed_before(before, limit)? {
-            services.entry(closed.service).or_default().push(closed);
+        let closed = reader.closed_before(service, before, limit)?;
+        if closed.is_empty() {
+            return Ok(Pruned::default());
         }
-        let mut pruned = Pruned::default();
-        for (service, closed) in services {
-            let of_service = self.prune_service(&reader, service, &closed, before)?;
-            pruned.enquiries += of_service.enquiries;
-            pruned.records += of_service.records;
-            pruned.files += of_service.files;
-        }
-        Ok(pruned)
+        self.prune_closed(&reader, service, &closed, before)
     }
 
-    fn prune_service(
+    /// As [`Store::prune`], of files stored before `before`, whatever they were sent in.
+    pub fn prune_media(
+        &self,
+        service: ServiceId,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Pruned, StoreError> {
+        let old = self.archive().reader()?.media_before(service, before, limit)?;
+        if old.is_empty() {
+            return Ok(Pruned::default());
+        }
+        let rewrite = media::plan(&self.journal().reader()?, service, &old)?;
+        let records = rewrite.changed.len();
+        if !rewrite.is_empty() {
+            self.journal().rewrite(rewrite)?;
+        }
+        let unused = self.archive().change(|tx| forget::expired(tx, service, &old))?;
+        for sha256 in &unused {
+            self.media().remove(sha256)?;
+        }
+        Ok(Pruned { enquiries: 0, records, files: unused.len(), media: old.len() })
+    }
+
+    fn prune_closed(
         &self,
         reader: &ArchiveReader,
         service: ServiceId,
@@ -65,6 +89,7 @@ impl Store {
         for sha256 in &unused {
             self.media().remove(sha256)?;
         }
-        Ok(Pruned { enquiries: gone.enquiries.len(), records, files: unused.len() })
+        let (enquiries, media) = (gone.enquiries.len(), gone.media.len());
+        Ok(Pruned { enquiries, records, files: unused.len(), media })
     }
 }

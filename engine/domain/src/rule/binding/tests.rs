@@ -73,6 +73,7 @@ fn settings(sticky: Sticky) -> Settings {
             when: AutoCloseWhen::Silence,
         },
         service_level: Duration::from_mins(1),
+        retention: crate::settings::Retention::default(),
         auto_pick_up: false,
     }
 }

@@ -98,9 +98,19 @@ pub(super) fn media_stored(
     (sha256, mime_type, bytes, filename): (&str, &str, u64, Option<&str>),
 ) -> Result<()> {
     t.run(
-        "REPLACE INTO media (service, media, message, at, sha256, mime_type, bytes, filename)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        (t.service, media.blob(), blob(message), t.at, sha256, mime_type, int(bytes), filename),
+        "REPLACE INTO media (service, media, message, seq, at, sha256, mime_type, bytes, filename)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        (
+            t.service,
+            media.blob(),
+            blob(message),
+            t.seq,
+            t.at,
+            sha256,
+            mime_type,
+            int(bytes),
+            filename,
+        ),
     )?;
     message.map_or(Ok(()), |message| file_known(t, media, message))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use usher_domain::ids::{EnquiryId, MessageId, ServiceId, VisitorId};
+use usher_domain::ids::{EnquiryId, MediaId, MessageId, ServiceId, VisitorId};
 use usher_domain::time::Timestamp;
 use usher_domain::visitor::Visitor;
 
@@ -13,9 +13,17 @@ use crate::sql::{Columns, Id, int, millis};
 /// An enquiry that was closed, and where its records begin.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClosedEnquiry {
-    pub(crate) service: ServiceId,
     pub(crate) enquiry: EnquiryId,
     pub(crate) opened_seq: u64,
+}
+
+/// A file that is kept no longer, and the record that told of it.
+#[derive(Clone, Debug)]
+pub(crate) struct OldMedia {
+    pub(crate) media: MediaId,
+    pub(crate) message: Option<MessageId>,
+    pub(crate) seq: u64,
+    pub(crate) sha256: String,
 }
 
 /// A message, and the journal row of the last record about it.
@@ -28,24 +36,47 @@ pub(crate) struct KeptMessage {
 }
 
 impl ArchiveReader {
-    /// Enquiries closed before an instant, of all services, the longest closed first; none that
-    /// has not heard of it yet.
+    /// Enquiries closed before an instant, the longest closed first; none that has not heard of it
+    /// yet.
     pub(crate) fn closed_before(
         &self,
+        service: ServiceId,
         before: Timestamp,
         limit: usize,
     ) -> Result<Vec<ClosedEnquiry>, StoreError> {
         self.all(
-            "SELECT service, enquiry, opened_seq FROM enquiries AS e WHERE closed_at < ?1
+            "SELECT enquiry, opened_seq FROM enquiries AS e
+             WHERE service = ?1 AND closed_at < ?2
                AND NOT EXISTS (SELECT 1 FROM live WHERE live.service = e.service
                  AND kind IN ('enquiry', 'place') AND key = e.enquiry)
-             ORDER BY closed_at LIMIT ?2",
-            (millis(before), int(limit as u64)),
+             ORDER BY closed_at LIMIT ?3",
+            (service.blob(), millis(before), int(limit as u64)),
             |row| {
                 Ok(ClosedEnquiry {
-                    service: row.id("service")?,
                     enquiry: row.id("enquiry")?,
                     opened_seq: row.number("opened_seq")?,
+                })
+            },
+        )
+    }
+
+    /// Files stored before an instant, the oldest first.
+    pub(crate) fn media_before(
+        &self,
+        service: ServiceId,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<OldMedia>, StoreError> {
+        self.all(
+            "SELECT media, message, seq, sha256 FROM media WHERE service = ?1 AND at < ?2
+             ORDER BY at LIMIT ?3",
+            (service.blob(), millis(before), int(limit as u64)),
+            |row| {
+                Ok(OldMedia {
+                    media: row.id("media")?,
+                    message: row.id_opt("message")?,
+                    seq: row.number("seq")?,
+                    sha256: row.get("sha256")?,
                 })
             },
         )

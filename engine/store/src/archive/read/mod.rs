@@ -22,7 +22,7 @@ use crate::sql::{Columns, Id};
 
 pub use aside::{AsideKind, AsideRow, HeldReceipt};
 pub use enquiry::{ClosedRow, DecisionRow, EnquiryFilter, EnquiryRow};
-pub(crate) use kept::ClosedEnquiry;
+pub(crate) use kept::{ClosedEnquiry, OldMedia};
 pub use live::{LiveMembers, LiveRoom, LiveState};
 pub use loose::Unanswered;
 pub(super) use message::rank;
