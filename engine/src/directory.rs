@@ -200,7 +200,7 @@ impl Directory {
         };
         self.load(self.people.wanted_by(&notice));
         let mut effects = Vec::new();
-        let visitor = self.people.notice(self.peers.now(), &notice, &mut effects);
+        let visitor = self.people.notice(self.peers.wall_now(), &notice, &mut effects);
         self.perform(effects);
         let known = visitor.and_then(|id| self.people.visitor(id)).cloned();
         let Some(visitor) = known else {
@@ -248,7 +248,8 @@ impl Directory {
         };
         self.load(self.people.wanted(&seen.identities()));
         let mut effects = Vec::new();
-        let identified = self.people.identify(self.peers.now(), &seen, new_visitor(), &mut effects);
+        let identified =
+            self.people.identify(self.peers.wall_now(), &seen, new_visitor(), &mut effects);
         self.perform(effects);
         let id = identified.ok()?.visitor;
         self.idle.insert(id);
@@ -306,7 +307,7 @@ impl Directory {
         let mut effects = Vec::new();
         let blocks = matches!(change, Change::Block);
         let command = visitor::Command { visitor, change };
-        let outcome = self.people.apply(self.peers.now(), command, &mut effects);
+        let outcome = self.people.apply(self.peers.wall_now(), command, &mut effects);
         self.perform_and(effects, and);
         if blocks && outcome.is_ok() {
             for channel in self.peers.channels.values() {

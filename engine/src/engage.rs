@@ -167,7 +167,7 @@ async fn recipient(peers: &Peers, wanted: &Wanted) -> Result<Box<Visitor>, Refus
 }
 
 async fn bind(peers: &Peers, wanted: &Wanted, visitor: &Visitor) -> Result<(), Refusal> {
-    let now = peers.now();
+    let now = peers.wall_now();
     let binding = Binding {
         kind: BindingKind::Engagement,
         staff: wanted.staff,

@@ -13,8 +13,10 @@ use actix::Addr;
 use tokio::sync::{Mutex, Notify, OwnedSemaphorePermit, mpsc, oneshot};
 use usher_domain::ids::{ServiceId, StaffId};
 use usher_domain::record::Record;
+use usher_domain::wall::Ahead;
 use usher_store::{Commit, CommitFailed, Entry, Journal, encode};
 
+use crate::clock::Wall;
 use crate::handle::{Answer, ConnectionId};
 use crate::outgoing::{BotSaid, BotWord, ProviderCall, SendOutcome};
 use crate::service::{BotSpeaks, Broken, Outcome, Service};
@@ -114,6 +116,8 @@ struct Inner {
     service: ServiceId,
     /// Which building of the service this is.
     build: u64,
+    /// Records stand on it.
+    wall: Wall,
     journal: Journal,
     provider: mpsc::Sender<ProviderCall>,
     staff: RefCell<StaffAddrs>,
@@ -141,13 +145,14 @@ impl Ledger {
     /// `last`: the service's last durable sequence.
     pub(crate) fn new(
         (service, build): (ServiceId, u64),
-        journal: Journal,
-        provider: mpsc::Sender<ProviderCall>,
+        wall: &Wall,
+        (journal, provider): (Journal, mpsc::Sender<ProviderCall>),
         last: u64,
     ) -> Self {
         Self(Rc::new(Inner {
             service,
             build,
+            wall: wall.clone(),
             journal,
             provider,
             staff: RefCell::default(),
@@ -163,13 +168,16 @@ impl Ledger {
     }
 
     /// One record group, and what waits for it. Returns the sequence of its last record.
-    #[expect(clippy::needless_pass_by_value, reason = "records are handed over, never kept")]
     pub(crate) fn append(&self, records: Vec<Record>, releases: Vec<Release>) -> u64 {
         let mut gathering = self.0.gathering.borrow_mut();
-        for record in &records {
+        let ahead = self.0.wall.ahead();
+        for mut record in records {
             let seq = self.0.last.get() + 1;
             self.0.last.set(seq);
-            gathering.records.push(Entry { seq, body: encode(record) });
+            if ahead != Ahead::default() {
+                record.put_on_the_wall(ahead);
+            }
+            gathering.records.push(Entry { seq, body: encode(&record) });
         }
         gathering.releases.extend(releases);
         self.0.wake.notify_one();

@@ -16,7 +16,7 @@ use usher_store::{Archive, ArchiveReader};
 use uuid::Uuid;
 
 use crate::channel::Channel;
-use crate::clock::Clock;
+use crate::clock::{Clock, Wall};
 use crate::directory::Directory;
 use crate::inbound::InboundBody;
 use crate::ledger::{Ledger, Release};
@@ -29,6 +29,11 @@ use crate::timer::{Arm, Timer, Waiter};
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
 pub(crate) struct Due;
+
+/// The wall clock has stepped.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Stepped;
 
 /// The service is rebuilt: its old actors end.
 #[derive(Clone, Copy, Debug, Message)]
@@ -87,6 +92,7 @@ pub(crate) struct Known {
     /// Which building of the service this is; what older ones say is not listened to.
     pub(crate) build: u64,
     pub(crate) clock: Clock,
+    pub(crate) wall: Wall,
     pub(crate) settings: Arc<Settings>,
     /// Of one number, in and out together.
     pub(crate) messages_per_second: u32,
@@ -118,8 +124,18 @@ pub(crate) struct Known {
 }
 
 impl Peers {
+    /// By the clock that deadlines run on, which is never set.
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// By the wall clock: for time rules, windows, and what people and records read.
+    pub(crate) fn wall_now(&self) -> Timestamp {
+        self.on_the_wall(self.now())
+    }
+
+    pub(crate) fn on_the_wall(&self, at: Timestamp) -> Timestamp {
+        self.wall.ahead().wall(at)
     }
 
     pub(crate) fn channel(&self, channel: ChannelId) -> Option<&Addr<Channel>> {

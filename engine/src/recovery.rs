@@ -19,7 +19,7 @@ use usher_protocol::event::preview;
 use usher_store::{ArchiveReader, HeldReceipt, LiveMembers, LiveRoom, SeenIds, StoreError, Unsent};
 
 use crate::channel::{Channel, Restored, ToSend};
-use crate::clock::Clock;
+use crate::clock::{Clock, Wall};
 use crate::directory::Directory;
 use crate::enquiry::{Enquiry, Kept, Opened, Told, outgoing};
 use crate::ledger::Ledger;
@@ -61,7 +61,7 @@ impl Contexts {
 
 pub(crate) fn build(
     start: &Start,
-    (clock, build, in_hand): (Clock, u64, InHand),
+    (clock, wall, build, in_hand): (Clock, Wall, u64, InHand),
     service: &Addr<Service>,
 ) -> Result<Peers, StartError> {
     let reader = Rc::new(start.archive.reader()?);
@@ -72,11 +72,13 @@ pub(crate) fn build(
     let seen = SeenIds::load(start.dir.as_ref(), id, clock.now(), &reader)?;
     let contexts = Contexts::new(start);
     let addresses = contexts.staff.iter().map(|(id, context)| (*id, context.address())).collect();
-    let ledger = Ledger::new((id, build), start.journal.clone(), start.provider.clone(), last);
+    let ledger =
+        Ledger::new((id, build), &wall, (start.journal.clone(), start.provider.clone()), last);
     let peers = Peers::new(Known {
         id,
         build,
         clock,
+        wall: wall.clone(),
         settings: Arc::clone(&start.settings),
         messages_per_second: start.messages_per_second,
         credits: Arc::clone(&start.credits),

@@ -22,14 +22,14 @@ use usher_protocol::refusal::{Code, Refusal};
 use usher_store::{Archive, DataDir, Journal, Store, StoreError};
 
 use crate::channel::{OutcomeCame, Resume};
-use crate::clock::Clock;
+use crate::clock::{Clock, Wall};
 use crate::directory::Arrived;
 use crate::enquiry::Told;
 use crate::handle::{Answer, Attach, ConnectionId, Explain, Explained};
 use crate::inbound::Inbound;
 use crate::ledger::{Ack, Credit, Release};
 use crate::outgoing::{BotWord, ProviderCall, SendOutcome};
-use crate::peers::{InHand, Peers};
+use crate::peers::{InHand, Peers, Stepped};
 use crate::poison::Poison;
 use crate::router::{ExplainThis, Pass};
 use crate::staff::{
@@ -46,9 +46,6 @@ pub enum StartError {
     #[error("what was kept breaks the actors that go on from it")]
     Panicked,
 }
-
-/// A wall clock that steps by more than this is spoken of.
-const STEP_MAX: Duration = Duration::from_secs(2);
 
 pub use way_back::Stopped;
 
@@ -168,8 +165,7 @@ pub(crate) struct Service {
     in_hand: InHand,
     /// Updates that have broken an actor, and how often.
     poison: Poison,
-    /// How far the wall clock was off when that was last said.
-    wall_off: Duration,
+    wall: Wall,
     /// How often it broke in a row without having done anything.
     strikes: u8,
     /// It is not built again.
@@ -191,7 +187,7 @@ pub(crate) fn start_here(start: Start) -> Result<Addr<Service>, StartError> {
         built_at: Timestamp::default(),
         in_hand: InHand::default(),
         poison: Poison::default(),
-        wall_off: Duration::ZERO,
+        wall: Wall::new(),
         strikes: 0,
         stopped: None,
         running: Vec::new(),
@@ -224,13 +220,16 @@ impl Service {
 }
 
 impl Service {
-    /// A step moves no deadline, but people and records will read odd times.
+    /// A step moves no deadline; rules, windows and stamps follow it.
     fn watch_wall_clock(&mut self) {
-        let off = self.clock.wall_step();
-        if off.abs_diff(self.wall_off) > STEP_MAX {
-            tracing::warn!(service = %self.id(), ?off, before = ?self.wall_off, "the wall clock has stepped");
-            metrics::counter!(crate::metrics::WALL_STEPS).increment(1);
-            self.wall_off = off;
+        let Some(millis) = self.wall.follow() else { return };
+        tracing::warn!(service = %self.id(), millis, "the wall clock has stepped");
+        metrics::counter!(crate::metrics::WALL_STEPS).increment(1);
+        if let Some(peers) = &self.peers {
+            peers.router.do_send(Stepped);
+            for channel in peers.channels.values() {
+                channel.do_send(Stepped);
+            }
         }
     }
 

@@ -20,3 +20,4 @@ pub mod time;
 pub mod trace;
 pub mod unmatched;
 pub mod visitor;
+pub mod wall;

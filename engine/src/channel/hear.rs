@@ -73,7 +73,7 @@ impl Channel {
             Event::EnquiryOpened { enquiry, channel: self.id, visitor: visitor.id },
             Event::MessageReceived(Box::new(MessageReceived {
                 enquiry: Some(enquiry),
-                ..received(self.id, visitor, *message, now)
+                ..received(self.id, visitor, *message, self.peers.wall_now())
             })),
             Event::Floor(FloorEvent::Decided { enquiry, steps: vec![Step::Blocked] }),
             Event::Floor(FloorEvent::Closed {
@@ -95,7 +95,7 @@ impl Channel {
         let visitor_id = visitor.id;
         let event = match update.body {
             InboundBody::Message(message) => {
-                let received = received(channel, visitor, *message, now);
+                let received = received(channel, visitor, *message, self.peers.wall_now());
                 metrics::counter!(crate::metrics::MESSAGES, "direction" => "in", "kind" => "message", "outcome" => "beside")
                     .increment(1);
                 if received.counts.extends_window() {
@@ -206,7 +206,7 @@ impl Handler<Heard> for Channel {
 
     fn handle(&mut self, Heard { visitor, update, ack }: Heard, _: &mut Context<Self>) {
         #[expect(clippy::cast_precision_loss, reason = "a metric in seconds")]
-        let now = self.peers.now().millis() as f64 / 1_000.0;
+        let now = self.peers.wall_now().millis() as f64 / 1_000.0;
         self.gauges.last_inbound.set(now);
         let mut effects = Vec::new();
         // What comes in counts against the number's limit; it is never refused.

@@ -29,7 +29,7 @@ use crate::inbound::{Inbound, InboundReceipt};
 use crate::ledger::Ack;
 use crate::metrics as names;
 use crate::outgoing::{Outgoing, SendOutcome};
-use crate::peers::{Due, Guard, Peers};
+use crate::peers::{Due, Guard, Peers, Stepped};
 use crate::router::Decide;
 use crate::timer::Waiter;
 
@@ -354,6 +354,17 @@ impl Handler<Due> for Channel {
         self.outbox.expire(self.peers.now(), &mut effects);
         self.look_for_messages();
         self.perform(effects, None);
+    }
+}
+
+impl Handler<Stepped> for Channel {
+    type Result = ();
+
+    fn handle(&mut self, _: Stepped, _: &mut Context<Self>) {
+        // Windows lapse at another time now.
+        for live in self.enquiries.values_mut() {
+            live.state.told(Told::Due);
+        }
     }
 }
 

@@ -61,7 +61,7 @@ impl Channel {
             provider_id: receipt.provider_id,
             delivery: receipt.delivery,
             participant: receipt.participant,
-            provider_at: receipt.provider_at.unwrap_or(now),
+            provider_at: receipt.provider_at.unwrap_or_else(|| self.peers.wall_now()),
             code: receipt.code,
             title: receipt.title,
             raw,
@@ -128,7 +128,7 @@ impl Channel {
             message: about.message,
             delivery: news,
             participant: receipt.participant,
-            provider_at: receipt.provider_at.unwrap_or(now),
+            provider_at: receipt.provider_at.unwrap_or_else(|| self.peers.wall_now()),
             code: receipt.code,
         };
         ledger.append(vec![Record::new(now, event)], releases);

@@ -105,14 +105,14 @@ impl Enquiry {
         self.tell_notification(message, delivery, failure.as_ref().map(|(code, _)| *code));
         if failure.as_ref().is_some_and(|(code, _)| *code == 131_047) {
             // The provider's word on the window counts, whatever our clock says.
-            let at = self.now;
+            let at = self.stamp();
             self.note(Command::WindowLapsedByProvider { at });
         }
         let telling = Telling::Status {
             enquiry: self.id,
             message,
             delivery,
-            time: self.now.into(),
+            time: self.stamp().into(),
             failure: failure.map(|(code, title)| Failure { code, title }),
         };
         self.tell(self.room(), &telling);

@@ -412,7 +412,7 @@ impl About {
             service: peers.id,
             bot: self.bot,
             id: self.id,
-            at: peers.now(),
+            at: peers.wall_now(),
             enquiry: self.enquiry,
             channel: self.channel,
             opened_at: self.opened_at,

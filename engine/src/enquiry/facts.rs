@@ -11,6 +11,8 @@ use usher_protocol::event::{
     Event as Telling, Head, Level, Named, Offer, Person, Relation, State, Transfer,
 };
 
+use usher_protocol::Time;
+
 use super::Enquiry;
 use crate::staff::Gathered;
 
@@ -144,6 +146,11 @@ impl Enquiry {
         }
     }
 
+    /// As people read it on the wall.
+    fn time(&self, at: Timestamp) -> Time {
+        self.peers.on_the_wall(at).into()
+    }
+
     pub(super) fn head(&self, staff: StaffId) -> Head {
         self.head_as(self.relation(staff), Some(staff))
     }
@@ -176,19 +183,19 @@ impl Enquiry {
             country: place.and_then(|place| place.country.as_deref()).map(str::to_owned),
             owner: stage.owner().map(|owner| self.named(owner)),
             bot,
-            opened_at: kept.opened_at.into(),
+            opened_at: self.time(kept.opened_at),
             window_until: kept.window_until.into(),
             first_message: self.first_message.clone(),
             order: self.order,
-            visitor_waits: place.and_then(|place| place.visitor_waits).map(Into::into),
-            hold_until: place.and_then(|place| place.hold_until).map(Into::into),
+            visitor_waits: place.and_then(|place| place.visitor_waits).map(|at| self.time(at)),
+            hold_until: place.and_then(|place| place.hold_until).map(|at| self.time(at)),
             closes_at: match kept.clock {
-                IdleClock::Grace { until, .. } => Some(until.into()),
+                IdleClock::Grace { until, .. } => Some(self.time(until)),
                 IdleClock::Stopped | IdleClock::Running { .. } | IdleClock::Notifying { .. } => {
                     None
                 }
             },
-            offer: offer.map(|held| Offer { until: held.until.into(), sort: held.sort }),
+            offer: offer.map(|held| Offer { until: self.time(held.until), sort: held.sort }),
             transfer: place.and_then(|place| self.transfer_of(&place.errand)),
             people: self.seen_by(staff).map(|staff| self.named(staff)).collect(),
             labels: self.labels.iter().cloned().collect(),
@@ -209,7 +216,7 @@ impl Enquiry {
                 by: self.named(*by),
                 to: TransferTo::into(*to),
                 blind: *blind,
-                until: self.offers.iter().map(|held| held.until).min().map(Into::into),
+                until: self.offers.iter().map(|held| held.until).min().map(|at| self.time(at)),
             }),
             Errand::None | Errand::Walk(_) => None,
         }

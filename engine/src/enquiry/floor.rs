@@ -129,7 +129,11 @@ impl Enquiry {
         }
         // One text for all who are asked at once: the head is the same to each of them.
         let head = self.head_as(Relation::Offered, to.first().copied());
-        let telling = Telling::Offered { enquiry: Box::new(head), until: until.into(), sort };
+        let telling = Telling::Offered {
+            enquiry: Box::new(head),
+            until: self.peers.on_the_wall(until).into(),
+            sort,
+        };
         self.tell(to.to_vec(), &telling);
     }
 
@@ -157,7 +161,7 @@ impl Enquiry {
         let now = self.now;
         let was_missed = matches!(before, Some(Stage::Missed { .. }));
         if let Some(from) = from {
-            self.was_here(from, now);
+            self.was_here(from, self.stamp());
         } else {
             let waited = now.since(self.machine.kept().opened_at);
             metrics::histogram!(names::WAIT).record(waited.as_secs_f64());
@@ -267,8 +271,7 @@ impl Enquiry {
 
     /// Was the owner, and sees what was said until now.
     fn leaves(&mut self, owner: StaffId) {
-        let now = self.now;
-        self.was_here(owner, now);
+        self.was_here(owner, self.stamp());
         self.tell(
             vec![owner],
             &Telling::Updated { enquiry: Box::new(self.head_as(Relation::Gone, None)) },
@@ -313,8 +316,13 @@ impl Enquiry {
         told.extend(owner);
         told.sort_unstable();
         told.dedup();
-        let telling =
-            Telling::Closed { enquiry: self.id, closer: by, silent, reason, time: now.into() };
+        let telling = Telling::Closed {
+            enquiry: self.id,
+            closer: by,
+            silent,
+            reason,
+            time: self.stamp().into(),
+        };
         self.tell(told, &telling);
         self.end(owner);
     }
@@ -345,7 +353,7 @@ impl Enquiry {
         };
         let kept = self.machine.kept();
         let wrote = owner.is_some() && kept.staff_wrote == owner;
-        let binding = binding_after_close(settings, owner, wrote, now);
+        let binding = binding_after_close(settings, owner, wrote, self.stamp());
         let closing = Closing { owner, window_until: Some(kept.window_until), binding };
         let change = Change::EnquiryClosed { channel: self.channel, closing };
         self.peers.directory.do_send(Remember {

@@ -98,7 +98,7 @@ impl Enquiry {
 
     fn hear_edit(&mut self, provider_id: String, of: String, content: Content, ack: Arc<Ack>) {
         let (channel, visitor, enquiry) = self.of_room();
-        let now = self.now;
+        let now = self.stamp();
         self.note(Command::VisitorWrote { counts: Counts::Edit, provider_at: now });
         let (target, told) = (self.message_of(&of), clip::content(shown(&content)));
         let event = Event::MessageEdited { channel, visitor, enquiry, provider_id, of, content };
@@ -116,7 +116,7 @@ impl Enquiry {
         let event = Event::MessageRevoked { channel, visitor, enquiry, provider_id, of };
         self.write(vec![event], vec![Release::Ack(ack)]);
         if let Some(message) = target {
-            let time = self.now.into();
+            let time = self.stamp().into();
             self.tell(self.room(), &Telling::Revoked { enquiry: self.id, message, time });
         }
     }
@@ -133,7 +133,7 @@ impl Enquiry {
         let event = Event::Reacted { channel, visitor, enquiry, provider_id, on, emoji, by: None };
         self.write(vec![event], vec![Release::Ack(ack)]);
         if let Some(message) = target {
-            let (writer, time) = (Writer::Visitor, self.now.into());
+            let (writer, time) = (Writer::Visitor, self.stamp().into());
             let telling = Telling::Reacted { enquiry: self.id, message, writer, emoji: told, time };
             self.tell(self.room(), &telling);
         }
@@ -142,7 +142,7 @@ impl Enquiry {
     fn hear_message(&mut self, message: InboundMessage, ack: Arc<Ack>) {
         #[cfg(test)]
         crate::faults::trip(&message.provider_id);
-        let now = self.now;
+        let now = self.stamp();
         let opening = !self.routed;
         let counts = message.counts;
         let received = received(self.channel, &self.visitor, message, now);
@@ -212,9 +212,9 @@ impl Enquiry {
 
     /// The opening message: welcome, then the floor.
     fn begin(&mut self, opened_by: OpenedBy, waited: bool) {
-        let now = self.now;
+        let now = self.stamp();
         let memory = self.visitor.channels.get(&self.channel);
-        let lapsed = !self.machine.window_is_open(now);
+        let lapsed = !self.machine.window_is_open(self.now);
         let opening = Opening {
             by: if lapsed { OpenedBy::OldMessage } else { opened_by },
             last_welcomed: memory.and_then(|memory| memory.welcomed_at),
@@ -261,7 +261,7 @@ impl Enquiry {
 
     fn use_up_engagement(&self) {
         let kind = usher_domain::trace::BindingKind::Engagement;
-        if self.visitor.binding(self.now, kind, self.channel).is_some() {
+        if self.visitor.binding(self.stamp(), kind, self.channel).is_some() {
             self.remember(Change::UseUpEngagement { channel: self.channel });
         }
     }
@@ -269,7 +269,7 @@ impl Enquiry {
     /// Whether what was replied to is a template of ours.
     fn answers_template(&self) -> bool {
         let kind = usher_domain::trace::BindingKind::Engagement;
-        self.visitor.binding(self.now, kind, self.channel).is_some()
+        self.visitor.binding(self.stamp(), kind, self.channel).is_some()
     }
 
     pub(super) fn remember(&self, change: Change) {
@@ -290,7 +290,7 @@ impl Enquiry {
             direction: if echo { Direction::Out } else { Direction::In },
             writer: if echo { Writer::Phone } else { Writer::Visitor },
             content: clip::content(shown(&received.content)),
-            time: self.now.into(),
+            time: self.stamp().into(),
             provider_time: Some(received.provider_at.into()),
             reply_to: received.reply_to.as_deref().and_then(|id| self.message_of(id)),
             delivery: None,

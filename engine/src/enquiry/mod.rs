@@ -264,6 +264,17 @@ impl Enquiry {
         }
     }
 
+    /// By the wall clock, as people read it.
+    fn stamp(&self) -> Timestamp {
+        self.peers.on_the_wall(self.now)
+    }
+
+    /// A turn begins.
+    fn look_at_the_clock(&mut self) {
+        self.now = self.peers.now();
+        self.machine.follow(self.peers.wall.ahead());
+    }
+
     fn settings(&self) -> Option<&ChannelSettings> {
         self.peers.settings.channels.get(&self.channel)
     }
@@ -366,7 +377,7 @@ impl Enquiry {
 impl Enquiry {
     /// Goes on after a restart, before anything is told.
     pub(crate) fn go_on(&mut self) {
-        self.now = self.peers.now();
+        self.look_at_the_clock();
         if !self.unopened {
             self.sync_joined();
             self.note(enquiry::Command::Recovered);
@@ -377,7 +388,7 @@ impl Enquiry {
     }
 
     pub(crate) fn told(&mut self, told: Told) {
-        self.now = self.peers.now();
+        self.look_at_the_clock();
         if self.closed {
             return self.after_the_end(told);
         }
@@ -406,7 +417,7 @@ impl Enquiry {
             Told::VisitorIs(visitor) => self.visitor.id = visitor,
             Told::MergedAway { owner, into } => self.merged_away(owner, into),
             Told::WindowLapsed => {
-                let at = self.now;
+                let at = self.stamp();
                 self.note(enquiry::Command::WindowLapsedByProvider { at });
                 self.arm();
             }

@@ -99,9 +99,11 @@ impl Enquiry {
             Command::CancelTransfer { .. } => floor::Command::CancelTransfer { enquiry, by: staff },
             Command::TakeOver { .. } => floor::Command::TakeOver { enquiry, by: staff },
             Command::Assign { staff: to, .. } => floor::Command::Assign { enquiry, to },
-            Command::Hold { until, .. } => {
-                floor::Command::Hold { enquiry, by: staff, until: until.map(Into::into) }
-            }
+            Command::Hold { until, .. } => floor::Command::Hold {
+                enquiry,
+                by: staff,
+                until: until.map(|until| self.peers.wall.ahead().running(until.into())),
+            },
             Command::Close { silent, reason, .. } => {
                 floor::Command::Close { enquiry, by: Closer::Staff { staff }, silent, reason }
             }
@@ -272,7 +274,7 @@ impl Enquiry {
             order: self.peers.ledger.last() + 1,
             by: self.named(staff),
             text: text.clone(),
-            time: self.now.into(),
+            time: self.stamp().into(),
         };
         let event = Event::NoteAdded { note: note.id, enquiry: self.id, by: staff, text };
         let release = answer.release(&self.peers, staff, Ok(json!({ "note": note.id })));
@@ -366,9 +368,8 @@ impl Enquiry {
             return self.refuse(by, answer, Code::NotFound);
         };
         self.sync_joined();
-        let now = self.now;
         if !monitor {
-            self.was_here(who, now);
+            self.was_here(who, self.stamp());
         }
         let release = answer.release(&self.peers, by, Ok(json!({})));
         self.write(vec![Event::RoomLeft { enquiry: self.id, staff: who }], vec![release]);

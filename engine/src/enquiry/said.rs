@@ -70,7 +70,7 @@ impl Enquiry {
             direction: Direction::Out,
             writer: Writer::of(queued.author, |id: StaffId| self.peers.name_of(id), bot),
             content: clip::content(shown(&queued.content)),
-            time: self.now.into(),
+            time: self.stamp().into(),
             provider_time: None,
             reply_to,
             delivery: Some(Delivery::Queued),

@@ -52,7 +52,7 @@ async fn the_window_lapses_by_the_wall_clock() {
     let mut anna = shop.connect("Anna", 1).await;
     let mut first = message("wamid.1", "Hello?");
     if let InboundBody::Message(message) = &mut first.body {
-        message.provider_at = Some(Clock::system().now() - Duration::from_mins(23 * 60));
+        message.provider_at = Some(Clock::system().now() - Duration::from_hours(23));
     }
     shop.deliver(vec![first]).await.unwrap();
     let enquiry = enquiry_of(&anna.event("enquiry.offered").await);

@@ -1,6 +1,7 @@
 //! What has to hold when something breaks: one service on a paused clock, its actors broken at will.
 
 mod broken;
+mod clocks;
 mod paths;
 mod receipts;
 mod retention;
@@ -20,6 +21,8 @@ use usher_domain::ids::{ChannelId, EnquiryId, ServiceId, SessionId, StaffId};
 use usher_domain::message::{Content, Counts};
 use usher_domain::record::Event as Recorded;
 use usher_domain::settings::Settings;
+use usher_domain::time::Timestamp;
+use usher_domain::wall::Ahead;
 use usher_protocol::command::Command;
 use usher_protocol::feed::Pulled;
 use usher_protocol::frame::Resume;
@@ -70,6 +73,16 @@ impl Handler<Break> for crate::service::Service {
 
 thread_local! {
     static BREAKS_AT_THE_START: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+    static WALL: std::cell::Cell<i64> = const { std::cell::Cell::new(0) };
+}
+
+/// Somebody sets the wall clock: so many milliseconds ahead of what it is.
+pub(crate) fn set_the_wall(ahead: i64) {
+    WALL.set(ahead);
+}
+
+pub(crate) fn as_set(read: Timestamp) -> Timestamp {
+    Ahead::from_millis(WALL.get()).wall(read)
 }
 
 /// From now on what is kept breaks whoever goes on from it, in the services on this thread.

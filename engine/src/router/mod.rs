@@ -24,7 +24,7 @@ use crate::enquiry::Told;
 use crate::handle::{Explain, Explained};
 use crate::ledger::Release;
 use crate::metrics as names;
-use crate::peers::{Due, Guard, Peers};
+use crate::peers::{Due, Guard, Peers, Stepped};
 use crate::service::AnswerTo;
 use crate::staff::{Gathered, PresenceIs};
 use crate::timer::Waiter;
@@ -214,7 +214,7 @@ impl Router {
     fn explain(&self, explain: &Explain, visitor: Option<Visitor>) -> Explained {
         let nobody = || Visitor::new(VisitorId::from_number(0), Identities::default());
         let visitor = visitor.unwrap_or_else(nobody);
-        let at = explain.at.unwrap_or_else(|| self.peers.now());
+        let at = explain.at.unwrap_or_else(|| self.peers.wall_now());
         let country = visitor.country().map(Box::from);
         let route = Route {
             enquiry: EnquiryId::from_number(0),
@@ -429,5 +429,14 @@ impl Handler<GiveBack> for Router {
 
     fn handle(&mut self, GiveBack(credit): GiveBack, _: &mut Context<Self>) {
         self.peers.ledger.release(Release::Credit(credit));
+    }
+}
+
+impl Handler<Stepped> for Router {
+    type Result = ();
+
+    fn handle(&mut self, _: Stepped, _: &mut Context<Self>) {
+        self.floor.follow(self.peers.wall.ahead());
+        self.stale = true;
     }
 }

@@ -34,7 +34,8 @@ impl Router {
             let length = lengths.get(&destination).copied().unwrap_or(0);
             let oldest = if length == 0 { None } else { self.oldest(destination) };
             self.gauge_line(&name, length, oldest);
-            let now = queue_now(destination, name, (length, oldest));
+            let now =
+                queue_now(destination, name, (length, oldest.map(|at| self.peers.on_the_wall(at))));
             for staff in settings.groups.get(&group).map_or(&[][..], |group| &group.members) {
                 if self.peers.is_connected(*staff) {
                     self.peers.state(*staff, &now);
@@ -63,7 +64,14 @@ impl Router {
         for (destination, name) in own.chain(queues) {
             let length = lengths.get(&destination).copied().unwrap_or(0);
             let oldest = if length == 0 { None } else { self.oldest(destination) };
-            self.peers.state(staff, &queue_now(destination, name, (length, oldest)));
+            self.peers.state(
+                staff,
+                &queue_now(
+                    destination,
+                    name,
+                    (length, oldest.map(|at| self.peers.on_the_wall(at))),
+                ),
+            );
         }
         self.tell_counters(staff);
     }

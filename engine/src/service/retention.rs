@@ -35,7 +35,7 @@ impl Service {
 
     fn prune(&mut self, ctx: &mut Context<Self>) {
         let Retention { rooms, media } = self.start.settings.retention;
-        let now = self.clock.now();
+        let now = self.wall.ahead().wall(self.clock.now());
         let before = Before { service: self.id(), rooms: now - rooms, media: now - media };
         let pruning = prune_all(self.start.store.clone(), before);
         ctx.spawn(pruning.into_actor(self));

@@ -12,6 +12,7 @@ use usher_domain::ids::ServiceId;
 use usher_store::Stuck;
 
 use super::{Service, StartError};
+use crate::clock::Clock;
 use crate::directory::Projected;
 use crate::peers::Peers;
 use crate::recovery;
@@ -41,8 +42,12 @@ impl Service {
             return self.give_up(reached.seq + 1, "it cannot be shown in the archive");
         }
         self.build += 1;
+        // What is kept stands on the wall: from here on the two clocks agree again.
+        self.clock = Clock::starting_at(self.wall.ahead().wall(self.clock.now()));
+        self.wall = self.wall.anew();
         self.built_at = self.clock.now();
-        let (with, service) = ((self.clock, self.build, self.in_hand.clone()), ctx.address());
+        let with = (self.clock, self.wall.clone(), self.build, self.in_hand.clone());
+        let service = ctx.address();
         // What cannot even be read stops this service, and no other.
         let built = catch_unwind(AssertUnwindSafe(|| recovery::build(&self.start, with, &service)));
         match built.unwrap_or(Err(StartError::Panicked)) {

@@ -283,7 +283,7 @@ impl Staff {
             staff: Named::new(self.id, self.peers.name_of(self.id)),
             presence,
             why,
-            since: self.since.into(),
+            since: self.peers.on_the_wall(self.since).into(),
         })
     }
 

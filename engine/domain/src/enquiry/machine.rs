@@ -11,6 +11,7 @@ use crate::ids::MessageId;
 use crate::message::{Author, Counts};
 use crate::settings::{AutoClose, AutoCloseWhen};
 use crate::time::Timestamp;
+use crate::wall::Ahead;
 
 /// A notification still waiting this long after it was due cannot be sent.
 pub const NOTIFICATION_PATIENCE: Duration = WITHDRAW_AFTER;
@@ -20,9 +21,11 @@ const COURTESY: Duration = Duration::from_mins(5);
 /// One live enquiry, besides its place on the floor.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Enquiry {
-    kept: EnquiryKept,
+    pub(super) kept: EnquiryKept,
     /// Closing was asked for, or told of; only the latter is kept.
     closed: bool,
+    /// The window is the provider's, and follows the wall clock.
+    pub(super) ahead: Ahead,
 }
 
 /// What falls due, in the order of judging at one instant.
@@ -63,7 +66,7 @@ impl Enquiry {
 
     /// As it was kept; [`Command::Recovered`] must come first after a start.
     pub fn restore(kept: EnquiryKept) -> Self {
-        Self { closed: kept.over, kept }
+        Self { closed: kept.over, kept, ahead: Ahead::default() }
     }
 
     /// What a restart needs.
@@ -74,11 +77,6 @@ impl Enquiry {
     /// Whether nothing but a new enquiry can come of what arrives.
     pub fn is_closed(&self) -> bool {
         self.closed
-    }
-
-    /// Whether free-form messages can be sent.
-    pub fn window_is_open(&self, now: Timestamp) -> bool {
-        now < self.kept.lapses_at()
     }
 
     /// When [`expire`](Self::expire) next has work to do.
@@ -182,14 +180,18 @@ impl Enquiry {
         if self.closed {
             return None;
         }
-        let window = self.kept.window_due().map(|at| (at, Due::Window));
+        let window = self.kept.window_due().map(|at| (self.ahead.running(at), Due::Window));
+        let lapses = self.ahead.running(self.kept.lapses_at());
         let stale = Some((self.kept.stale_at(terms), Due::Stale));
-        [window, self.kept.clock_due(terms.auto_close, now), stale].into_iter().flatten().min()
+        [window, self.kept.clock_due(terms.auto_close, now, lapses), stale]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn fall_due(&mut self, due: Due, terms: &Terms<'_>, now: Timestamp, effects: &mut Vec<Effect>) {
         match due {
-            Due::Window => self.kept.window_falls_due(now, effects),
+            Due::Window => self.kept.window_falls_due(self.ahead.wall(now), effects),
             Due::Reminder => {
                 if let IdleClock::Running { reminded, .. } = &mut self.kept.clock {
                     *reminded = true;
@@ -330,7 +332,7 @@ impl Enquiry {
         effects: &mut Vec<Effect>,
     ) {
         if counts.extends_window() {
-            self.kept.extend_window(now, provider_at, effects);
+            self.kept.extend_window(self.ahead.wall(now), provider_at, effects);
         }
         if counts.restarts_idle_clock() {
             self.counted(now, counts != Counts::Echo, effects);
@@ -431,7 +433,13 @@ impl EnquiryKept {
         }
     }
 
-    fn clock_due(&self, auto_close: &AutoClose, now: Timestamp) -> Option<(Timestamp, Due)> {
+    /// `lapses`: when the window does.
+    fn clock_due(
+        &self,
+        auto_close: &AutoClose,
+        now: Timestamp,
+        lapses: Timestamp,
+    ) -> Option<(Timestamp, Due)> {
         match self.clock {
             IdleClock::Stopped => None,
             IdleClock::Running { .. } if !auto_close.on => None,
@@ -441,7 +449,7 @@ impl EnquiryKept {
                     (!reminded).then_some((at, Due::Reminder))
                 }
                 AutoCloseWhen::Silence | AutoCloseWhen::VisitorSilent => {
-                    Some((self.idle_over(since, auto_close, now), Due::Notification))
+                    Some((self.idle_over(since, auto_close, now, lapses), Due::Notification))
                 }
             },
             IdleClock::Notifying { since } => Some((since + NOTIFICATION_PATIENCE, Due::Patience)),
@@ -449,9 +457,15 @@ impl EnquiryKept {
         }
     }
 
-    fn idle_over(&self, since: Timestamp, auto_close: &AutoClose, now: Timestamp) -> Timestamp {
+    fn idle_over(
+        &self,
+        since: Timestamp,
+        auto_close: &AutoClose,
+        now: Timestamp,
+        lapses: Timestamp,
+    ) -> Timestamp {
         let at = self.not_before(since + auto_close.idle, auto_close.idle);
-        if at.max(now) < self.lapses_at() {
+        if at.max(now) < lapses {
             return at;
         }
         at.max(since + auto_close.lapsed_idle)

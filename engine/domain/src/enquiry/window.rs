@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::command::Effect;
 use super::kept::{EnquiryKept, WindowTold};
+use super::machine::Enquiry;
 use crate::time::Timestamp;
+use crate::wall::Ahead;
 
 /// From the visitor's message, by the provider's timestamp.
 pub const WINDOW: Duration = Duration::from_hours(24);
@@ -20,6 +22,18 @@ pub fn lapses_at(until: Timestamp) -> Timestamp {
 
 pub fn is_open(until: Timestamp, now: Timestamp) -> bool {
     now < lapses_at(until)
+}
+
+impl Enquiry {
+    /// Whether free-form messages can be sent.
+    pub fn window_is_open(&self, now: Timestamp) -> bool {
+        self.ahead.wall(now) < self.kept.lapses_at()
+    }
+
+    /// The wall clock has stepped: no deadline moves but that of the window.
+    pub fn follow(&mut self, ahead: Ahead) {
+        self.ahead = ahead;
+    }
 }
 
 impl EnquiryKept {

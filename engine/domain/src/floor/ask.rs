@@ -8,8 +8,19 @@ use super::entry::Entry;
 use super::place::Errand;
 use crate::ids::{GroupId, RuleId};
 use crate::rule::{self, Leaf, Reached, Rule, Version};
+use crate::time::Timestamp;
+use crate::wall::Ahead;
 
 impl Floor {
+    /// The wall clock has stepped: no deadline moves, but time rules and windows follow it.
+    pub fn follow(&mut self, ahead: Ahead) {
+        self.ahead = ahead;
+    }
+
+    pub(super) fn wall(&self) -> Timestamp {
+        self.ahead.wall(self.turn.now)
+    }
+
     /// Asks the rule of the walk which destinations it is taken to.
     pub(super) fn reach_rule(&mut self, enquiry: Key) {
         let settings = Arc::clone(&self.settings);
@@ -19,7 +30,7 @@ impl Floor {
         let found = under.as_deref().map(edited);
         let found = found.or_else(|| Some(settings.rule_of(channel)?.into()));
         let reached = found.map(|version: Version<'_>| {
-            let now = self.turn.now;
+            let now = self.wall();
             (version.rule.id, rule::reach(version, channel, now, kept, &mut self.counters))
         });
         let Some(entry) = self.entry_mut(enquiry) else { return };
@@ -86,7 +97,7 @@ impl Floor {
         let found = under.as_deref().map(edited);
         let found = found.or_else(|| Some(settings.rules.get(&walk.rule?)?.into()));
         let (Some(version), Some(drawn)) = (found, drawn) else { return false };
-        let now = self.turn.now;
+        let now = self.wall();
         let Some(reached) = rule::overflow(version, channel, drawn, now, &mut self.counters) else {
             return false;
         };

@@ -79,7 +79,7 @@ impl Floor {
         let channel = entry.place.channel;
         let Some(rule) = self.settings.rule_of(channel) else { return Vec::new() };
         let (leaf, _) =
-            rule::leaf_in_force(rule, channel, self.turn.now, entry.place.drawn, &self.counters);
+            rule::leaf_in_force(rule, channel, self.wall(), entry.place.drawn, &self.counters);
         self.groups_of(&leaf)
     }
 
@@ -124,7 +124,7 @@ impl Floor {
     fn first_on_shelf(&mut self, chair: Chair, group: GroupId) -> Option<(Timestamp, Key)> {
         let missed = self.missed.get(&group)?;
         let seat = self.seats.at(chair);
-        let alive = (self.turn.now + Duration::from_millis(1), Key::FIRST);
+        let alive = (self.wall() + Duration::from_millis(1), Key::FIRST);
         let from = seat.looked_to(group).map_or(alive, |seen| alive.max(seen));
         let mut on_hand = missed.range(from..).filter(|(_, enquiry)| {
             self.entries.get(*enquiry).is_some_and(|entry| self.is_on_hand(entry, seat.staff))

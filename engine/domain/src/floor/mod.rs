@@ -42,6 +42,7 @@ use crate::rule::{self, Counters, Destination, Draws, Rule};
 use crate::settings::Settings;
 use crate::time::Timestamp;
 use crate::trace::Step;
+use crate::wall::Ahead;
 
 pub use command::{Command, Effect, Refusal, Route};
 pub use look::{OfferLook, SeatLook, WaitLook};
@@ -82,6 +83,8 @@ pub struct Floor {
     arrival: u64,
     /// Enquiries were put back, and it does not go on yet.
     restored: bool,
+    /// Time rules, bindings and windows follow the wall clock.
+    ahead: Ahead,
     turn: Turn,
 }
 
@@ -125,6 +128,7 @@ impl Floor {
             ticket: 0,
             arrival: 0,
             restored: false,
+            ahead: Ahead::default(),
             turn: Turn::default(),
             settings,
         };

@@ -83,7 +83,7 @@ impl Floor {
         if let (true, Some(owner)) = (route.delayed, memory.and_then(|memory| memory.last_owner)) {
             directs.push(plain(owner, BindingKind::LastOwner));
         }
-        let now = self.turn.now;
+        let now = self.wall();
         if let Some(bound) = rule::engagement_binding(&route.visitor, route.channel, &settings, now)
         {
             self.add_bound(&mut directs, bound, plain(bound.staff, BindingKind::Engagement));
