@@ -48,7 +48,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Bench(args) => bench::run(&args),
         Command::Peers(args) => peers::run(&args),
-        Command::Day(args) => day::run(&args),
+        Command::Day(args) => day::run(&args).map(drop),
         Command::Gates(args) => gates::run(&args),
         Command::Ceiling(args) => ceiling::run(args),
     }

@@ -14,3 +14,5 @@ pub mod gates;
 pub mod house;
 pub mod measure;
 pub mod peers;
+pub mod plot;
+mod socket;
