@@ -10,7 +10,7 @@ use usher_domain::attendance::{Attendance, AttendanceKept, Reachability, Times};
 use usher_domain::bot::TalkKept;
 use usher_domain::enquiry::EnquiryKept;
 use usher_domain::floor::Floor;
-use usher_domain::floor::place::Place;
+use usher_domain::floor::place::PlaceThen;
 use usher_domain::ids::{ChannelId, EnquiryId, StaffId};
 use usher_domain::outbox::Priority;
 use usher_domain::record::{After, Event, MessageQueued, Record};
@@ -32,7 +32,6 @@ use crate::timer::Timer;
 /// The newest states of everything live.
 #[derive(Debug, Default)]
 struct Live {
-    places: Vec<(EnquiryId, Box<Place>)>,
     kept: BTreeMap<EnquiryId, EnquiryKept>,
     attendance: BTreeMap<StaffId, AttendanceKept>,
     talks: BTreeMap<EnquiryId, Box<TalkKept>>,
@@ -122,8 +121,9 @@ pub(crate) fn build(
 
 fn load(reader: &ArchiveReader, start: &Start, floor: &mut Floor) -> Result<Live, StoreError> {
     let mut live = Live::default();
+    let mut places: Vec<(EnquiryId, PlaceThen)> = Vec::new();
     reader.live(start.settings.service, |found| match found.state {
-        After::Place { enquiry, place: Some(place) } => live.places.push((enquiry, place)),
+        After::Place { enquiry, place: Some(place) } => places.push((enquiry, place)),
         After::Enquiry { enquiry, kept: Some(kept) } => {
             live.kept.insert(enquiry, *kept);
         }
@@ -141,12 +141,12 @@ fn load(reader: &ArchiveReader, start: &Start, floor: &mut Floor) -> Result<Live
         | After::Enquiry { kept: None, .. }
         | After::Talk { talk: None, .. } => {}
     })?;
-    for (enquiry, place) in &mut live.places {
+    for (enquiry, mut place) in places {
         // The floor writes a place down only when it changes; the window is the enquiry's.
-        if let Some(kept) = live.kept.get(enquiry) {
+        if let Some(kept) = live.kept.get(&enquiry) {
             place.window_until = place.window_until.max(kept.window_until);
         }
-        floor.restore_place(*enquiry, (**place).clone());
+        floor.restore_place(enquiry, place);
     }
     Ok(live)
 }
@@ -172,11 +172,10 @@ fn run(
     let mut restored: BTreeMap<ChannelId, Vec<Restored>> = BTreeMap::new();
     let mut pinned: Vec<Visitor> = Vec::new();
     let mut rooms = Rooms::read(peers)?;
-    let mut places: BTreeMap<EnquiryId, Box<Place>> = live.places.into_iter().collect();
     for room in std::mem::take(&mut rooms.all) {
         let Some(clock) = live.kept.remove(&room.enquiry) else { continue };
         let enquiry = room.enquiry;
-        let place = places.remove(&enquiry);
+        let place = floor.place_now(enquiry);
         let channel = place.as_ref().map_or(room.channel, |place| place.channel);
         pinned.push(room.visitor.clone());
         let (owner, opened_at) = (place.as_ref().and_then(|on| on.stage.owner()), clock.opened_at);

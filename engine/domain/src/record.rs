@@ -10,7 +10,7 @@ use crate::attendance::AttendanceKept;
 use crate::bot::TalkKept;
 use crate::enquiry::EnquiryKept;
 use crate::floor::event::FloorEvent;
-use crate::floor::place::{Place, SeatKept};
+use crate::floor::place::{PlaceThen, SeatKept};
 use crate::ids::{
     ChannelId, EnquiryId, MediaId, MessageId, RuleId, ServiceId, SessionId, StaffId, VisitorId,
 };
@@ -51,7 +51,7 @@ impl Record {
 pub enum After {
     Place {
         enquiry: EnquiryId,
-        place: Option<Box<Place>>,
+        place: Option<PlaceThen>,
     },
     Enquiry {
         enquiry: EnquiryId,

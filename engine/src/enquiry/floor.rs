@@ -3,7 +3,7 @@
 use usher_domain::enquiry::auto_message::away_due;
 use usher_domain::enquiry::{Command, IdleClock};
 use usher_domain::floor::event::{Closer, FloorEvent, OfferEnd, OfferSort, PickUp, TransferEnd};
-use usher_domain::floor::place::{Errand, Place, Stage};
+use usher_domain::floor::place::{Errand, PlaceThen, Stage};
 use usher_domain::ids::{EnquiryId, StaffId};
 use usher_domain::message::AutoMessage;
 use usher_domain::record::{Event, Record};
@@ -19,7 +19,7 @@ use crate::directory::Remember;
 use crate::metrics as names;
 
 impl Enquiry {
-    pub(super) fn on_floor(&mut self, event: FloorEvent, place: Option<Box<Place>>) {
+    pub(super) fn on_floor(&mut self, event: FloorEvent, place: Option<PlaceThen>) {
         let before = self.place.as_ref().map(|place| place.stage);
         if place.is_some() {
             self.place = place;

@@ -22,7 +22,7 @@ use usher_domain::access::Sight;
 use usher_domain::bot::{Talk, TalkKept};
 use usher_domain::enquiry::{self, Effect, EnquiryKept, Terms};
 use usher_domain::floor::event::FloorEvent;
-use usher_domain::floor::place::Place;
+use usher_domain::floor::place::PlaceThen;
 use usher_domain::ids::{ChannelId, EnquiryId, MessageId, StaffId, VisitorId};
 use usher_domain::message::{Counts, Delivery};
 use usher_domain::record::{After, Event, Record};
@@ -53,7 +53,7 @@ pub(crate) enum Told {
     },
     Floor {
         event: FloorEvent,
-        place: Option<Box<Place>>,
+        place: Option<PlaceThen>,
     },
     /// A message of ours has come further.
     Message(Became),
@@ -153,7 +153,7 @@ pub(crate) struct Opened {
 #[derive(Debug)]
 pub(crate) struct Kept {
     /// `None`: it had not reached the floor, or has closed.
-    pub(crate) place: Option<Box<Place>>,
+    pub(crate) place: Option<PlaceThen>,
     pub(crate) clock: EnquiryKept,
     pub(crate) talk: Option<Box<TalkKept>>,
     pub(crate) first_message: Option<String>,
@@ -177,7 +177,7 @@ pub(crate) struct Enquiry {
     /// Keys of what the bot said unasked, until the archive has them.
     bot_keys: Vec<(String, MessageId)>,
     /// As the floor last told; `None` before it first did.
-    place: Option<Box<Place>>,
+    place: Option<PlaceThen>,
     offers: Vec<facts::Held>,
     /// Were offered it in this walk and no longer are.
     offered_before: Vec<StaffId>,

@@ -169,7 +169,7 @@ fn missed(settings: &Settings, enquiry: EnquiryId, since: Timestamp, away: bool)
         drawn: None,
         groups: std::sync::Arc::default(),
     };
-    let place = Some(Box::new(place));
+    let place = Some(place.into());
     Record::new(since, Event::Floor(FloorEvent::Missed { enquiry, away }))
         .leaving(After::Place { enquiry, place })
 }

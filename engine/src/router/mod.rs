@@ -187,7 +187,7 @@ impl Router {
             report::failing_bot(&self.peers, bot);
         }
         let Some(enquiry) = event.enquiry() else { return };
-        let place = self.floor.place(enquiry).cloned().map(Box::new);
+        let place = self.floor.place_now(enquiry);
         if matches!(event, FloorEvent::Closed { .. }) {
             // From now on nothing is said in it, though it has not heard yet.
             self.peers.closing.borrow_mut().insert(enquiry);

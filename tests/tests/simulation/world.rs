@@ -36,7 +36,7 @@ impl Durable {
     fn keep(&mut self, after: After) {
         match after {
             After::Place { enquiry, place: Some(place) } => {
-                self.places.insert(enquiry, *place);
+                self.places.insert(enquiry, (*place).clone());
             }
             After::Place { enquiry, place: None } => {
                 self.places.remove(&enquiry);
@@ -54,7 +54,7 @@ impl Durable {
     fn restore(&self, settings: &Arc<Settings>) -> Floor {
         let mut floor = Floor::new(Arc::clone(settings));
         for (enquiry, place) in &self.places {
-            floor.restore_place(*enquiry, place.clone());
+            floor.restore_place(*enquiry, place.clone().into());
         }
         for (staff, seat) in self.seats.iter().filter(|(s, _)| settings.staff.contains_key(s)) {
             floor.restore_seat(*staff, seat.clone());

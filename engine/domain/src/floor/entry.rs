@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::entries::Key;
 use super::event::OfferSort;
 use super::line::{Line, Rank};
-use super::place::{Direct, Errand, Place, Stage};
+use super::place::{Direct, Errand, PlaceThen, Stage};
 use super::seat::Chair;
 use crate::ids::{EnquiryId, StaffId};
 use crate::rule::Destination;
@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) id: EnquiryId,
-    pub(super) place: Place,
+    pub(super) place: PlaceThen,
     pub(super) at: At,
     pub(super) offers: Vec<Offer>,
     pub(super) past: Past,
@@ -155,7 +155,7 @@ impl Offer {
 }
 
 impl Entry {
-    pub(super) fn new(id: EnquiryId, place: Place) -> Self {
+    pub(super) fn new(id: EnquiryId, place: PlaceThen) -> Self {
         Self {
             id,
             place,

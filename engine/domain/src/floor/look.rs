@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::event::{FloorEvent, OfferSort};
-use super::place::{Place, Stage};
+use super::place::{Place, PlaceThen, Stage};
 use super::seat::Seat;
 use super::{At, Command, Effect, Floor, Line, Route};
 use crate::ids::{EnquiryId, StaffId};
@@ -52,11 +52,16 @@ impl Floor {
     }
 
     pub fn place(&self, enquiry: EnquiryId) -> Option<&Place> {
-        self.entries.find(enquiry).map(|entry| &entry.place)
+        self.entries.find(enquiry).map(|entry| &*entry.place)
+    }
+
+    /// As it is now, to be kept by others.
+    pub fn place_now(&self, enquiry: EnquiryId) -> Option<PlaceThen> {
+        self.entries.find(enquiry).map(|entry| entry.place.clone())
     }
 
     pub fn live(&self) -> impl Iterator<Item = (EnquiryId, &Place)> {
-        self.entries.iter().map(|(_, entry)| (entry.id, &entry.place))
+        self.entries.iter().map(|(_, entry)| (entry.id, &*entry.place))
     }
 
     pub fn live_count(&self) -> usize {

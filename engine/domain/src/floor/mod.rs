@@ -51,7 +51,7 @@ use entries::{Entries, Key};
 use entry::{At, Entry};
 use event::FloorEvent;
 use line::{Line, Lines, Rank};
-use place::{Place, SeatKept};
+use place::{PlaceThen, SeatKept};
 use seat::{Chair, Seat, Seats};
 
 /// Most enquiries whose deadlines are let expire in one turn.
@@ -137,9 +137,9 @@ impl Floor {
     }
 
     /// Puts back an enquiry as it was kept; call [`Floor::resume`] when all are back.
-    pub fn restore_place(&mut self, enquiry: EnquiryId, mut place: Place) {
+    pub fn restore_place(&mut self, enquiry: EnquiryId, mut place: PlaceThen) {
         self.restored = true;
-        place.groups = self.one_of_a_kind(place.groups);
+        place.groups = self.one_of_a_kind(Arc::clone(&place.groups));
         self.arrival = self.arrival.max(place.arrival);
         let owner = place.stage.owner();
         let key = self.entries.insert(Entry { changed: false, ..Entry::new(enquiry, place) });
@@ -380,7 +380,7 @@ impl Floor {
     fn keep_place(&mut self, enquiry: Key) {
         let Some(entry) = self.entries.get_mut(enquiry) else { return };
         if std::mem::take(&mut entry.changed) {
-            let (enquiry, place) = (entry.id, Some(Box::new(entry.place.clone())));
+            let (enquiry, place) = (entry.id, Some(entry.place.clone()));
             self.turn.out.push(Effect::Keep(After::Place { enquiry, place }));
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Offers are not kept: after a restart walks offer afresh, with full pick-up time.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,6 +45,32 @@ pub struct Place {
     /// Groups of the last walk's destinations: their members may take a missed one up.
     #[serde(default, skip_serializing_if = "are_none")]
     pub groups: Arc<[GroupId]>,
+}
+
+/// A place as it was at one moment: the floor, the record and the enquiry have the same one, and it
+/// is copied when the floor changes it while others still have it.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct PlaceThen(Arc<Place>);
+
+impl From<Place> for PlaceThen {
+    fn from(place: Place) -> Self {
+        Self(Arc::new(place))
+    }
+}
+
+impl Deref for PlaceThen {
+    type Target = Place;
+
+    fn deref(&self) -> &Place {
+        &self.0
+    }
+}
+
+impl DerefMut for PlaceThen {
+    fn deref_mut(&mut self) -> &mut Place {
+        Arc::make_mut(&mut self.0)
+    }
 }
 
 fn are_none(groups: &Arc<[GroupId]>) -> bool {

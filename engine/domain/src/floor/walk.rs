@@ -39,7 +39,7 @@ impl Floor {
             drawn: None,
             groups: Arc::default(),
         };
-        let enquiry = self.entries.insert(Entry::new(route.enquiry, place));
+        let enquiry = self.entries.insert(Entry::new(route.enquiry, place.into()));
         if route.lapsed {
             return self.miss_at_once(enquiry);
         }
