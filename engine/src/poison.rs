@@ -25,8 +25,12 @@ impl Poison {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.broke.is_empty()
+    }
+
     pub(crate) fn holds_update(&self, update: &Inbound) -> bool {
-        !self.broke.is_empty() && self.holds(&update.body.mark())
+        self.holds(&update.body.mark())
     }
 
     pub(crate) fn holds(&self, mark: &str) -> bool {

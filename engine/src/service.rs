@@ -199,6 +199,8 @@ pub(crate) fn start_here(start: Start) -> Result<Addr<Service>, StartError> {
 pub(crate) async fn start_on(arbiter: &Arbiter, start: Start) -> Result<Addr<Service>, StartError> {
     let (told, hears) = oneshot::channel();
     let spawned = arbiter.spawn_fn(move || {
+        // What operators see of the thread; nothing depends on it.
+        rustix::thread::set_name(c"service").ok();
         // The caller waits; if it has gone, so will the service.
         told.send(start_here(start)).ok();
     });
@@ -236,6 +238,9 @@ impl Service {
     /// What broke an actor twice is kept aside instead of being tried again.
     fn without_poison(&self, peers: &Peers, received: Received<'_>) -> Vec<Inbound> {
         let Received { channel, updates, ack } = received;
+        if self.poison.is_empty() {
+            return updates;
+        }
         let (bad, good): (Vec<_>, Vec<_>) =
             updates.into_iter().partition(|update| self.poison.holds_update(update));
         for update in bad {

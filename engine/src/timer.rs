@@ -1,5 +1,6 @@
 //! Every deadline of a service, behind one armed timer; what is due is told in bounded slices.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +33,35 @@ pub(crate) enum Waiter {
 pub(crate) struct Arm {
     pub(crate) waiter: Waiter,
     pub(crate) at: Option<Timestamp>,
+}
+
+/// One waiter's own word on when it is woken, so that the timer hears of few of its deadlines.
+///
+/// Most deadlines are put off by the next message, again and again: the timer then still rings for
+/// the first of them, and whoever it wakes too early sets the alarm anew.
+#[derive(Debug, Default)]
+pub(crate) struct Alarm {
+    /// When the timer rings, as far as it was told.
+    rings_at: Cell<Option<Timestamp>>,
+}
+
+impl Alarm {
+    pub(crate) fn set(&self, peers: &Peers, waiter: Waiter, at: Option<Timestamp>) {
+        let early_enough = match (self.rings_at.get(), at) {
+            (Some(rings), Some(at)) => rings <= at,
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        if !early_enough {
+            self.rings_at.set(at);
+            peers.arm(waiter, at);
+        }
+    }
+
+    /// It has rung: nothing is armed until it is set again.
+    pub(crate) fn rang(&self) {
+        self.rings_at.set(None);
+    }
 }
 
 #[derive(Debug)]

@@ -4,6 +4,7 @@ mod banner;
 mod listen;
 mod tls;
 
+use std::ffi::CStr;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
@@ -250,7 +251,12 @@ fn engine_options(config: &Config, services: &[Service]) -> EngineOptions {
 
 fn serve(config: &Config, listener: TcpListener, public: Public) -> anyhow::Result<ServerHandle> {
     let workers = threads().max(2);
-    let server = HttpServer::new(move || WebApp::new().configure(|config| public.routes(config)))
+    let app = move || {
+        // Each worker's own thread runs this.
+        name_thread(c"http");
+        WebApp::new().configure(|config| public.routes(config))
+    };
+    let server = HttpServer::new(app)
         .workers(workers)
         .max_connections(amount(config.http.connections_max).div_ceil(workers))
         .client_request_timeout(REQUEST_HEAD_WITHIN)
@@ -266,6 +272,11 @@ fn serve(config: &Config, listener: TcpListener, public: Public) -> anyhow::Resu
     let handle = server.handle();
     drop(tokio::spawn(server));
     Ok(handle)
+}
+
+/// What operators see of the thread; nothing depends on it.
+fn name_thread(name: &CStr) {
+    rustix::thread::set_name(name).ok();
 }
 
 fn serve_metrics(

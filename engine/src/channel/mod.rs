@@ -31,7 +31,7 @@ use crate::metrics as names;
 use crate::outgoing::{Outgoing, SendOutcome};
 use crate::peers::{Due, Guard, Peers, Stepped};
 use crate::router::Decide;
-use crate::timer::Waiter;
+use crate::timer::{Alarm, Waiter};
 
 use receipts::Delivered;
 use resume::Waiting;
@@ -139,6 +139,7 @@ pub(crate) struct Channel {
     waiting: Waiting,
     /// Receipts that wait for their messages.
     unmatched: Unmatched,
+    alarm: Alarm,
 }
 
 /// What the outbox holds, for whom.
@@ -214,6 +215,7 @@ impl Channel {
             delivered: Delivered::default(),
             waiting: Waiting::default(),
             unmatched: Unmatched::new(),
+            alarm: Alarm::default(),
             _guard: guard,
             peers,
         };
@@ -250,7 +252,7 @@ impl Channel {
     fn arm(&self) {
         let receipts = self.unmatched.next_deadline();
         let next = self.outbox.next_deadline().into_iter().chain(receipts).min();
-        self.peers.arm(Waiter::Channel(self.id), next);
+        self.alarm.set(&self.peers, Waiter::Channel(self.id), next);
     }
 
     fn close(&self, enquiry: EnquiryId, by: Closer) {
@@ -350,6 +352,7 @@ impl Handler<Due> for Channel {
     type Result = ();
 
     fn handle(&mut self, _: Due, _: &mut Context<Self>) {
+        self.alarm.rang();
         let mut effects = Vec::new();
         self.outbox.expire(self.peers.now(), &mut effects);
         self.look_for_messages();

@@ -155,8 +155,8 @@ impl Channel {
 
     fn delivery_of(&self, message: MessageId) -> Delivery {
         self.delivered.of(message).unwrap_or_else(|| {
-            let found = self.peers.reader.message(self.peers.id, message).ok().flatten();
-            found.and_then(|row| row.delivery).unwrap_or(Delivery::Accepted)
+            let found = self.peers.reader.delivery(self.peers.id, message).ok().flatten();
+            found.unwrap_or(Delivery::Accepted)
         })
     }
 

@@ -41,7 +41,7 @@ use crate::outgoing::BotWord;
 use crate::peers::Peers;
 use crate::service::AnswerTo;
 use crate::staff::Gathered;
-use crate::timer::Waiter;
+use crate::timer::{Alarm, Waiter};
 
 /// Something that concerns one enquiry.
 #[derive(Debug)]
@@ -205,6 +205,7 @@ pub(crate) struct Enquiry {
     /// Came for the visitor after the floor had decided to close: for the enquiry after this one.
     held_back: Vec<(Inbound, Arc<Ack>)>,
     closed: bool,
+    alarm: Alarm,
     /// Read once a turn, so that the clock and the record say the same.
     now: Timestamp,
 }
@@ -260,6 +261,7 @@ impl Enquiry {
             routed: false,
             held_back: Vec::new(),
             closed: false,
+            alarm: Alarm::default(),
             now,
         }
     }
@@ -319,7 +321,7 @@ impl Enquiry {
         let talk = self.talk.as_ref().and_then(Talk::next_deadline);
         let next = self.machine.next_deadline(&terms).into_iter().chain(talk).min();
         let next = next.filter(|_| !self.closed);
-        self.peers.arm(Waiter::Enquiry(self.channel, self.id), next);
+        self.alarm.set(&self.peers, Waiter::Enquiry(self.channel, self.id), next);
     }
 
     /// The machine's state as a restart goes on from it.
@@ -422,6 +424,7 @@ impl Enquiry {
                 self.arm();
             }
             Told::Due => {
+                self.alarm.rang();
                 self.let_talk_expire();
                 self.arm();
             }

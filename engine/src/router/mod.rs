@@ -27,7 +27,7 @@ use crate::metrics as names;
 use crate::peers::{Due, Guard, Peers, Stepped};
 use crate::service::AnswerTo;
 use crate::staff::{Gathered, PresenceIs};
-use crate::timer::Waiter;
+use crate::timer::{Alarm, Waiter};
 
 use index::Index;
 
@@ -120,6 +120,7 @@ pub(crate) struct Router {
     present: Vec<Present>,
     /// The gauges and statements of lines are due to be told again.
     stale: bool,
+    alarm: Alarm,
 }
 
 impl Router {
@@ -129,7 +130,7 @@ impl Router {
         for (enquiry, place) in floor.live() {
             index.note(enquiry, Some(place));
         }
-        Self { peers, _guard: guard, floor, index, present, stale: true }
+        Self { peers, _guard: guard, floor, index, present, stale: true, alarm: Alarm::default() }
     }
 
     /// One turn, one record group.
@@ -166,7 +167,7 @@ impl Router {
             self.pass_on(&event, channel);
         }
         self.stale = true;
-        self.peers.arm(Waiter::Router, self.floor.next_deadline());
+        self.alarm.set(&self.peers, Waiter::Router, self.floor.next_deadline());
     }
 
     /// `closed_on`: where it was before this turn, for what is off the floor by now.
@@ -303,6 +304,7 @@ impl Handler<Due> for Router {
     type Result = ();
 
     fn handle(&mut self, _: Due, _: &mut Context<Self>) {
+        self.alarm.rang();
         self.expire();
     }
 }

@@ -41,11 +41,16 @@ struct Read {
     after: Vec<After>,
 }
 
+/// Most bodies fit, so that writing one seldom moves it.
+const BODY_BYTES: usize = 960;
+
 /// The body under which a record is journaled.
 pub fn encode(record: &Record) -> String {
     let Record { v, at, event, after } = record;
     let written = Written { v: *v, at: *at, what: event, after };
-    serde_json::to_string(&written).expect("records hold nothing that JSON cannot say")
+    let mut body = Vec::with_capacity(BODY_BYTES);
+    serde_json::to_writer(&mut body, &written).expect("records hold nothing that JSON cannot say");
+    String::from_utf8(body).expect("JSON is UTF-8")
 }
 
 /// Reads a body of any version ever written.

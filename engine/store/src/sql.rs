@@ -1,5 +1,6 @@
 //! How ids, instants and JSON stand in SQLite columns.
 
+use rusqlite::config::DbConfig;
 use rusqlite::types::Type;
 use rusqlite::{Connection, Error, Result, Row};
 use serde::Serialize;
@@ -122,5 +123,7 @@ pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
 pub(crate) fn prepare(connection: &Connection) -> Result<()> {
     connection.set_prepared_statement_cache_capacity(160);
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    // Otherwise whatever binds a LIMIT is planned anew each time it is run.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.pragma_update(None, "trusted_schema", false)
 }

@@ -54,11 +54,7 @@ impl Public {
             .app_data(self.doors.clone())
             .app_data(self.webhooks.clone())
             .app_data(self.bots.clone())
-            .service(
-                web::resource("/hooks/360dialog/{channel}")
-                    .route(web::post().to(webhook::receive))
-                    .route(web::get().to(webhook::greet)),
-            )
+            .configure(|config| webhook::routes(&self.webhooks, config))
             .route("/livez", web::get().to(livez))
             .route("/readyz", web::get().to(readyz))
             .configure(|config| self.sockets.routes(config))

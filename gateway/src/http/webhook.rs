@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
-use actix_web::http::{StatusCode, header};
-use actix_web::web::{Bytes, Data, Payload};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderName};
+use actix_web::web::{self, Bytes, Data, Payload, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, ResponseError as _};
 use dialog360::inbound::{self as wire, Update};
-use dialog360::signature;
+use dialog360::signature::{self, Expected, Verifier};
 use futures_util::future::try_join_all;
 use metrics::{Counter, Histogram, counter, histogram};
 use tokio::time::Instant;
@@ -17,12 +18,12 @@ use usher_config::{Config, Number, Service, Signature, WebhookAuth};
 use usher_domain::ids::{ChannelId, ServiceId};
 use usher_domain::record::Event;
 use usher_engine::{Clock, Engine, Inbound, InboundBody, Unavailable};
-use usher_store::StoreError;
 
 use super::problem::Problem;
 use crate::metrics::{AUTH_FAILURES, WEBHOOK_SECONDS, WEBHOOKS};
 use crate::provider::inbound::translate;
 
+const PATH: &str = "/hooks/360dialog";
 /// Updates handed over at once. The provider batches up to 1,000; each takes one of the service's
 /// credits, and more than there are would never be taken.
 const UPDATES_AT_ONCE: usize = 1_000;
@@ -43,12 +44,27 @@ pub(crate) struct Webhooks {
 }
 
 /// One channel's door.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Hook {
     service: ServiceId,
     channel: ChannelId,
-    auth: WebhookAuth,
-    signature: Signature,
+    auth: Auth,
+    signature: Signed,
+}
+
+/// What a webhook has to carry.
+#[derive(Debug)]
+enum Auth {
+    Header { name: HeaderName, secret: Expected },
+    Basic(Expected),
+}
+
+#[derive(Debug)]
+enum Signed {
+    Never,
+    /// Checked where it is there.
+    Perhaps(Verifier),
+    Always(Verifier),
 }
 
 /// Looked up once: every webhook counts.
@@ -83,7 +99,7 @@ impl Webhooks {
         config: &Config,
         services: &[Service],
         engine: Engine,
-    ) -> Result<Self, StoreError> {
+    ) -> anyhow::Result<Self> {
         let mut hooks = HashMap::new();
         let mut numbers = HashMap::new();
         let archive = engine.store().archive().reader()?;
@@ -93,7 +109,7 @@ impl Webhooks {
             let learned = archive.numbers(id)?;
             numbers.extend(learned.into_iter().map(|(channel, number)| (number, channel)));
             for (&channel, number) in &service.numbers {
-                hooks.insert(channel, Hook::new(id, channel, number));
+                hooks.insert(channel, Hook::new(id, channel, number)?);
                 let set = number.phone_number_id.clone();
                 numbers.extend(set.map(|phone_number_id| (phone_number_id, channel)));
             }
@@ -108,12 +124,14 @@ impl Webhooks {
         })
     }
 
-    fn hook(&self, request: &HttpRequest) -> Option<&Hook> {
-        self.hooks.get(&request.match_info().get("channel")?.parse().ok()?)
-    }
-
-    async fn take(&self, request: &HttpRequest, payload: Payload) -> Outcome {
-        let Some(hook) = self.hook(request) else { return Outcome::NotFound };
+    async fn take(
+        &self,
+        channel: Option<ChannelId>,
+        request: &HttpRequest,
+        payload: Payload,
+    ) -> Outcome {
+        let hook = channel.and_then(|channel| self.hooks.get(&channel));
+        let Some(hook) = hook else { return Outcome::NotFound };
         if !hook.knows_secret(request) {
             return Outcome::Unauthorized;
         }
@@ -234,34 +252,44 @@ fn unknown_number(update: Update) -> Inbound {
 }
 
 impl Hook {
-    fn new(service: ServiceId, channel: ChannelId, number: &Number) -> Self {
-        let (auth, signature) = (number.webhook.clone(), number.signature.clone());
-        Self { service, channel, auth, signature }
+    fn new(service: ServiceId, channel: ChannelId, number: &Number) -> anyhow::Result<Self> {
+        let auth = match &number.webhook {
+            WebhookAuth::Header { name, secret } => {
+                Auth::Header { name: name.parse()?, secret: Expected::value(secret) }
+            }
+            WebhookAuth::Basic { user, password } => Auth::Basic(Expected::basic(user, password)),
+        };
+        let signature = match &number.signature {
+            Signature::Off => Signed::Never,
+            Signature::Optional(secret) => Signed::Perhaps(Verifier::new(secret)),
+            Signature::Required(secret) => Signed::Always(Verifier::new(secret)),
+        };
+        Ok(Self { service, channel, auth, signature })
     }
 
     fn knows_secret(&self, request: &HttpRequest) -> bool {
         match &self.auth {
-            WebhookAuth::Header { name, secret } => {
-                let given = request.headers().get(name.as_str());
-                given.is_some_and(|given| signature::secret_matches(secret, given.as_bytes()))
+            Auth::Header { name, secret } => {
+                let given = request.headers().get(name);
+                given.is_some_and(|given| secret.is(given.as_bytes()))
             }
-            WebhookAuth::Basic { user, password } => {
+            Auth::Basic(credentials) => {
                 let given = request.headers().get(header::AUTHORIZATION);
                 let given = given.and_then(|given| given.to_str().ok());
-                given.is_some_and(|given| signature::basic_matches(user, password, given))
+                given.is_some_and(|given| credentials.is_basic(given))
             }
         }
     }
 
     fn is_signed(&self, request: &HttpRequest, body: &[u8]) -> bool {
-        let (secret, required) = match &self.signature {
-            Signature::Off => return true,
-            Signature::Optional(secret) => (secret, false),
-            Signature::Required(secret) => (secret, true),
+        let (verifier, required) = match &self.signature {
+            Signed::Never => return true,
+            Signed::Perhaps(verifier) => (verifier, false),
+            Signed::Always(verifier) => (verifier, true),
         };
         match request.headers().get(signature::HEADER) {
             None => !required,
-            Some(given) => given.to_str().is_ok_and(|given| signature::verify(secret, body, given)),
+            Some(given) => given.to_str().is_ok_and(|given| verifier.verify(body, given)),
         }
     }
 }
@@ -319,18 +347,43 @@ impl Outcome {
     }
 }
 
-pub(super) async fn receive(
+/// Each channel has a route of its own, which is compared as it stands: matching a pattern took
+/// longer than reading the body.
+pub(super) fn routes(webhooks: &Data<Webhooks>, config: &mut ServiceConfig) {
+    for &channel in webhooks.hooks.keys() {
+        let webhooks = webhooks.clone();
+        let take =
+            move |request, payload| receive(webhooks.clone(), Some(channel), request, payload);
+        let door = web::resource(format!("{PATH}/{channel}"));
+        config.service(door.route(web::post().to(take)).route(web::get().to(greet)));
+    }
+    let others = web::resource(format!("{PATH}/{{channel}}"));
+    config.service(others.route(web::post().to(to_another)).route(web::get().to(greet)));
+}
+
+/// The address is written in another way, or of no channel here.
+async fn to_another(
     request: HttpRequest,
     payload: Payload,
     webhooks: Data<Webhooks>,
 ) -> HttpResponse {
+    let channel = request.match_info().get("channel").and_then(|id| id.parse().ok());
+    receive(webhooks, channel, request, payload).await
+}
+
+async fn receive(
+    webhooks: Data<Webhooks>,
+    channel: Option<ChannelId>,
+    request: HttpRequest,
+    payload: Payload,
+) -> HttpResponse {
     let began = Instant::now();
-    let outcome = webhooks.take(&request, payload).await;
+    let outcome = webhooks.take(channel, &request, payload).await;
     webhooks.counters.count(outcome, began.elapsed());
     outcome.answer(webhooks.body_max)
 }
 
 /// Whoever looks whether the address is there hears that it is.
-pub(super) async fn greet() -> HttpResponse {
+async fn greet() -> HttpResponse {
     HttpResponse::Ok().finish()
 }

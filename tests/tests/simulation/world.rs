@@ -51,6 +51,13 @@ impl Durable {
         }
     }
 
+    /// The window is the enquiry's own to keep, together with the message.
+    pub(crate) fn wrote(&mut self, enquiry: EnquiryId, window_until: Timestamp) {
+        if let Some(place) = self.places.get_mut(&enquiry) {
+            place.window_until = place.window_until.max(window_until);
+        }
+    }
+
     fn restore(&self, settings: &Arc<Settings>) -> Floor {
         let mut floor = Floor::new(Arc::clone(settings));
         for (enquiry, place) in &self.places {

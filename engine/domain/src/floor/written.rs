@@ -20,14 +20,18 @@ impl Floor {
     ) -> Result<(), Refusal> {
         let now = self.turn.now;
         self.take_off_shelf(enquiry);
-        let entry = self.entry_mut(enquiry).ok_or(Refusal::NotFound)?;
+        self.mark(enquiry);
+        let entry = self.entries.get_mut(enquiry).ok_or(Refusal::NotFound)?;
+        // The window is the enquiry's own, and written down with the message.
         entry.place.window_until = entry.place.window_until.max(window_until);
+        entry.changed |= entry.place.visitor_waits.is_none();
         entry.place.visitor_waits = entry.place.visitor_waits.or(Some(now));
         entry.past.forget_tries();
         let Stage::Missed { since, .. } = entry.place.stage else { return Ok(()) };
         if opens && !entry.is_busy() {
             let again_at = since + AGAIN_AFTER;
             entry.place.stage = Stage::Missed { since, again_at: Some(again_at) };
+            entry.changed = true;
             self.walk_again_if_due(enquiry);
         }
         self.put_on_shelf(enquiry);

@@ -4,6 +4,7 @@ use rusqlite::Result;
 use usher_domain::floor::event::FloorEvent;
 use usher_domain::ids::{BotId, ChannelId, EnquiryId, MessageId, StaffId, VisitorId};
 use usher_domain::record::Event;
+use usher_domain::time::Timestamp;
 use usher_domain::trace::Step;
 
 use super::{Target, room};
@@ -45,13 +46,19 @@ fn adopt(t: &Target<'_>, enquiry: EnquiryId, channel: ChannelId, visitor: Visito
     Ok(())
 }
 
-/// A message stands in the enquiry's room.
-pub(super) fn spoken_in(t: &Target<'_>, enquiry: EnquiryId, message: MessageId) -> Result<()> {
+/// A message stands in the enquiry's room; `window`: the enquiry's, where it has changed.
+pub(super) fn spoken_in(
+    t: &Target<'_>,
+    enquiry: EnquiryId,
+    message: MessageId,
+    window: Option<Timestamp>,
+) -> Result<()> {
     t.run(
         "UPDATE enquiries SET first_message = coalesce(first_message, ?3), last_message = ?3,
-           last_message_at = ?4, messages = messages + 1
+           last_message_at = ?4, messages = messages + 1,
+           window_until = coalesce(?5, window_until)
          WHERE service = ?1 AND enquiry = ?2",
-        (t.service, enquiry.blob(), message.blob(), t.at),
+        (t.service, enquiry.blob(), message.blob(), t.at, window.map(millis)),
     )?;
     Ok(())
 }

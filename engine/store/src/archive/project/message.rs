@@ -4,11 +4,17 @@ use rusqlite::{OptionalExtension, Result, params};
 use usher_domain::ids::{MediaId, MessageId};
 use usher_domain::message::{Author, Content, Counts};
 use usher_domain::record::MessageReceived;
+use usher_domain::time::Timestamp;
 
 use super::{Target, enquiry};
 use crate::sql::{Id, blob, int, json, millis, parse, word};
 
-pub(super) fn received(t: &Target<'_>, received: &MessageReceived) -> Result<()> {
+/// `window`: of its enquiry, from now on.
+pub(super) fn received(
+    t: &Target<'_>,
+    received: &MessageReceived,
+    window: Option<Timestamp>,
+) -> Result<()> {
     // An echo was written by the business on its own phone: it went out.
     let author = matches!(received.counts, Counts::Echo).then(|| json(&Author::Phone));
     let added = t.tx.prepare_cached(INSERT)?.execute(params![
@@ -35,7 +41,8 @@ pub(super) fn received(t: &Target<'_>, received: &MessageReceived) -> Result<()>
         return Ok(());
     }
     index(t, &received.content);
-    received.enquiry.map_or(Ok(()), |id| enquiry::spoken_in(t, id, received.message))
+    let message = received.message;
+    received.enquiry.map_or(Ok(()), |id| enquiry::spoken_in(t, id, message, window))
 }
 
 const INSERT: &str = "

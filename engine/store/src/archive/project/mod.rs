@@ -13,7 +13,8 @@ mod visitor;
 use std::cell::RefCell;
 
 use rusqlite::{Connection, Params, Result};
-use usher_domain::record::{Event, Record};
+use usher_domain::record::{After, Event, Record};
+use usher_domain::time::Timestamp;
 
 use crate::sql::{Blob, json};
 
@@ -40,12 +41,21 @@ impl Target<'_> {
 
 /// Projects one record: what happened, then the states it left, which wait in `live`.
 pub(crate) fn project(target: &Target<'_>, live: &mut Live, record: &Record) -> Result<()> {
-    event(target, &record.event)?;
+    event(target, record)?;
     record.after.iter().try_for_each(|after| live.keep(target, after.clone()))
 }
 
+/// The window that a record leaves its enquiry.
+fn window(record: &Record) -> Option<Timestamp> {
+    record.after.iter().find_map(|after| match after {
+        After::Enquiry { kept: Some(kept), .. } => Some(kept.window_until),
+        _ => None,
+    })
+}
+
 #[expect(clippy::too_many_lines, reason = "one arm per event, each a call")]
-fn event(t: &Target<'_>, event: &Event) -> Result<()> {
+fn event(t: &Target<'_>, record: &Record) -> Result<()> {
+    let event = &record.event;
     match event {
         Event::SettingsApplied { settings, .. } => service::settings(t, settings),
         Event::NumberLearned { channel, phone_number_id } => {
@@ -84,7 +94,7 @@ fn event(t: &Target<'_>, event: &Event) -> Result<()> {
             room::event(t, *enquiry, event)
         }
 
-        Event::MessageReceived(received) => message::received(t, received),
+        Event::MessageReceived(received) => message::received(t, received, window(record)),
         Event::MessageEdited { provider_id, of, content, .. } => {
             message::edited(t, provider_id, of, content)
         }

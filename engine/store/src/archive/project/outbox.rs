@@ -1,6 +1,6 @@
 //! Messages of ours: from the outbox to the receipts. Delivery only ever moves forward.
 
-use rusqlite::{Params, Result, params};
+use rusqlite::{Result, params};
 use usher_domain::ids::MessageId;
 use usher_domain::message::Delivery;
 use usher_domain::record::MessageQueued;
@@ -37,7 +37,7 @@ pub(super) fn queued(t: &Target<'_>, queued: &MessageQueued) -> Result<()> {
         return Ok(());
     }
     message::index(t, &queued.content);
-    queued.enquiry.map_or(Ok(()), |id| enquiry::spoken_in(t, id, queued.message))
+    queued.enquiry.map_or(Ok(()), |id| enquiry::spoken_in(t, id, queued.message, None))
 }
 
 const INSERT: &str = "
@@ -46,19 +46,35 @@ INSERT INTO messages (id, service, message, seq, at, channel, visitor, enquiry, 
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?9, ?10, ?11, ?12, ?13, ?14, ?15, 1, ?1)
 ON CONFLICT DO NOTHING";
 
+/// `?1` is the service, `?2` the message, `?3` the journal's row.
+macro_rules! set {
+    ($t:expr, $message:expr, $what:literal $(, $value:expr)*) => {
+        $t.run(
+            concat!(
+                "UPDATE messages SET touched = ?3, ",
+                $what,
+                " WHERE service = ?1 AND message = ?2"
+            ),
+            ($t.service, $message.blob(), $t.id, $($value),*),
+        )
+        .map(drop)
+    };
+}
+
 pub(super) fn sending(t: &Target<'_>, message: MessageId, attempt: u32) -> Result<()> {
-    set(t, "sending = 1, attempts = ?4", (t.service, message.blob(), t.id, attempt))
+    set!(t, message, "sending = 1, attempts = ?4", attempt)
 }
 
 pub(super) fn put_back(t: &Target<'_>, message: MessageId, code: i64) -> Result<()> {
-    set(t, "sending = 0, code = ?4", (t.service, message.blob(), t.id, code))
+    set!(t, message, "sending = 0, code = ?4", code)
 }
 
 pub(super) fn accepted(t: &Target<'_>, message: MessageId, provider_id: &str) -> Result<()> {
-    set(
+    set!(
         t,
+        message,
         "sending = 0, unsent = 0, code = NULL, delivery = max(delivery, ?4)",
-        (t.service, message.blob(), t.id, rank(Delivery::Accepted)),
+        rank(Delivery::Accepted)
     )?;
     // An id that another message has stays with that one.
     t.run(
@@ -69,23 +85,27 @@ pub(super) fn accepted(t: &Target<'_>, message: MessageId, provider_id: &str) ->
 }
 
 pub(super) fn failed(t: &Target<'_>, message: MessageId, code: i64, title: &str) -> Result<()> {
-    set(
+    set!(
         t,
-        "sending = 0, unsent = 0, code = ?5, title = ?6, delivery = max(delivery, ?4)",
-        (t.service, message.blob(), t.id, rank(Delivery::Failed), code, title),
+        message,
+        "sending = 0, unsent = 0, delivery = max(delivery, ?4), code = ?5, title = ?6",
+        rank(Delivery::Failed),
+        code,
+        title
     )
 }
 
 pub(super) fn unknown(t: &Target<'_>, message: MessageId) -> Result<()> {
-    set(
+    set!(
         t,
+        message,
         "sending = 0, unsent = 0, delivery = max(delivery, ?4)",
-        (t.service, message.blob(), t.id, rank(Delivery::Unknown)),
+        rank(Delivery::Unknown)
     )
 }
 
 pub(super) fn withdrawn(t: &Target<'_>, message: MessageId) -> Result<()> {
-    set(t, "sending = 0, unsent = 0, withdrawn = 1", (t.service, message.blob(), t.id))
+    set!(t, message, "sending = 0, unsent = 0, withdrawn = 1")
 }
 
 /// In a group the message itself stands as far as its furthest participant.
@@ -97,14 +117,24 @@ pub(super) fn receipt(
     code: Option<i64>,
 ) -> Result<()> {
     let reached = rank(delivery);
-    set(
-        t,
-        "code = coalesce(?5, code), delivery = max(coalesce(delivery, 0), ?4)",
-        (t.service, message.blob(), t.id, reached, code),
-    )?;
-    // The provider has it, whatever came of the request.
+    // Accepted or more: the provider has it, whatever came of the request.
     if delivery >= Delivery::Accepted {
-        set(t, "sending = 0, unsent = 0", (t.service, message.blob(), t.id))?;
+        set!(
+            t,
+            message,
+            "sending = 0, unsent = 0, delivery = max(coalesce(delivery, 0), ?4),
+             code = coalesce(?5, code)",
+            reached,
+            code
+        )?;
+    } else {
+        set!(
+            t,
+            message,
+            "delivery = max(coalesce(delivery, 0), ?4), code = coalesce(?5, code)",
+            reached,
+            code
+        )?;
     }
     let Some((participant, at)) = participant else { return Ok(()) };
     t.run(
@@ -115,13 +145,5 @@ pub(super) fn receipt(
            code = excluded.code WHERE excluded.delivery > delivery",
         (t.service, message.blob(), participant, reached, millis(at), code),
     )?;
-    Ok(())
-}
-
-/// `?1` is the service, `?2` the message, `?3` the journal's row.
-fn set(t: &Target<'_>, what: &str, params: impl Params) -> Result<()> {
-    let sql =
-        format!("UPDATE messages SET touched = ?3, {what} WHERE service = ?1 AND message = ?2");
-    t.run(&sql, params)?;
     Ok(())
 }

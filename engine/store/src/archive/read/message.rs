@@ -119,6 +119,20 @@ impl ArchiveReader {
         found.map(|row| self.completed(service, row)).transpose()
     }
 
+    /// How far a message of ours has come; nothing else of it is read.
+    pub fn delivery(
+        &self,
+        service: ServiceId,
+        message: MessageId,
+    ) -> Result<Option<Delivery>, StoreError> {
+        let found = self.one(
+            "SELECT delivery FROM messages WHERE service = ?1 AND message = ?2",
+            (service.blob(), message.blob()),
+            |row| row.get::<_, Option<i64>>(0),
+        )?;
+        Ok(found.flatten().and_then(of_rank))
+    }
+
     pub fn message_by_provider_id(
         &self,
         service: ServiceId,
