@@ -294,7 +294,7 @@ fn counts(counts: &BTreeMap<&'static str, u64>, colour: u8) -> String {
 fn wrongs(tally: &Tally, figures: &[(String, String)]) -> String {
     let mut rows = vec![
         (
-            "Messages that never reached a screen".to_owned(),
+            "Messages that no screen had shown by the end".to_owned(),
             thousands(tally.totals.wrote - tally.totals.shown - tally.totals.not_sent),
         ),
         ("Messages the provider did not take".to_owned(), thousands(tally.totals.not_sent)),
