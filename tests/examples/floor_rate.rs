@@ -35,26 +35,38 @@ struct Measured {
     took: Duration,
     /// Bytes of memory that the live ones took.
     room: u64,
+    /// Puts everything back and goes on.
+    restart: Duration,
 }
 
 fn main() {
     for live in sizes() {
-        for method in METHODS {
-            let Measured { events, took, room } = measure(live, method);
+        for method in methods() {
+            let Measured { events, took, room, restart } = measure(live, method);
             let rate = u128::from(events) * 1_000_000 / took.as_micros().max(1);
             let each = took.as_nanos() / u128::from(events);
             let room = room / live;
+            let restart = restart.as_nanos() / u128::from(live);
             println!(
-                "{live:>9} live, {method:?}: {rate} events/s, {each} ns each; {room} B a live one"
+                "{live:>9} live, {method:?}: {rate} events/s, {each} ns each; \
+                 {room} B and {restart} ns of a restart a live one"
             );
         }
     }
 }
 
-/// How many are live, as asked for: `-- 1000 10000`.
+/// How many are live, as asked for: `-- 1000 10000`; else a thousand to a million.
 fn sizes() -> Vec<u64> {
     let asked: Vec<u64> = std::env::args().skip(1).filter_map(|size| size.parse().ok()).collect();
     if asked.is_empty() { vec![1_000, 10_000, 100_000, 1_000_000] } else { asked }
+}
+
+/// Which methods, as asked for: `-- RoundRobin`; else all.
+fn methods() -> Vec<Method> {
+    let asked: Vec<String> = std::env::args().skip(1).collect();
+    let named = |method: &Method| asked.contains(&format!("{method:?}"));
+    let some: Vec<Method> = METHODS.into_iter().filter(named).collect();
+    if some.is_empty() { METHODS.to_vec() } else { some }
 }
 
 struct Bench {
@@ -130,7 +142,22 @@ fn measure(live: u64, method: Method) -> Measured {
         bench.give(Command::Close { enquiry, by, silent: false, reason: None });
     }
     let (events, took) = (bench.events - before, on_cpu().saturating_sub(start));
-    Measured { events, took, room }
+    Measured { events, took, room, restart: restart(&bench, settings) }
+}
+
+/// Puts back what is live and goes on, as after a restart.
+fn restart(bench: &Bench, settings: Arc<Settings>) -> Duration {
+    let mut floor = Floor::new(settings);
+    let live: Vec<EnquiryId> = bench.floor.live().map(|(enquiry, _)| enquiry).collect();
+    let mut effects = Vec::new();
+    let start = on_cpu();
+    for enquiry in live {
+        if let Some(place) = bench.floor.place_now(enquiry) {
+            floor.restore_place(enquiry, place);
+        }
+    }
+    floor.resume(bench.now, &mut effects);
+    on_cpu().saturating_sub(start)
 }
 
 /// Memory in use, in bytes; what an earlier measurement gave back may be used again unseen, so one
