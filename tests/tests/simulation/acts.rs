@@ -72,7 +72,6 @@ impl World {
             let opens = self.random.chance(85);
             if self.give(Command::VisitorWrote { enquiry, opens, window_until }) {
                 self.clocks.visitor_wrote(enquiry, &self.settings);
-                self.durable.wrote(enquiry, window_until);
             }
             return;
         }

@@ -52,7 +52,7 @@ impl Durable {
     }
 
     /// The window is the enquiry's own to keep, together with the message.
-    pub(crate) fn wrote(&mut self, enquiry: EnquiryId, window_until: Timestamp) {
+    fn wrote(&mut self, enquiry: EnquiryId, window_until: Timestamp) {
         if let Some(place) = self.places.get_mut(&enquiry) {
             place.window_until = place.window_until.max(window_until);
         }
@@ -296,6 +296,9 @@ impl World {
             }
         }
         self.effects = effects;
+        if let Cause::Command(&Command::VisitorWrote { enquiry, window_until, .. }) = cause {
+            self.durable.wrote(enquiry, window_until);
+        }
         self.checker.turn_is_over(&self.floor, &self.durable.places, cause);
         self.counters_are_kept();
     }
