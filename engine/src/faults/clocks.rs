@@ -60,7 +60,9 @@ async fn the_window_lapses_by_the_wall_clock() {
     let says = |key: &str| json!({ "send": { "enquiry": enquiry, "key": key, "content": { "kind": "text", "body": "Hi" } } });
     shop.does("Anna", says("k1")).await.unwrap();
     set_the_wall(HOUR);
+    let began = Instant::now();
     anna.event("window.closed").await;
+    assert!(began.elapsed() < 5 * LOOKED_AT, "and everybody is told at once");
     assert_eq!(shop.does("Anna", says("k2")).await, Err("window_lapsed".into()));
     set_the_wall(0);
 }
