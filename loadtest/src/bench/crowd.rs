@@ -151,11 +151,12 @@ impl Crowd {
             // Of visitors who never come again; all of them are handled.
             let first = (PASSING + self.passed) / OF * OF;
             self.passed += some * OF;
-            let requests = (0..some).map(|number| {
+            let mut changes = Vec::new();
+            for number in 0..some {
                 let (visitor, id) = (first + number * OF, self.id());
-                let text = wire::text(channel_of(visitor), visitor, id, "One question only.");
-                wire::request(0, &[text])
-            });
+                changes.push(wire::text(channel_of(visitor), visitor, id, "One question only."));
+            }
+            let requests = changes.chunks(SEED_BATCH).map(|some| wire::request(0, some));
             doors.deliver(requests.collect()).await?;
             self.close_all(some).await?;
             done += some;

@@ -3,6 +3,7 @@
 mod busy;
 mod crowd;
 mod durable;
+mod fanout;
 mod floor;
 mod growth;
 mod idle;
@@ -63,6 +64,9 @@ pub enum Which {
     /// P6 and P8: memory per live enquiry, and cost per message where many are live.
     #[value(aliases = ["p6", "p8"])]
     Growth,
+    /// P9: one event to many sockets.
+    #[value(alias = "p9")]
+    Fanout,
     /// P11: from SIGKILL to every deadline armed.
     #[value(alias = "p11")]
     Recovery,
@@ -128,6 +132,7 @@ fn one(which: Which, options: &Options) -> anyhow::Result<()> {
         Which::Idle => block_on(idle::run(options)),
         Which::Recovery => block_on(recovery::run(options)),
         Which::Storm => block_on(storm::run(options)),
+        Which::Fanout => block_on(fanout::run(options)),
         Which::Slow => block_on(slow::run(options)),
         Which::Outbound => block_on(outbound::run(options)),
         Which::Growth => block_on(growth::run(options)),

@@ -22,7 +22,7 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<()> {
     report.text(&format!("{live} live: ready after"), text(&took));
     report.figure("per 100,000 live", each, "s", Some(Goal::AtMost(1.0)));
 
-    let few = options.either(500, 3_000);
+    let few = options.either(live.min(200), 3_000);
     let mut without = open(options).await?;
     without.grow(few).await?;
     let mut with = open(options).await?;

@@ -2,11 +2,13 @@
 
 mod child;
 mod http;
+mod raw;
 mod socket;
 
 use std::net::TcpListener;
 
 pub use child::Ceiling;
+pub use raw::frame_bytes;
 
 /// Which ceiling; it prints its port and runs until it is killed.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -15,6 +17,8 @@ pub enum Kind {
     Http,
     /// WebSockets that echo, and carry what is posted.
     Socket,
+    /// A frame made once, written to every connection.
+    Raw,
 }
 
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -28,6 +32,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     println!("{}", listener.local_addr()?.port());
     match args.kind {
         Kind::Http => actix_rt::System::new().block_on(http::serve(listener)),
+        Kind::Raw => raw::serve(&listener),
         Kind::Socket => actix_rt::System::new().block_on(socket::serve(listener)),
     }
 }

@@ -1,0 +1,177 @@
+//! P9: one event to many entitled sockets, beside raw writes of a frame made once.
+//!
+//! All are connections of one person: each hears every message of that person's visitors.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use super::Options;
+use crate::ceiling::{Ceiling, Kind, frame_bytes};
+use crate::drive::{Connections, wire};
+use crate::house::{Channel, Desk, Desks, Group, House, Node, Shop};
+use crate::measure::compare::Turn;
+use crate::measure::show::{Goal, Report};
+use crate::measure::{Metric, Place, Plan, Slice, alternate};
+
+const SLICE: Duration = Duration::from_millis(400);
+/// Messages under way at once.
+const AT_ONCE: usize = 16;
+const READ_WITHIN: Duration = Duration::from_secs(30);
+
+pub(super) async fn run(options: &Options) -> anyhow::Result<()> {
+    let mut report = Report::begin("P9 Fan-out", &options.command("fanout"));
+    for sockets in options.either(&[100_usize][..], &[100, 1_000][..]) {
+        let mut ours = Ours::open(options, *sockets).await?;
+        let (mut raw, mut twin) = (Raw::open(*sockets).await?, Raw::open(*sockets).await?);
+        let blocks = options.either(5, 20);
+        let plan = Plan { place: Place::OverSockets, blocks, slice: SLICE };
+        let told = alternate(plan, async |turn, span| match turn {
+            Turn::Ours => ours.turn(span).await,
+            Turn::Ceiling => raw.turn(span).await,
+            Turn::Twin => twin.turn(span).await,
+        });
+        let told = told.await?;
+        let what = |text: &str| format!("{sockets} sockets: {text}");
+        report.sides(&what("server CPU per frame"), &told, Metric::Cpu);
+        // 0.6 of raw writes.
+        let goal = Some(Goal::AtMost(1.0 / 0.6));
+        report.ratio(&what("server CPU, ours / raw writes"), &told, Metric::Cpu, goal);
+        report.sides(&what("frames"), &told, Metric::Rate);
+        let goal = Some(Goal::AtLeast(0.6));
+        report.ratio(&what("frames/s, ours / raw writes"), &told, Metric::Rate, goal);
+    }
+    report.end();
+    Ok(())
+}
+
+struct Ours {
+    house: House,
+    doors: Connections,
+    _desks: Desks,
+    read: Arc<AtomicU64>,
+    sockets: u64,
+    next_id: u64,
+}
+
+impl Ours {
+    async fn open(options: &Options, sockets: usize) -> anyhow::Result<Self> {
+        let groups = vec![Group::new("g", 0..1).at_once()];
+        let shop = Shop { agents: 1, capacity: 1_000, groups, channels: vec![Channel::to("g")] };
+        let set = vec![("limits.connections_per_staff", "1000".to_owned())];
+        let house = House::open(&options.binary, &shop, Node { set, ..Node::default() }).await?;
+        let token = house.sign_in(&Shop::email(0)).await?;
+        let mut desks = Vec::with_capacity(sockets);
+        for _ in 0..sockets {
+            desks.push(Desk::with_token(house.port, 0, &token).await?);
+        }
+        let read = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&read);
+        let desks = Desks::hear(desks, move |_, text| {
+            let is_one = text.contains("\"message.received\"");
+            count.fetch_add(u64::from(is_one), Ordering::Relaxed);
+        });
+        let doors = Connections::open(house.port, AT_ONCE).await?;
+        let mut ours =
+            Self { house, doors, _desks: desks, read, sockets: sockets as u64, next_id: 0 };
+        // The first opens the enquiry.
+        ours.messages(1).await?;
+        Ok(ours)
+    }
+
+    /// So many, each read by everybody.
+    async fn messages(&mut self, count: u64) -> anyhow::Result<()> {
+        let requests = (0..count).map(|_| {
+            self.next_id += 1;
+            let text = wire::text(0, 1, self.next_id, "Where is my parcel, please? It is late.");
+            wire::request(0, &[text])
+        });
+        let requests = requests.collect();
+        let wanted = self.read.load(Ordering::Relaxed) + count * self.sockets;
+        self.doors.deliver(requests).await?;
+        let began = Instant::now();
+        while self.read.load(Ordering::Relaxed) < wanted {
+            ensure!(began.elapsed() < READ_WITHIN, "not every frame was read");
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+
+    async fn turn(&mut self, span: Duration) -> anyhow::Result<Slice> {
+        let process = self.house.process();
+        let (began, before) = (Instant::now(), process.cpu()?);
+        let first = self.read.load(Ordering::Relaxed);
+        while began.elapsed() < span {
+            self.messages(AT_ONCE as u64).await?;
+        }
+        let wall = began.elapsed();
+        let operations = self.read.load(Ordering::Relaxed) - first;
+        Ok(Slice { operations, wall, cpu: process.cpu()?.saturating_sub(before) })
+    }
+}
+
+struct Raw {
+    ceiling: Ceiling,
+    control: TcpStream,
+    read: Arc<AtomicU64>,
+    readers: Vec<JoinHandle<()>>,
+    frame: u64,
+}
+
+impl Raw {
+    async fn open(sockets: usize) -> anyhow::Result<Self> {
+        let ceiling = Ceiling::start(Kind::Raw)?;
+        let mut control = TcpStream::connect(("127.0.0.1", ceiling.port)).await?;
+        control.set_nodelay(true)?;
+        let read = Arc::new(AtomicU64::new(0));
+        let mut readers = Vec::with_capacity(sockets);
+        for _ in 0..sockets {
+            control.write_all(b"+").await?;
+            let stream = TcpStream::connect(("127.0.0.1", ceiling.port)).await?;
+            control.read_u8().await?;
+            readers.push(tokio::spawn(read_all(stream, Arc::clone(&read))));
+        }
+        let frame = u64::try_from(frame_bytes()?).context("a frame")?;
+        Ok(Self { ceiling, control, read, readers, frame })
+    }
+
+    async fn turn(&mut self, span: Duration) -> anyhow::Result<Slice> {
+        let process = self.ceiling.process();
+        let (began, before) = (Instant::now(), process.cpu()?);
+        let first = self.read.load(Ordering::Relaxed);
+        let mut rounds = 0;
+        while began.elapsed() < span {
+            self.control.write_all(&[b'.'; AT_ONCE]).await?;
+            self.control.read_exact(&mut [0; AT_ONCE]).await?;
+            rounds += AT_ONCE as u64;
+            let wanted = first + rounds * self.readers.len() as u64 * self.frame;
+            while self.read.load(Ordering::Relaxed) < wanted {
+                ensure!(began.elapsed() < READ_WITHIN, "not every frame was read");
+                tokio::task::yield_now().await;
+            }
+        }
+        let wall = began.elapsed();
+        let operations = rounds * self.readers.len() as u64;
+        Ok(Slice { operations, wall, cpu: process.cpu()?.saturating_sub(before) })
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        for reader in &self.readers {
+            reader.abort();
+        }
+    }
+}
+
+async fn read_all(mut stream: TcpStream, read: Arc<AtomicU64>) {
+    let mut buffer = vec![0; 16 * 1024];
+    while let Ok(bytes @ 1..) = stream.read(&mut buffer).await {
+        read.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+}
