@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::channel::Channel;
 use crate::clock::{Clock, Wall};
 use crate::directory::Directory;
+use crate::enquiry::Enquiry;
 use crate::inbound::InboundBody;
 use crate::ledger::{Ledger, Release};
 use crate::router::Router;
@@ -61,7 +62,7 @@ macro_rules! ends {
     )*};
 }
 
-ends!(Directory, Router, Timer, Channel, Staff);
+ends!(Directory, Router, Timer, Channel, Staff, Enquiry);
 
 /// By person and key: the message, or `None` while it is under way.
 pub(crate) type Starts = BTreeMap<(StaffId, String), Option<MessageId>>;
@@ -172,13 +173,13 @@ impl Peers {
         self.ledger.release(Release::State { to: staff, state });
     }
 
-    /// Ends every actor.
+    /// Ends every actor; the channels end their enquiries.
     pub(crate) fn end(&self) {
         self.timer.do_send(End);
         self.directory.do_send(End);
         self.router.do_send(End);
         for channel in self.channels.values() {
-            channel.do_send(End);
+            channel.do_send(crate::channel::EndAll);
         }
         for staff in self.staff.values() {
             staff.do_send(End);

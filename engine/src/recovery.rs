@@ -190,17 +190,17 @@ fn run(
         };
         let visitor = room.visitor.id;
         let opened = Opened { enquiry, channel, visitor: Box::new(room.visitor) };
-        let state = Box::new(Enquiry::restore(peers.clone(), opened, kept));
+        let actor = Enquiry::restore(peers.clone(), opened, kept).start();
         // The floor's word came after the enquiry's last one, or its word never reached the floor.
-        let missed = match room.closed {
-            Some(event) => Some(Told::Floor { event, place: None }),
+        match room.closed {
+            Some(event) => actor.do_send(Told::Floor { event, place: None }),
             None if unrouted => {
                 let provider_at = room.first_at.unwrap_or(opened_at);
-                Some(Told::Route { provider_at, waited: room.adopted })
+                actor.do_send(Told::Route { provider_at, waited: room.adopted });
             }
-            None => None,
-        };
-        let restoring = Restored { enquiry, visitor, owner, opened_at, state, missed };
+            None => {}
+        }
+        let restoring = Restored { enquiry, visitor, owner, opened_at, actor };
         restored.entry(channel).or_default().push(restoring);
     }
     contexts.timer.run(Timer::new(peers.clone()));

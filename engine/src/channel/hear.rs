@@ -57,11 +57,11 @@ impl Channel {
         let now = self.peers.now();
         let id = visitor.id;
         let opened = Opened { enquiry, channel: self.id, visitor };
-        let state = Box::new(Enquiry::open(self.peers.clone(), opened));
+        let actor = Enquiry::open(self.peers.clone(), opened).start();
+        actor.do_send(first);
         self.live.insert(id, enquiry);
-        self.enquiries.insert(enquiry, Live { state, visitor: id, owner: None, opened_at: now });
+        self.enquiries.insert(enquiry, Live { actor, visitor: id, owner: None, opened_at: now });
         self.peers.directory.do_send(Pin { visitor: id, on: true });
-        self.tell(enquiry, first);
     }
 
     /// From somebody on the blocklist: stored and closed at once, and nothing is sent.

@@ -1,7 +1,4 @@
 //! One channel: which visitor has which live enquiry here, and what waits to leave by its number.
-//!
-//! Its enquiries are no actors of their own: at a million of them an actor each would be half the
-//! memory. They are told here, one after the other.
 
 mod hear;
 mod receipts;
@@ -29,7 +26,7 @@ use crate::inbound::{Inbound, InboundReceipt};
 use crate::ledger::Ack;
 use crate::metrics as names;
 use crate::outgoing::{Outgoing, SendOutcome};
-use crate::peers::{Due, Guard, Peers, Stepped};
+use crate::peers::{Due, End, Guard, Peers, Stepped};
 use crate::router::Decide;
 use crate::timer::{Alarm, Waiter};
 
@@ -105,7 +102,7 @@ pub(crate) struct OutcomeCame {
 #[rtype(result = "()")]
 pub(crate) struct Resume;
 
-/// An enquiry has closed and is forgotten.
+/// An enquiry has closed and its actor ends.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
 pub(crate) struct Ended(pub(crate) EnquiryId);
@@ -120,6 +117,11 @@ pub(crate) struct Blocked(pub(crate) VisitorId);
 #[rtype(result = "bool")]
 pub(crate) struct HasLive(pub(crate) VisitorId);
 
+/// The service is rebuilt.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct EndAll;
+
 #[derive(Debug)]
 pub(crate) struct Channel {
     peers: Peers,
@@ -128,8 +130,6 @@ pub(crate) struct Channel {
     /// Each visitor's one live enquiry here.
     live: BTreeMap<VisitorId, EnquiryId>,
     enquiries: BTreeMap<EnquiryId, Live>,
-    /// After a restart, until the channel starts: what enquiries were not told any more.
-    untold: Vec<(EnquiryId, Told)>,
     outbox: Outbox,
     /// What the outbox holds, by message.
     unsent: BTreeMap<MessageId, Leaving>,
@@ -176,7 +176,7 @@ impl std::fmt::Debug for Gauges {
 
 #[derive(Debug)]
 struct Live {
-    state: Box<Enquiry>,
+    actor: Addr<Enquiry>,
     visitor: VisitorId,
     owner: Option<StaffId>,
     opened_at: Timestamp,
@@ -189,9 +189,7 @@ pub(crate) struct Restored {
     pub(crate) visitor: VisitorId,
     pub(crate) owner: Option<StaffId>,
     pub(crate) opened_at: Timestamp,
-    pub(crate) state: Box<Enquiry>,
-    /// What it was not told any more.
-    pub(crate) missed: Option<Told>,
+    pub(crate) actor: Addr<Enquiry>,
 }
 
 impl Channel {
@@ -205,7 +203,6 @@ impl Channel {
             id,
             live: BTreeMap::new(),
             enquiries: BTreeMap::new(),
-            untold: Vec::new(),
             outbox: Outbox::new(outbox::Limits {
                 per_second: peers.messages_per_second,
                 ..outbox::Limits::default()
@@ -219,10 +216,9 @@ impl Channel {
             _guard: guard,
             peers,
         };
-        for Restored { enquiry, visitor, owner, opened_at, state, missed } in restored {
+        for Restored { enquiry, visitor, owner, opened_at, actor } in restored {
             channel.live.insert(visitor, enquiry);
-            channel.enquiries.insert(enquiry, Live { state, visitor, owner, opened_at });
-            channel.untold.extend(missed.map(|told| (enquiry, told)));
+            channel.enquiries.insert(enquiry, Live { actor, visitor, owner, opened_at });
         }
         channel.hold_again(held);
         channel
@@ -233,19 +229,9 @@ impl Channel {
         Some((*enquiry, self.enquiries.get(enquiry)?))
     }
 
-    fn tell(&mut self, enquiry: EnquiryId, what: Told) {
-        if let Some(live) = self.enquiries.get_mut(&enquiry) {
-            live.state.told(what);
-        }
-    }
-
-    /// After a restart: each enquiry first, then what it was not told any more.
-    fn go_on(&mut self) {
-        for live in self.enquiries.values_mut() {
-            live.state.go_on();
-        }
-        for (enquiry, told) in std::mem::take(&mut self.untold) {
-            self.tell(enquiry, told);
+    fn tell(&self, enquiry: EnquiryId, what: Told) {
+        if let Some(live) = self.enquiries.get(&enquiry) {
+            live.actor.do_send(what);
         }
     }
 
@@ -267,7 +253,6 @@ impl Actor for Channel {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         self.gauges.up.set(1.0);
-        self.go_on();
         self.arm();
         self.look_for_unanswered(ctx);
     }
@@ -283,7 +268,7 @@ impl Handler<ToEnquiry> for Channel {
         if let Told::Floor { place: Some(place), .. } = &what {
             live.owner = place.stage.owner();
         }
-        live.state.told(what);
+        live.actor.do_send(what);
     }
 }
 
@@ -296,6 +281,8 @@ impl Handler<Ended> for Channel {
         if self.live.get(&live.visitor) == Some(&enquiry) {
             self.live.remove(&live.visitor);
         }
+        // The last it hears: whatever was on its way before has reached it.
+        live.actor.do_send(Told::Stop);
         self.peers.arm(Waiter::Enquiry(self.id, enquiry), None);
         self.peers.directory.do_send(Pin { visitor: live.visitor, on: false });
     }
@@ -308,7 +295,7 @@ impl Handler<Merged> for Channel {
         let Some(theirs) = self.live.remove(&gone) else { return };
         if let Some(live) = self.enquiries.get_mut(&theirs) {
             live.visitor = kept;
-            live.state.told(Told::VisitorIs(kept));
+            live.actor.do_send(Told::VisitorIs(kept));
         }
         let Some(own) = self.live.insert(kept, theirs).filter(|own| *own != theirs) else { return };
         let case = |enquiry: EnquiryId| {
@@ -332,8 +319,8 @@ impl Handler<WindowsLapsed> for Channel {
     type Result = ();
 
     fn handle(&mut self, WindowsLapsed { visitor }: WindowsLapsed, _: &mut Context<Self>) {
-        if let Some(enquiry) = self.live.get(&visitor).copied() {
-            self.tell(enquiry, Told::WindowLapsed);
+        if let Some(enquiry) = self.live.get(&visitor) {
+            self.tell(*enquiry, Told::WindowLapsed);
         }
     }
 }
@@ -365,8 +352,8 @@ impl Handler<Stepped> for Channel {
 
     fn handle(&mut self, _: Stepped, _: &mut Context<Self>) {
         // Windows lapse at another time now.
-        for live in self.enquiries.values_mut() {
-            live.state.told(Told::Due);
+        for live in self.enquiries.values() {
+            live.actor.do_send(Told::Due);
         }
     }
 }
@@ -376,6 +363,17 @@ impl Handler<HasLive> for Channel {
 
     fn handle(&mut self, HasLive(visitor): HasLive, _: &mut Context<Self>) -> bool {
         self.live.contains_key(&visitor)
+    }
+}
+
+impl Handler<EndAll> for Channel {
+    type Result = ();
+
+    fn handle(&mut self, _: EndAll, ctx: &mut Context<Self>) {
+        for live in self.enquiries.values() {
+            live.actor.do_send(End);
+        }
+        ctx.stop();
     }
 }
 
@@ -389,6 +387,8 @@ impl Handler<CrashEnquiries> for Channel {
     type Result = ();
 
     fn handle(&mut self, _: CrashEnquiries, _: &mut Context<Self>) {
-        assert!(self.enquiries.is_empty(), "broken on purpose");
+        for live in self.enquiries.values() {
+            live.actor.do_send(crate::faults::Crash);
+        }
     }
 }

@@ -17,6 +17,7 @@ pub(crate) use said::outgoing;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use actix::prelude::*;
 use tokio::sync::oneshot;
 use usher_domain::access::Sight;
 use usher_domain::bot::{Talk, TalkKept};
@@ -38,13 +39,14 @@ use crate::handle::Answer;
 use crate::inbound::Inbound;
 use crate::ledger::{Ack, Credit, Release};
 use crate::outgoing::BotWord;
-use crate::peers::Peers;
+use crate::peers::{Guard, Peers};
 use crate::service::AnswerTo;
 use crate::staff::Gathered;
 use crate::timer::{Alarm, Waiter};
 
 /// Something that concerns one enquiry.
-#[derive(Debug)]
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
 pub(crate) enum Told {
     Visitor {
         visitor: Box<Visitor>,
@@ -96,6 +98,8 @@ pub(crate) enum Told {
         staff: StaffId,
         answer: oneshot::Sender<Sight>,
     },
+    /// The channel has forgotten the enquiry: nothing more comes.
+    Stop,
 }
 
 /// What a visitor said while the channel opened nothing.
@@ -165,6 +169,7 @@ pub(crate) struct Kept {
 #[derive(Debug)]
 pub(crate) struct Enquiry {
     peers: Peers,
+    _guard: Guard,
     id: EnquiryId,
     channel: ChannelId,
     visitor: Box<Visitor>,
@@ -233,9 +238,11 @@ impl Enquiry {
     }
 
     fn with(peers: Peers, opened: Opened, machine: enquiry::Enquiry) -> Self {
+        let guard = peers.guard("enquiry");
         let now = peers.now();
         Self {
             peers,
+            _guard: guard,
             id: opened.enquiry,
             channel: opened.channel,
             visitor: opened.visitor,
@@ -376,9 +383,10 @@ impl Enquiry {
     }
 }
 
-impl Enquiry {
-    /// Goes on after a restart, before anything is told.
-    pub(crate) fn go_on(&mut self) {
+impl Actor for Enquiry {
+    type Context = Context<Self>;
+
+    fn started(&mut self, _: &mut Context<Self>) {
         self.look_at_the_clock();
         if !self.unopened {
             self.sync_joined();
@@ -388,11 +396,15 @@ impl Enquiry {
             self.arm();
         }
     }
+}
 
-    pub(crate) fn told(&mut self, told: Told) {
+impl Handler<Told> for Enquiry {
+    type Result = ();
+
+    fn handle(&mut self, told: Told, ctx: &mut Context<Self>) {
         self.look_at_the_clock();
         if self.closed {
-            return self.after_the_end(told);
+            return self.after_the_end(told, ctx);
         }
         // What has come due happens before what is told now, and its effects are never lost to a
         // refusal: a grace that has just run out closes, and what comes opens another enquiry.
@@ -434,6 +446,7 @@ impl Enquiry {
                 // Whoever asked may have gone.
                 answer.send(self.sight_of(staff)).ok();
             }
+            Told::Stop => ctx.stop(),
         }
     }
 }
@@ -457,7 +470,7 @@ impl Enquiry {
     }
 
     /// Closed, and the channel does not know it yet: what comes for the visitor goes back.
-    fn after_the_end(&self, told: Told) {
+    fn after_the_end(&self, told: Told, ctx: &mut Context<Self>) {
         match told {
             Told::Visitor { visitor, update, ack } => self.bounce(visitor, update, ack),
             Told::Order { staff, command, answer } => {
@@ -469,6 +482,7 @@ impl Enquiry {
                 // Whoever asked may have gone.
                 answer.send(Err(Code::Closed.into())).ok();
             }
+            Told::Stop => ctx.stop(),
             Told::Floor { .. }
             | Told::Message(_)
             | Told::Withdrawn { .. }
