@@ -12,7 +12,8 @@ use usher_domain::wall::Ahead;
 const STEP_MAX_MILLIS: u64 = 2_000;
 
 /// Wall time at start-up, carried forward by the runtime's monotonic clock, so that a step of the
-/// wall clock moves no deadline; [`Wall`] says how far the two have come apart. A test that pauses the runtime's clock pauses the engine too.
+/// wall clock moves no deadline; `Wall` says how far the two have come apart. A test that pauses the
+/// runtime's clock pauses the engine too.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     started_at: Timestamp,

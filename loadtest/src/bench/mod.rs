@@ -104,7 +104,7 @@ impl Options {
     }
 }
 
-/// Each kind of machinery once: in process, over sockets, over a restart.
+/// Each kind of machinery once: in process, over sockets.
 const SMOKE: [Which; 2] = [Which::Floor, Which::Push];
 
 /// Runs it.
