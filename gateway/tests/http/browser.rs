@@ -77,7 +77,9 @@ async fn who_writes_on_the_page_reads_the_answer_there() {
     let driver = Driver::start();
     let browser = driver.browser().await;
     browser.goto(&format!("{}#4915550001111", bench.sandbox_page())).await.unwrap();
-    browser.find(Locator::Css("#number option")).await.unwrap();
+    // The page is whole once it knows the business's numbers.
+    let numbers = Locator::Css("#number option");
+    browser.wait().at_most(PATIENCE).for_element(numbers).await.unwrap();
 
     let text = browser.find(Locator::Id("text")).await.unwrap();
     text.send_keys("Where is my parcel?").await.unwrap();
@@ -99,8 +101,10 @@ async fn who_writes_on_the_page_reads_the_answer_there() {
     act("send", json!({"key": "2", "content": template})).await;
     let asked = said(&browser, "business", "Hello Vera, we have an answer").await;
 
-    // A tap on its button comes back as a choice.
+    // A tap on its button comes back as a choice; the receipts that came meanwhile left it be.
     let button = asked.find(Locator::XPath(".//button[.='Go on']")).await.unwrap();
+    let read = "#thread > div[data-from=business]:last-child[data-status=read]";
+    browser.wait().at_most(PATIENCE).for_element(Locator::Css(read)).await.unwrap();
     button.click().await.unwrap();
     said(&browser, "phone", "Go on").await;
     let room = bench
