@@ -21,7 +21,7 @@ use crate::directory::Directory;
 use crate::enquiry::Enquiry;
 use crate::inbound::InboundBody;
 use crate::ledger::{Ledger, Release};
-use crate::router::Router;
+use crate::router::{Board, Router};
 use crate::service::{Broken, Service};
 use crate::staff::{Staff, StaffAddrs, State};
 use crate::timer::{Arm, Timer, Waiter};
@@ -122,6 +122,8 @@ pub(crate) struct Known {
     pub(crate) in_time: Rc<Cell<(u64, u64)>>,
     /// Rooms that people were added to or joined, as the enquiries say.
     pub(crate) joined: Rc<RefCell<BTreeMap<StaffId, BTreeSet<EnquiryId>>>>,
+    /// Heads of what nobody serves, written once for all who see them.
+    pub(crate) board: Board,
 }
 
 impl Peers {

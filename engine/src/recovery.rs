@@ -24,7 +24,7 @@ use crate::directory::Directory;
 use crate::enquiry::{Enquiry, Kept, Opened, Told, outgoing};
 use crate::ledger::Ledger;
 use crate::peers::{InHand, Known, Peers};
-use crate::router::{Present, Router};
+use crate::router::{Board, Present, Router};
 use crate::service::{Service, Start, StartError};
 use crate::staff::Staff;
 use crate::timer::Timer;
@@ -99,6 +99,7 @@ pub(crate) fn build(
         closing: Rc::default(),
         in_hand,
         joined: Rc::default(),
+        board: Board::default(),
     });
     peers.ledger.wire(Rc::clone(&peers.staff));
     // A record that panics in replay stops this service, and no other.

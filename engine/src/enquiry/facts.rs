@@ -7,6 +7,7 @@ use usher_domain::floor::place::{Errand, Stage};
 use usher_domain::ids::{GroupId, StaffId};
 use usher_domain::settings::Role;
 use usher_domain::time::Timestamp;
+use usher_protocol::command::Unserved;
 use usher_protocol::event::{
     Event as Telling, Head, Level, Named, Offer, Person, Relation, State, Transfer,
 };
@@ -77,14 +78,12 @@ impl Enquiry {
         ask: impl FnOnce(&Viewer<'_>, &RoomFacts<'_>) -> T,
     ) -> Option<T> {
         let person = self.peers.settings.staff.get(&staff)?;
-        let member_of: Vec<GroupId> = self
-            .peers
-            .settings
-            .groups
-            .values()
-            .filter(|group| group.members.contains(&staff))
-            .map(|group| group.id)
-            .collect();
+        // Of the person's groups only those count that are the enquiry's too.
+        let groups = self.place.as_ref().map_or(&[][..], |place| &place.groups);
+        let all = &self.peers.settings.groups;
+        let member =
+            |group: &&GroupId| all.get(*group).is_some_and(|group| group.members.contains(&staff));
+        let member_of: Vec<GroupId> = groups.iter().filter(member).copied().collect();
         let joined: Vec<StaffId> =
             self.members.iter().filter(|(_, looks_on)| !**looks_on).map(|(id, _)| *id).collect();
         let offered_to: Vec<StaffId> = self.offers.iter().map(|held| held.staff).collect();
@@ -107,7 +106,7 @@ impl Enquiry {
             joined: &joined,
             offered_to: &offered_to,
             offered_before: &self.offered_before,
-            groups: self.place.as_ref().map_or(&[][..], |place| &place.groups),
+            groups,
             transferred_by,
             former: &self.former,
             serving_visitor: &[],
@@ -236,12 +235,25 @@ impl Enquiry {
     /// The head, for somebody who has just connected.
     pub(super) fn show(&mut self, staff: StaffId, gathered: &Gathered) {
         let head = self.head(staff);
-        if matches!(head.relation, Relation::Waiting | Relation::Missed) {
-            self.shown_waiting.insert(staff);
-        }
         if head.relation != Relation::Gone && head.relation != Relation::Supervised {
-            gathered.add(head);
+            gathered.add(self.id, head.text());
         }
+    }
+
+    /// The head as every member of its groups sees it; the floor may have moved on already.
+    pub(super) fn show_unserved(&mut self, gathered: &Gathered) {
+        let (state, relation) = match self.place.as_ref().map(|place| place.stage) {
+            Some(Stage::Open) => (Unserved::Waiting, Relation::Waiting),
+            Some(Stage::Missed { .. }) => (Unserved::Missed, Relation::Missed),
+            Some(Stage::Ongoing { .. } | Stage::FollowedUp { .. } | Stage::WithBot { .. })
+            | None => return,
+        };
+        self.shown_waiting = true;
+        #[cfg(test)]
+        crate::faults::a_head_was_written();
+        let head = self.head_as(relation, None).text();
+        self.peers.board.put(self.id, state, &head);
+        gathered.add(self.id, head);
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the floor has decided about the enquiry: passed on to the machine and to people.
 
+use std::collections::BTreeMap;
+
 use usher_domain::enquiry::auto_message::away_due;
 use usher_domain::enquiry::{Command, IdleClock};
 use usher_domain::floor::event::{Closer, FloorEvent, OfferEnd, OfferSort, PickUp, TransferEnd};
@@ -107,17 +109,40 @@ impl Enquiry {
 
     /// Who saw it waiting, and does not any more.
     fn saw_it_waiting(&mut self) -> Vec<StaffId> {
-        let mut saw: Vec<StaffId> = std::mem::take(&mut self.shown_waiting).into_iter().collect();
-        if std::mem::take(&mut self.told_waiting) {
-            saw.extend(self.group_members());
+        let shown = std::mem::take(&mut self.shown_waiting);
+        if std::mem::take(&mut self.told_waiting) || shown {
+            self.group_members()
+        } else {
+            Vec::new()
         }
-        saw
     }
 
     /// The head has changed for everybody in the room.
     pub(super) fn updated(&self) {
-        for staff in self.room() {
-            self.tell(vec![staff], &Telling::Updated { enquiry: Box::new(self.head(staff)) });
+        self.tell_each(self.room(), |head| Telling::Updated { enquiry: Box::new(head) });
+    }
+
+    /// Tells each with the head as they see it: written once for all to whom it is the same.
+    fn tell_each(&self, to: Vec<StaffId>, telling: impl Fn(Head) -> Telling) {
+        let mut alike: BTreeMap<Relation, Vec<StaffId>> = BTreeMap::new();
+        for staff in to {
+            alike.entry(self.relation(staff)).or_default().push(staff);
+        }
+        for (relation, people) in alike {
+            match relation {
+                // An offer is one person's own; who looks on unseen is seen by themselves alone.
+                Relation::Offered | Relation::Monitoring => {
+                    for staff in people {
+                        self.tell(vec![staff], &telling(self.head_as(relation, Some(staff))));
+                    }
+                }
+                Relation::Owner
+                | Relation::Joined
+                | Relation::Waiting
+                | Relation::Missed
+                | Relation::Supervised
+                | Relation::Gone => self.tell(people, &telling(self.head_as(relation, None))),
+            }
         }
     }
 
@@ -188,14 +213,7 @@ impl Enquiry {
             from: from.map(|from| self.named(from)),
             epoch,
         };
-        let (gone, see): (Vec<_>, Vec<_>) =
-            told.into_iter().partition(|staff| self.relation(*staff) == Relation::Gone);
-        for staff in see {
-            self.tell(vec![staff], &telling(self.head(staff)));
-        }
-        // One text for all who do not see it any more.
-        let head = self.head_as(Relation::Gone, None);
-        self.tell(gone, &telling(head));
+        self.tell_each(told, telling);
         self.show_custom_info(by);
     }
 
@@ -209,16 +227,7 @@ impl Enquiry {
 
     fn nobody_took_it(&mut self, away: bool) {
         self.told_waiting = false;
-        let (members, see): (Vec<_>, Vec<_>) = self
-            .group_members()
-            .into_iter()
-            .partition(|staff| self.relation(*staff) == Relation::Missed);
-        // One text for all whose group missed it.
-        let head = self.head_as(Relation::Missed, None);
-        self.tell(members, &Telling::Missed { enquiry: Box::new(head) });
-        for staff in see {
-            self.tell(vec![staff], &Telling::Missed { enquiry: Box::new(self.head(staff)) });
-        }
+        self.tell_each(self.group_members(), |head| Telling::Missed { enquiry: Box::new(head) });
         if away && self.is_away_due(self.now) {
             self.say_away();
         }

@@ -12,7 +12,7 @@ use usher_domain::time::Timestamp;
 use usher_domain::visitor::{Change, Visitor};
 use usher_protocol::event::{Direction, Event as Telling, Message, Writer, preview, shown};
 
-use super::{Enquiry, Waited};
+use super::Enquiry;
 use crate::channel::received;
 use crate::clip;
 use crate::directory::Remember;
@@ -23,6 +23,21 @@ use crate::router::Decide;
 
 /// Most bytes of a provider's notice shown in a room.
 const NOTICE_MAX: usize = 2_048;
+
+/// What a visitor said while the channel opened nothing.
+#[derive(Clone, Debug)]
+pub(crate) struct Waited {
+    /// The beginning of the first message.
+    pub(crate) first: Option<String>,
+    /// Of the newest.
+    pub(crate) provider_id: Option<String>,
+    pub(crate) provider_at: Timestamp,
+    pub(crate) counts: Counts,
+    /// When it came here.
+    pub(crate) at: Timestamp,
+    /// It answers something.
+    pub(crate) replies: bool,
+}
 
 /// When the opening message came.
 #[derive(Clone, Copy, Eq, PartialEq)]

@@ -12,6 +12,7 @@ mod orders;
 mod recovered;
 mod said;
 
+pub(crate) use heard::Waited;
 pub(crate) use said::outgoing;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,7 +26,7 @@ use usher_domain::enquiry::{self, Effect, EnquiryKept, Terms};
 use usher_domain::floor::event::FloorEvent;
 use usher_domain::floor::place::PlaceThen;
 use usher_domain::ids::{ChannelId, EnquiryId, MessageId, StaffId, VisitorId};
-use usher_domain::message::{Counts, Delivery};
+use usher_domain::message::Delivery;
 use usher_domain::record::{After, Event, Record};
 use usher_domain::settings::Channel as ChannelSettings;
 use usher_domain::time::Timestamp;
@@ -93,6 +94,10 @@ pub(crate) enum Told {
         staff: StaffId,
         gathered: Arc<Gathered>,
     },
+    /// Somebody is to be shown it as every member of its groups sees it: waiting, or missed.
+    ShowUnserved {
+        gathered: Arc<Gathered>,
+    },
     /// Whether this person sees the room; dropped where the enquiry is not live.
     MaySee {
         staff: StaffId,
@@ -100,21 +105,6 @@ pub(crate) enum Told {
     },
     /// The channel has forgotten the enquiry: nothing more comes.
     Stop,
-}
-
-/// What a visitor said while the channel opened nothing.
-#[derive(Clone, Debug)]
-pub(crate) struct Waited {
-    /// The beginning of the first message.
-    pub(crate) first: Option<String>,
-    /// Of the newest.
-    pub(crate) provider_id: Option<String>,
-    pub(crate) provider_at: Timestamp,
-    pub(crate) counts: Counts,
-    /// When it came here.
-    pub(crate) at: Timestamp,
-    /// It answers something.
-    pub(crate) replies: bool,
 }
 
 /// What was sent under a key.
@@ -189,8 +179,8 @@ pub(crate) struct Enquiry {
     /// Colleagues in the room; true = looks on unseen.
     members: BTreeMap<StaffId, bool>,
     former: Vec<(StaffId, Timestamp)>,
-    /// Saw it waiting when they connected, and are told when it no longer is.
-    shown_waiting: BTreeSet<StaffId>,
+    /// Somebody who connected was shown that it waits: its groups are told when it no longer does.
+    shown_waiting: bool,
     /// Everybody in its groups was told that it waits.
     told_waiting: bool,
     /// After a restart they are read when somebody asks who may be one of them.
@@ -257,7 +247,7 @@ impl Enquiry {
             members: BTreeMap::new(),
             former: Vec::new(),
             former_known: true,
-            shown_waiting: BTreeSet::new(),
+            shown_waiting: false,
             told_waiting: false,
             labels: BTreeSet::new(),
             first_message: None,
@@ -441,6 +431,7 @@ impl Handler<Told> for Enquiry {
                 self.arm();
             }
             Told::ShowTo { staff, gathered } => self.show(staff, &gathered),
+            Told::ShowUnserved { gathered } => self.show_unserved(&gathered),
             Told::MaySee { staff, answer } => {
                 self.know_former();
                 // Whoever asked may have gone.
@@ -493,7 +484,8 @@ impl Enquiry {
             | Told::Route { .. }
             | Told::Waited(_)
             | Told::MaySee { .. }
-            | Told::ShowTo { .. } => {}
+            | Told::ShowTo { .. }
+            | Told::ShowUnserved { .. } => {}
         }
     }
 }

@@ -409,6 +409,7 @@ const fn in_room(command: &Command) -> Option<InRoom> {
         Command::PresenceSet { .. }
         | Command::Block { .. }
         | Command::Start { .. }
+        | Command::Unserved { .. }
         | Command::Ack { .. }
         | Command::Activity {}
         | Command::Language { .. }

@@ -2,6 +2,7 @@
 
 mod broken;
 mod clocks;
+mod crowds;
 mod paths;
 mod receipts;
 mod retention;
@@ -74,6 +75,7 @@ impl Handler<Break> for crate::service::Service {
 thread_local! {
     static BREAKS_AT_THE_START: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
     static WALL: std::cell::Cell<i64> = const { std::cell::Cell::new(0) };
+    static WRITTEN: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
 /// Somebody sets the wall clock: so many milliseconds ahead of what it is.
@@ -83,6 +85,11 @@ pub(crate) fn set_the_wall(ahead: i64) {
 
 pub(crate) fn as_set(read: Timestamp) -> Timestamp {
     Ahead::from_millis(WALL.get()).wall(read)
+}
+
+/// The head of an enquiry that nobody serves was written for whoever asks.
+pub(crate) fn a_head_was_written() {
+    WRITTEN.set(WRITTEN.get() + 1);
 }
 
 /// From now on what is kept breaks whoever goes on from it, in the services on this thread.

@@ -2,20 +2,22 @@
 //! so that nobody has to look at all of them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use usher_domain::floor::place::{Place, Stage};
 use usher_domain::ids::{ChannelId, EnquiryId, GroupId};
+use usher_protocol::command::Unserved;
 
 #[derive(Debug, Default)]
 pub(super) struct Index {
     known: BTreeMap<EnquiryId, Known>,
     /// Live enquiries by the name of their state.
     by_state: BTreeMap<&'static str, u64>,
-    /// Of each group those that nobody serves: waiting or missed.
-    unserved: BTreeMap<GroupId, BTreeSet<EnquiryId>>,
+    /// Of each group those that nobody serves.
+    unserved: BTreeMap<(GroupId, Unserved), BTreeSet<EnquiryId>>,
     /// Waiting and missed ones, by the groups of their walk: few walks have different ones.
-    by_groups: BTreeMap<Arc<[GroupId]>, Unserved>,
+    by_groups: BTreeMap<Arc<[GroupId]>, Counts>,
 }
 
 #[derive(Debug)]
@@ -23,12 +25,12 @@ struct Known {
     channel: ChannelId,
     state: &'static str,
     /// Of one that nobody serves.
-    unserved: Option<(bool, Arc<[GroupId]>)>,
+    unserved: Option<(Unserved, Arc<[GroupId]>)>,
 }
 
 /// How many nobody serves.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(super) struct Unserved {
+pub(super) struct Counts {
     pub(super) waiting: u32,
     pub(super) missed: u32,
 }
@@ -41,9 +43,12 @@ impl Index {
             self.count(known, enquiry, false);
         }
         if let Some(place) = place {
-            let missed = matches!(place.stage, Stage::Missed { .. });
-            let unserved =
-                (!place.stage.is_handling()).then(|| (missed, Arc::clone(&place.groups)));
+            let state = match place.stage {
+                Stage::Open => Some(Unserved::Waiting),
+                Stage::Missed { .. } => Some(Unserved::Missed),
+                Stage::Ongoing { .. } | Stage::FollowedUp { .. } | Stage::WithBot { .. } => None,
+            };
+            let unserved = state.map(|state| (state, Arc::clone(&place.groups)));
             let known = Known { channel: place.channel, state: place.stage.name(), unserved };
             self.count(&known, enquiry, true);
             self.known.insert(enquiry, known);
@@ -55,9 +60,9 @@ impl Index {
         let by = |number: u64| if on { number + 1 } else { number.saturating_sub(1) };
         let state = self.by_state.entry(known.state).or_default();
         *state = by(*state);
-        let Some((missed, groups)) = &known.unserved else { return };
+        let Some((state, groups)) = &known.unserved else { return };
         for group in &**groups {
-            let of_group = self.unserved.entry(*group).or_default();
+            let of_group = self.unserved.entry((*group, *state)).or_default();
             if on {
                 of_group.insert(enquiry);
             } else {
@@ -65,9 +70,12 @@ impl Index {
             }
         }
         let counts = self.by_groups.entry(Arc::clone(groups)).or_default();
-        let count = if *missed { &mut counts.missed } else { &mut counts.waiting };
+        let count = match state {
+            Unserved::Waiting => &mut counts.waiting,
+            Unserved::Missed => &mut counts.missed,
+        };
         *count = if on { *count + 1 } else { count.saturating_sub(1) };
-        if *counts == Unserved::default() {
+        if *counts == Counts::default() {
             self.by_groups.remove(groups);
         }
     }
@@ -76,15 +84,27 @@ impl Index {
         self.by_state.get(state).copied().unwrap_or_default()
     }
 
-    /// Those that nobody serves in any of these groups.
-    pub(super) fn unserved(&self, groups: &[GroupId]) -> impl Iterator<Item = EnquiryId> {
-        groups.iter().filter_map(|group| self.unserved.get(group)).flatten().copied()
+    /// Those that nobody serves in any of these groups: at most so many, the newest first.
+    pub(super) fn newest(
+        &self,
+        groups: &[GroupId],
+        state: Unserved,
+        before: Option<EnquiryId>,
+        limit: usize,
+    ) -> Vec<EnquiryId> {
+        let older = (Bound::Unbounded, before.map_or(Bound::Unbounded, Bound::Excluded));
+        let found: BTreeSet<EnquiryId> = groups
+            .iter()
+            .filter_map(|group| self.unserved.get(&(*group, state)))
+            .flat_map(|of_group| of_group.range(older).rev().take(limit).copied())
+            .collect();
+        found.into_iter().rev().take(limit).collect()
     }
 
-    pub(super) fn count_of(&self, groups: &[GroupId]) -> Unserved {
+    pub(super) fn count_of(&self, groups: &[GroupId]) -> Counts {
         let theirs =
             self.by_groups.iter().filter(|(of, _)| of.iter().any(|group| groups.contains(group)));
-        theirs.fold(Unserved::default(), |sum, (_, more)| Unserved {
+        theirs.fold(Counts::default(), |sum, (_, more)| Counts {
             waiting: sum.waiting + more.waiting,
             missed: sum.missed + more.missed,
         })
@@ -127,15 +147,39 @@ mod tests {
         index.note(one, Some(&place(Stage::Open, &[])));
         index.note(one, Some(&place(Stage::Open, &[7, 8])));
         index.note(two, Some(&place(missed, &[8])));
-        assert_eq!(index.count_of(&groups), Unserved { waiting: 1, missed: 1 });
-        assert_eq!(index.count_of(&groups[..1]), Unserved { waiting: 1, missed: 0 });
-        let seen: BTreeSet<_> = index.unserved(&groups).collect();
-        assert_eq!(seen, BTreeSet::from([one, two]));
+        assert_eq!(index.count_of(&groups), Counts { waiting: 1, missed: 1 });
+        assert_eq!(index.count_of(&groups[..1]), Counts { waiting: 1, missed: 0 });
+        assert_eq!(index.newest(&groups, Unserved::Waiting, None, 9), [one]);
+        assert_eq!(index.newest(&groups, Unserved::Missed, None, 9), [two]);
         let owner = StaffId::from_number(1);
         index.note(one, Some(&place(Stage::Ongoing { owner }, &[7, 8])));
         assert_eq!((index.in_state("open"), index.in_state("ongoing")), (0, 1));
         assert_eq!(index.note(two, None), Some(ChannelId::from_number(1)));
-        assert_eq!(index.unserved(&groups).count(), 0);
-        assert_eq!(index.count_of(&groups), Unserved::default());
+        assert!(index.newest(&groups, Unserved::Missed, None, 9).is_empty());
+        assert_eq!(index.count_of(&groups), Counts::default());
+    }
+
+    #[test]
+    fn pages_over_several_groups_begin_with_the_newest() {
+        let mut index = Index::default();
+        let missed = Stage::Missed { since: Timestamp::default(), again_at: None };
+        // Every third is of both groups.
+        let groups = |number: u128| match number % 3 {
+            0 => vec![7, 8],
+            rest => vec![6 + rest],
+        };
+        for number in 1..=30 {
+            let place = place(missed, &groups(number));
+            index.note(EnquiryId::from_number(number), Some(&place));
+        }
+        let of = [GroupId::from_number(7), GroupId::from_number(8)];
+        let (mut before, mut seen) = (None, Vec::new());
+        loop {
+            let page = index.newest(&of, Unserved::Missed, before, 7);
+            let Some(last) = page.last() else { break };
+            before = Some(*last);
+            seen.extend(page);
+        }
+        assert_eq!(seen, (1..=30).rev().map(EnquiryId::from_number).collect::<Vec<_>>());
     }
 }

@@ -2,9 +2,10 @@
 
 mod index;
 mod report;
+mod show;
 mod tell;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use actix::prelude::*;
 use serde_json::json;
@@ -26,10 +27,13 @@ use crate::ledger::Release;
 use crate::metrics as names;
 use crate::peers::{Due, Guard, Peers, Stepped};
 use crate::service::AnswerTo;
-use crate::staff::{Gathered, PresenceIs};
+use crate::staff::PresenceIs;
 use crate::timer::{Alarm, Waiter};
 
+pub(crate) use show::{Board, Show, Shown};
+
 use index::Index;
+use show::Turns;
 
 /// Something for the floor to judge; `answer`: who asked, and where the answer goes.
 #[derive(Debug, Message)]
@@ -45,14 +49,6 @@ pub(crate) struct Decide {
 pub(crate) struct Pass {
     pub(crate) enquiry: EnquiryId,
     pub(crate) what: Told,
-}
-
-/// Every enquiry that this person is to be shown shows itself.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub(crate) struct ShowAll {
-    pub(crate) staff: StaffId,
-    pub(crate) gathered: std::sync::Arc<Gathered>,
 }
 
 /// A missed enquiry is taken up by writing to it: first the pick-up, then the command.
@@ -116,6 +112,7 @@ pub(crate) struct Router {
     _guard: Guard,
     floor: Floor,
     index: Index,
+    turns: Turns,
     /// Who is there at the start.
     present: Vec<Present>,
     /// The gauges and statements of lines are due to be told again.
@@ -130,7 +127,16 @@ impl Router {
         for (enquiry, place) in floor.live() {
             index.note(enquiry, Some(place));
         }
-        Self { peers, _guard: guard, floor, index, present, stale: true, alarm: Alarm::default() }
+        Self {
+            peers,
+            _guard: guard,
+            floor,
+            index,
+            turns: Turns::default(),
+            present,
+            stale: true,
+            alarm: Alarm::default(),
+        }
     }
 
     /// One turn, one record group.
@@ -148,6 +154,7 @@ impl Router {
                 Effect::Keep(after) => {
                     if let After::Place { enquiry, place } = &after {
                         let channel = self.index.note(*enquiry, place.as_deref());
+                        self.peers.board.forget(*enquiry);
                         closed.extend(channel.map(|channel| (*enquiry, channel)));
                     }
                     match records.last_mut() {
@@ -317,26 +324,6 @@ impl Handler<Pass> for Router {
         match channel {
             Some(channel) => channel.do_send(ToEnquiry { enquiry, what }),
             None => what.came_too_late(&self.peers),
-        }
-    }
-}
-
-impl Handler<ShowAll> for Router {
-    type Result = ();
-
-    fn handle(&mut self, ShowAll { staff, gathered }: ShowAll, _: &mut Context<Self>) {
-        let groups = self.groups_of(staff);
-        let offered = self.floor.seat(staff).map(|seat| seat.offers).unwrap_or_default();
-        let mut shown: BTreeSet<EnquiryId> = self.floor.owned_by(staff).collect();
-        shown.extend(self.index.unserved(&groups));
-        shown.extend(offered);
-        shown.extend(gathered.member_of());
-        for enquiry in shown {
-            let Some(place) = self.floor.place(enquiry) else { continue };
-            if let Some(channel) = self.peers.channel(place.channel) {
-                let what = Told::ShowTo { staff, gathered: std::sync::Arc::clone(&gathered) };
-                channel.do_send(ToEnquiry { enquiry, what });
-            }
         }
     }
 }

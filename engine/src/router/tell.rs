@@ -14,6 +14,7 @@ use crate::metrics as names;
 impl Router {
     /// Lines, counters and gauges, at most once a second.
     pub(super) fn tell_state(&mut self) {
+        self.peers.board.clear();
         let stale = std::mem::take(&mut self.stale);
         if !stale {
             // Nothing has moved but the time that the first in line has waited.

@@ -1,10 +1,8 @@
 //! Connections: greeted, pulled from, and let go when they are dead or read too slowly.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use tokio::sync::Mutex;
 use usher_domain::attendance;
 use usher_domain::settings::Role;
 use usher_domain::time::Timestamp;
@@ -13,13 +11,13 @@ use usher_protocol::frame::{Myself, Resume, Welcome, snapshot};
 use usher_protocol::{HEARTBEAT_SECONDS, PART_BYTES_MAX};
 
 use super::{
-    AllGathered, Arriving, Connect, Connection, Disconnect, Gathered, Greet, IsAlive, Mark, Parked,
-    PullFrames, ShowPresenceTo, Staff,
+    Arriving, Connect, Connection, Disconnect, Greet, IsAlive, Mark, Parked, PullFrames,
+    ShowPresenceTo, Staff, Wanted,
 };
 use crate::handle::ConnectionId;
 use crate::ledger::Release;
 use crate::metrics as names;
-use crate::router::{ShowAll, TellTo};
+use crate::router::{Show, TellTo};
 
 /// Without a pong for this long a connection is dead.
 const DEAD_AFTER: Duration = Duration::from_secs(33);
@@ -50,7 +48,7 @@ impl Staff {
         connection: ConnectionId,
         session: usher_domain::ids::SessionId,
         recovery: Recovery,
-        heads: Vec<usher_protocol::event::Head>,
+        heads: Vec<std::sync::Arc<str>>,
     ) {
         let outcome = if recovery.is_recovered() { "recovered" } else { "snapshot" };
         metrics::counter!(names::FEED_RESUMES, "outcome" => outcome).increment(1);
@@ -191,12 +189,9 @@ impl Handler<Connect> for Staff {
             self.peers.ledger.release(Release::Greet { staff, greet });
             return;
         }
-        let member_of = self.rooms_joined();
         self.arriving.insert(connection, Arriving { session, done, mark: None, resume: None });
-        self.peers.ledger.release(Release::Mark { staff: staff.clone(), connection });
-        let heads = Mutex::default();
-        let gathered = Arc::new(Gathered { heads, member_of, connection, staff });
-        self.peers.router.do_send(ShowAll { staff: self.id, gathered });
+        let wanted = Wanted::Greeting { connection, joined: self.rooms_joined() };
+        self.peers.router.do_send(Show { staff: self.id, addr: staff, wanted });
     }
 }
 
@@ -215,16 +210,6 @@ impl Handler<Mark> for Staff {
         if let Some(arriving) = self.arriving.get_mut(&connection) {
             arriving.mark = Some(offset);
         }
-    }
-}
-
-impl Handler<AllGathered> for Staff {
-    type Result = ();
-
-    fn handle(&mut self, AllGathered(greet): AllGathered, ctx: &mut Context<Self>) {
-        // What the heads show has to be durable before it is shown.
-        let (staff, greet) = (ctx.address(), Box::new(greet));
-        self.peers.ledger.release(Release::Greet { staff, greet });
     }
 }
 

@@ -1,24 +1,27 @@
 //! One staff member: presence, connections, and the feed of what they are entitled to.
 
 mod connections;
+mod gathered;
 mod orders;
+
+pub(crate) use gathered::{Gathered, Page, Wanted};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use actix::prelude::*;
-use tokio::sync::{Mutex, oneshot};
+use tokio::sync::oneshot;
 use usher_domain::attendance::{self, Arrival, Attendance, Effect};
 use usher_domain::floor;
 use usher_domain::floor::event::PresenceWhy;
-use usher_domain::ids::{EnquiryId, SessionId, StaffId};
+use usher_domain::ids::{SessionId, StaffId};
 use usher_domain::presence::Presence;
 use usher_domain::record::{After, Event, Record};
 use usher_domain::settings::Role;
 use usher_domain::time::Timestamp;
 use usher_protocol::command::Command;
-use usher_protocol::event::{Head, Named, Now, PresenceNow};
+use usher_protocol::event::{Named, Now, PresenceNow};
 use usher_protocol::feed::{FeedServer, Outlet, Pulled};
 use usher_protocol::frame::{Resume, ServerFrame, reply_error};
 use usher_protocol::refusal::{Code, Refusal};
@@ -62,17 +65,12 @@ pub(crate) struct Connect {
     pub(crate) done: oneshot::Sender<()>,
 }
 
-/// Everything this person is to be shown is gathered, and not yet durable.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub(crate) struct AllGathered(Greet);
-
 /// Everything this person is to be shown, durable: the connection is greeted.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(crate) struct Greet {
     connection: ConnectionId,
-    heads: Vec<Head>,
+    heads: Vec<Arc<str>>,
 }
 
 /// What is pushed from here on comes after the snapshot.
@@ -170,35 +168,6 @@ struct Connection {
 struct Parked {
     bytes: usize,
     frames: oneshot::Sender<Pulled>,
-}
-
-/// Heads of what a person who connects is to be shown; complete when the last holder lets go.
-#[derive(Debug)]
-pub(crate) struct Gathered {
-    /// Everybody who adds to it is on one thread.
-    heads: Mutex<Vec<Head>>,
-    member_of: BTreeSet<EnquiryId>,
-    connection: ConnectionId,
-    staff: Addr<Staff>,
-}
-
-impl Gathered {
-    pub(crate) fn add(&self, head: Head) {
-        if let Ok(mut heads) = self.heads.try_lock() {
-            heads.push(head);
-        }
-    }
-
-    pub(crate) fn member_of(&self) -> impl Iterator<Item = EnquiryId> {
-        self.member_of.iter().copied()
-    }
-}
-
-impl Drop for Gathered {
-    fn drop(&mut self) {
-        let heads = std::mem::take(self.heads.get_mut());
-        self.staff.do_send(AllGathered(Greet { connection: self.connection, heads }));
-    }
 }
 
 /// Somebody who is connecting: what they are shown is being gathered.

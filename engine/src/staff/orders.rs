@@ -11,12 +11,12 @@ use usher_domain::visitor::{Change, Refusal as Refused};
 use usher_protocol::command::{Command, Held, SetPresence};
 use usher_protocol::refusal::{Code, Refusal};
 
-use super::{Commanded, SignedOut, Staff};
+use super::{Commanded, Page, SignedOut, Staff, Wanted};
 use crate::directory::Remember;
 use crate::enquiry::Told;
 use crate::history;
 use crate::peers::Peers;
-use crate::router::{HowMany, Pass, Serves};
+use crate::router::{HowMany, Pass, Serves, Show};
 use crate::service::AnswerTo;
 use crate::staff::SetBySupervisor;
 
@@ -54,6 +54,10 @@ impl Handler<Commanded> for Staff {
                     history::Page { enquiry, before, limit },
                     answer,
                 );
+            }
+            Command::Unserved { state, before, limit } => {
+                let wanted = Wanted::Page(Page { state, before, limit, answer });
+                self.peers.router.do_send(Show { staff: self.id, addr: ctx.address(), wanted });
             }
             other => match other.enquiry() {
                 Some(enquiry) => {

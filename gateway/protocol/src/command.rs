@@ -134,6 +134,15 @@ pub enum Command {
         #[serde(default)]
         limit: PageLimit,
     },
+    /// A page of what waits, or was missed, in one's groups, the newest first.
+    Unserved {
+        state: Unserved,
+        /// Only what came before this one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<EnquiryId>,
+        #[serde(default)]
+        limit: PageLimit,
+    },
     /// Everything up to and including `at` was applied.
     Ack {
         at: u64,
@@ -165,7 +174,7 @@ const fn yes() -> bool {
 
 impl Command {
     /// The names of all commands, as in `do`.
-    pub const NAMES: [&'static str; 28] = [
+    pub const NAMES: [&'static str; 29] = [
         "presence.set",
         "pick_up",
         "decline",
@@ -189,6 +198,7 @@ impl Command {
         "label",
         "start",
         "history",
+        "unserved",
         "ack",
         "activity",
         "language",
@@ -221,6 +231,7 @@ impl Command {
             Self::Label { .. } => "label",
             Self::Start { .. } => "start",
             Self::History { .. } => "history",
+            Self::Unserved { .. } => "unserved",
             Self::Ack { .. } => "ack",
             Self::Activity {} => "activity",
             Self::Language { .. } => "language",
@@ -255,6 +266,7 @@ impl Command {
             Self::PresenceSet { .. }
             | Self::Block { .. }
             | Self::Start { .. }
+            | Self::Unserved { .. }
             | Self::Ack { .. }
             | Self::Activity {}
             | Self::Language { .. }
@@ -267,6 +279,15 @@ impl Command {
     pub const fn key(&self) -> Option<&Key> {
         if let Self::Send { key, .. } | Self::Start { key, .. } = self { Some(key) } else { None }
     }
+}
+
+/// Why nobody serves an enquiry.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unserved {
+    /// It is in a line, or held out to somebody.
+    Waiting,
+    Missed,
 }
 
 /// The presences that can be set by hand.

@@ -111,7 +111,7 @@ mod tests {
             assert_eq!(done.name(), name);
             read.insert(name.to_owned());
         }
-        let others = ["history", "ack", "activity", "sign_out"];
+        let others = ["history", "unserved", "ack", "activity", "sign_out"];
         let wanted = Command::NAMES.iter().filter(|name| !others.contains(name));
         assert_eq!(read, wanted.map(|name| (*name).to_owned()).collect());
     }

@@ -9,7 +9,7 @@ use usher_domain::ids::{BotId, ChannelId, EnquiryId, StaffId, VisitorId};
 use usher_domain::settings::{Role, Settings};
 use usher_domain::visitor::Visitor;
 use usher_protocol::Time;
-use usher_protocol::command::{Command, PageLimit};
+use usher_protocol::command::{Command, PageLimit, Unserved};
 use usher_protocol::event::{Named, Person as Shown};
 use usher_store::{ArchiveReader, DecisionRow, EnquiryFilter, EnquiryRow, StoreError};
 
@@ -63,6 +63,14 @@ pub(super) struct Wanted {
 #[serde(deny_unknown_fields)]
 pub(super) struct Page {
     before: Option<u64>,
+    limit: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UnservedWanted {
+    state: Unserved,
+    before: Option<EnquiryId>,
     limit: Option<u64>,
 }
 
@@ -195,6 +203,17 @@ fn filter(person: &Person, wanted: Wanted) -> Result<EnquiryFilter, Problem> {
         opened_until: until.map(|time| time.0),
         before: cursor,
     })
+}
+
+/// What waits, or was missed, in the groups of whoever asks: what the socket's command answers.
+pub(super) async fn unserved(
+    doors: Data<Doors>,
+    signed: Signed,
+    wanted: Query<UnservedWanted>,
+) -> Result<HttpResponse, Problem> {
+    let UnservedWanted { state, before, limit: asked } = wanted.into_inner();
+    let command = Command::Unserved { state, before, limit: limit(asked)? };
+    Ok(HttpResponse::Ok().json(doors.command(&signed.0, command).await?))
 }
 
 /// The room is what `history` answers, so that it shows what the person may see and no more.

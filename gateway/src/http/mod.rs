@@ -94,6 +94,7 @@ routes! {
     get "/sessions/current" => sessions::current;
     delete "/sessions/current" => sessions::end;
     get "/enquiries" => enquiries::list;
+    get "/enquiries/unserved" => enquiries::unserved;
     get "/enquiries/{enquiry}" => enquiries::one;
     post "/enquiries/{enquiry}/bot" => bots::said;
     post "/enquiries/{enquiry}/{command}" => enquiries::act;

@@ -67,6 +67,15 @@ async fn what_is_not_ones_own_is_not_there() {
     assert_eq!(theirs.body, nobodys.body, "word for word");
     let listed = bench.get(&dev, "/v1/enquiries").await.body;
     assert_eq!(listed["enquiries"], json!([]));
+    let unserved = "/v1/enquiries/unserved?state=waiting&limit=5";
+    let none = bench.get(&dev, unserved).await.body;
+    assert_eq!(none, json!({"heads": [], "next": null}));
+    let anna = bench.token("anna").await;
+    let waits = bench.get(&anna, unserved).await.body;
+    assert_eq!(waits["heads"][0]["id"], enquiry, "{waits}");
+    assert_eq!(waits["heads"][0]["visitor"]["phone"], Value::Null, "not before it is theirs");
+    let nonsense = bench.get(&anna, "/v1/enquiries/unserved?state=lost").await;
+    assert_eq!(nonsense.status, 400);
     for command in ["take_over", "send", "note"] {
         let path = format!("/v1/enquiries/{enquiry}/{command}");
         let body = match command {

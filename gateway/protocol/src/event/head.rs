@@ -1,5 +1,7 @@
 //! The head of an enquiry: what a screen shows of it without opening its room.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use usher_domain::floor::event::OfferSort;
 use usher_domain::ids::{BotId, ChannelId, EnquiryId, StaffId, VisitorId};
@@ -68,6 +70,23 @@ pub struct Head {
     /// The visitor's live enquiries on other channels.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub elsewhere: Vec<Elsewhere>,
+}
+
+impl Head {
+    /// As it stands in a snapshot: written once for everybody to whom it is the same.
+    pub fn text(&self) -> Arc<str> {
+        serde_json::to_string(self).expect("heads hold nothing unwritable").into()
+    }
+}
+
+/// A page of what nobody serves in a person's groups.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct UnservedPage {
+    /// The newest first.
+    pub heads: Vec<Head>,
+    /// Before which the next page begins; none: there is no more.
+    #[serde(default)]
+    pub next: Option<EnquiryId>,
 }
 
 /// What an enquiry is to a staff member.

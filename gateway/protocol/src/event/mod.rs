@@ -14,7 +14,7 @@ use usher_domain::message::{Content, Delivery};
 use crate::Time;
 use crate::command::Target;
 
-pub use head::{Elsewhere, Head, Named, Offer, Person, Relation, State, Transfer};
+pub use head::{Elsewhere, Head, Named, Offer, Person, Relation, State, Transfer, UnservedPage};
 pub use now::{Countdown, Counters, Now, PresenceNow, QueueNow, Running};
 pub use room::{
     Changed, Direction, Entry, Failure, History, Line, Message, Note, Reaction, Writer, preview,

@@ -133,10 +133,10 @@ pub fn reply_error(re: u64, error: impl Into<Refusal>) -> String {
     ServerFrame::Error { re, error: error.into() }.encode()
 }
 
-/// The frames of a snapshot taken at `at`: parts of at most `part_bytes`, then the end. A head
-/// larger than that stands alone.
+/// The frames of a snapshot taken at `at`: parts of at most `part_bytes`, then the end. `heads` are
+/// the [texts](Head::text) of heads; one larger than that stands alone.
 pub fn snapshot(
-    heads: impl IntoIterator<Item = Head>,
+    heads: impl IntoIterator<Item = Arc<str>>,
     at: u64,
     part_bytes: usize,
 ) -> Vec<Arc<str>> {
@@ -145,7 +145,6 @@ pub fn snapshot(
     let mut frames: Vec<Arc<str>> = Vec::new();
     let mut part = String::new();
     for head in heads {
-        let head = serde_json::to_string(&head).expect("heads hold nothing unwritable");
         if !part.is_empty() && part.len() + 1 + head.len() + CLOSING.len() > part_bytes {
             part.push_str(CLOSING);
             frames.push(std::mem::take(&mut part).into());

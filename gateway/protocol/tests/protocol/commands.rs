@@ -60,6 +60,7 @@ fn every_frame_keeps_its_shape_and_reads_back() {
     {"channel":"chn_00000000000000000000000000000006","do":"start","id":7,"key":"k-2","template":{"body":["Ana"],"language":"en","name":"hello_again"},"to":{"visitor":"vis_00000000000000000000000000000005"}}
     {"channel":"chn_00000000000000000000000000000006","do":"start","id":7,"key":"k-3","template":{"body":["Ana"],"language":"en","name":"hello_again"},"to":{"phone":"+85291234567"}}
     {"before":40,"do":"history","enquiry":"enq_00000000000000000000000000000001","id":7,"limit":20}
+    {"before":"enq_00000000000000000000000000000001","do":"unserved","id":7,"limit":20,"state":"missed"}
     {"at":131,"do":"ack","id":7}
     {"do":"activity","id":7}
     {"do":"language","id":7,"language":"pt","visitor":"vis_00000000000000000000000000000005"}
@@ -134,7 +135,7 @@ fn what_is_wrong_is_said_with_its_place_and_what_would_be_right() {
     {"id":9007199254740992,"do":"activity"}
       `id` is a whole number from 0 to 9007199254740991
     {"id":7,"do":"pickup","enquiry":"enq_00000000000000000000000000000001"}
-      [7] there is no command `pickup`; there are `presence.set`, `pick_up`, `decline`, `send`, `typing`, `read`, `note`, `transfer`, `cancel_transfer`, `add_staff`, `remove_staff`, `leave`, `monitor`, `unmonitor`, `join`, `take_over`, `assign`, `hold`, `block`, `close`, `label`, `start`, `history`, `ack`, `activity`, `language`, `opt_out`, `sign_out`
+      [7] there is no command `pickup`; there are `presence.set`, `pick_up`, `decline`, `send`, `typing`, `read`, `note`, `transfer`, `cancel_transfer`, `add_staff`, `remove_staff`, `leave`, `monitor`, `unmonitor`, `join`, `take_over`, `assign`, `hold`, `block`, `close`, `label`, `start`, `history`, `unserved`, `ack`, `activity`, `language`, `opt_out`, `sign_out`
     {"id":7,"do":"pick_up"}
       [7] `pick_up` needs the field `enquiry`
     {"id":7,"do":"pick_up","enquiry":"enq_00000000000000000000000000000001","now":true}

@@ -12,7 +12,7 @@ use usher_domain::settings::Role;
 use usher_domain::time::Timestamp;
 use usher_protocol::Time;
 use usher_protocol::command::{
-    Command, Held, Key, Outgoing, PageLimit, Recipient, SetPresence, Target, Template,
+    Command, Held, Key, Outgoing, PageLimit, Recipient, SetPresence, Target, Template, Unserved,
 };
 use usher_protocol::event::{
     Countdown, Counters, Direction, Elsewhere, Event, Failure, Head, Level, Message, Named, Note,
@@ -83,6 +83,11 @@ pub(crate) fn commands() -> Vec<Command> {
             key: key("k-3"),
         },
         Command::History { enquiry, before: Some(40), limit: PageLimit::try_from(20).unwrap() },
+        Command::Unserved {
+            state: Unserved::Missed,
+            before: Some(enquiry),
+            limit: PageLimit::try_from(20).unwrap(),
+        },
         Command::Ack { at: 131 },
         Command::Activity {},
         Command::Language { visitor: VISITOR, language: Some("pt".into()) },

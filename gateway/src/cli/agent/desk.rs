@@ -3,18 +3,23 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde_json::Value;
 use usher_domain::ids::{EnquiryId, GroupId, MessageId, StaffId};
 use usher_domain::message::Delivery;
 use usher_domain::rule::Destination;
 use usher_domain::time::Timestamp;
-use usher_protocol::command::Target;
-use usher_protocol::event::{Entry, Event, Head, History, Now, Relation, Withdrawal, Writer};
+use usher_protocol::command::{Command, PageLimit, Target, Unserved};
+use usher_protocol::event::{
+    Entry, Event, Head, History, Now, Relation, UnservedPage, Withdrawal, Writer,
+};
 use usher_protocol::frame::Myself;
 
 use super::words;
 
 /// Messages of ours whose way is followed.
 const FOLLOWED: usize = 256;
+/// Enquiries in a page of what nobody serves.
+const PAGE: u64 = 20;
 /// Seconds before an offer's end at which it is called again.
 const CALLS: [u64; 3] = [30, 10, 5];
 
@@ -31,6 +36,10 @@ pub(super) struct Desk {
     groups: BTreeMap<GroupId, String>,
     /// Our messages on their way.
     sent: BTreeMap<MessageId, OnTheWay>,
+    /// How many nobody serves in this person's groups: waiting, and missed.
+    counts: BTreeMap<Unserved, u32>,
+    /// Before which the next page of them begins.
+    before: BTreeMap<Unserved, EnquiryId>,
 }
 
 #[derive(Debug)]
@@ -111,6 +120,7 @@ impl Desk {
     /// A snapshot: everything known is replaced.
     pub(super) fn replace(&mut self, heads: Vec<Head>, now: Timestamp) -> Vec<String> {
         self.enquiries.clear();
+        self.before.clear();
         for head in heads {
             self.put(head);
         }
@@ -147,7 +157,46 @@ impl Desk {
     pub(super) fn list(&self, now: Timestamp) -> Vec<String> {
         let mut known: Vec<_> = self.enquiries.values().collect();
         known.sort_by_key(|known| known.number);
-        known.into_iter().map(|known| self.line(known, now)).collect()
+        let lines = known.into_iter().map(|known| self.line(known, now));
+        lines.chain(self.more(Unserved::Waiting)).chain(self.more(Unserved::Missed)).collect()
+    }
+
+    /// That there are more than are listed here.
+    fn more(&self, state: Unserved) -> Option<String> {
+        let (relation, word) = match state {
+            Unserved::Waiting => (Relation::Waiting, "waiting"),
+            Unserved::Missed => (Relation::Missed, "missed"),
+        };
+        let listed = self.enquiries.values().filter(|known| known.head.relation == relation);
+        let listed = u32::try_from(listed.count()).unwrap_or(u32::MAX);
+        let all = self.counts.get(&state).copied().unwrap_or_default();
+        (all > listed).then(|| format!(" {} more {word}: /{word} shows some of them", all - listed))
+    }
+
+    /// Asks for the next page of what nobody serves.
+    pub(super) fn more_of(&self, state: Unserved) -> Command {
+        let limit = PageLimit::try_from(PAGE).unwrap_or_default();
+        Command::Unserved { state, before: self.before.get(&state).copied(), limit }
+    }
+
+    /// A page of what nobody serves; after the last one the first is asked for again.
+    pub(super) fn unserved(&mut self, state: Unserved, answer: Value) -> Vec<String> {
+        let Ok(page) = serde_json::from_value::<UnservedPage>(answer) else { return Vec::new() };
+        let mut lines = Vec::new();
+        for head in page.heads {
+            let (id, said) = (head.id, words::head(&head));
+            // What is known here may say more, of an offer for one.
+            if !self.enquiries.contains_key(&id) {
+                self.put(head);
+            }
+            lines.push(format!(" [{}] {said}", self.number(id)));
+        }
+        self.before.remove(&state);
+        self.before.extend(page.next.map(|next| (state, next)));
+        if page.next.is_none() {
+            lines.push("that is all".to_owned());
+        }
+        lines
     }
 
     fn line(&self, known: &Known, now: Timestamp) -> String {
@@ -270,7 +319,12 @@ impl Desk {
                 }
                 None
             }
-            Now::Counters(_) | Now::Countdown(_) | Now::Typing { .. } => None,
+            Now::Counters(counters) => {
+                self.counts.insert(Unserved::Waiting, counters.waiting);
+                self.counts.insert(Unserved::Missed, counters.missed);
+                None
+            }
+            Now::Countdown(_) | Now::Typing { .. } => None,
         }
     }
 
@@ -313,5 +367,46 @@ impl Desk {
             | Delivery::Read
             | Delivery::Played => true,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn head(number: u32) -> Value {
+        json!({"id": EnquiryId::from_number(number.into()), "as": "missed", "state": "missed",
+            "channel": {"id": "chn_00000000000000000000000000000004", "name": "Shop"},
+            "visitor": {"id": "vis_00000000000000000000000000000005", "name": "Ada"},
+            "opened_at": "2026-11-23T09:30:00Z", "window_until": "2026-11-24T09:30:00Z"})
+    }
+
+    #[test]
+    fn what_nobody_serves_is_shown_page_by_page_and_then_from_the_start() {
+        let mut desk = Desk::default();
+        let known = serde_json::from_value(head(9)).unwrap();
+        desk.replace(vec![known], Timestamp::default());
+        let counters = json!({"now": "counters",
+            "data": {"load": 0, "capacity": 5, "offers": 0, "waiting": 0, "missed": 3}});
+        desk.state(serde_json::from_value(counters).unwrap());
+        let listed = desk.list(Timestamp::default());
+        assert_eq!(listed[1], " 2 more missed: /missed shows some of them");
+
+        let before = |desk: &Desk| match desk.more_of(Unserved::Missed) {
+            Command::Unserved { before, .. } => before,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(before(&desk), None);
+        let next = EnquiryId::from_number(8);
+        let page = json!({"heads": [head(9), head(8)], "next": next});
+        let lines = desk.unserved(Unserved::Missed, page);
+        assert!(lines[0].starts_with(" [1] missed") && lines[1].starts_with(" [2]"), "{lines:?}");
+        assert_eq!(before(&desk), Some(next));
+        let lines = desk.unserved(Unserved::Missed, json!({"heads": [head(7)], "next": null}));
+        assert_eq!(lines.last().map(String::as_str), Some("that is all"));
+        assert_eq!(before(&desk), None);
+        assert_eq!(desk.list(Timestamp::default()).len(), 3, "all are known now");
     }
 }

@@ -1,5 +1,7 @@
 //! What a typed line asks for.
 
+use usher_protocol::command::Unserved;
+
 /// What is done in the room that is open, or that is named by its number.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Input {
@@ -24,6 +26,8 @@ pub(super) enum Input {
     Busy,
     Active,
     List,
+    /// What nobody serves: more of it each time.
+    Unserved(Unserved),
     Help,
     Quit,
     Nothing,
@@ -36,6 +40,7 @@ Text is sent to the visitor of the open room. And:
   /decline [n]              declines it
   /room n                   opens room n (/n is the same)
   /list                     what there is
+  /waiting, /missed         what nobody serves, twenty more each time
   /note text                a note that only staff see
   /transfer [--blind] who   hands it on to a colleague or group, by name or id
   /cancel                   takes the transfer back
@@ -93,6 +98,8 @@ fn named(name: &str, rest: &str) -> Result<Input, String> {
         "busy" => plain(Input::Busy),
         "active" => plain(Input::Active),
         "list" => plain(Input::List),
+        "waiting" => plain(Input::Unserved(Unserved::Waiting)),
+        "missed" => plain(Input::Unserved(Unserved::Missed)),
         "help" => plain(Input::Help),
         "quit" => plain(Input::Quit),
         _ => Err(format!("there is no /{name}; /help says what there is")),
@@ -144,6 +151,7 @@ mod tests {
             ("/resend", Input::Resend(None)),
             ("/resend 2", Input::Resend(Some(2))),
             ("/failed", Input::Failed),
+            ("/missed", Input::Unserved(Unserved::Missed)),
             ("/quit", Input::Quit),
         ] {
             assert_eq!(parse(line), Ok(expected), "{line}");

@@ -233,6 +233,9 @@ impl Talk {
                     self.submit(Command::Read { enquiry: *enquiry, message }, reaction);
                 }
             }
+            Command::Unserved { state, .. } => {
+                reaction.lines.extend(self.desk.unserved(*state, ok));
+            }
             _ => {}
         }
     }
@@ -299,6 +302,7 @@ impl Talk {
                 self.show_room(enquiry, reaction);
                 return Ok(());
             }
+            Input::Unserved(state) => self.desk.more_of(state),
             Input::List => {
                 reaction.lines.extend(self.desk.list(now));
                 return Ok(());

@@ -111,7 +111,7 @@ impl Server {
         });
         let part_bytes = 300 + random.index(900);
         let mut outlet = Outlet::open(&self.feed, recovery, samples::welcome(), |at| {
-            snapshot(heads, at, part_bytes)
+            snapshot(heads.map(|head| head.text()), at, part_bytes)
         });
         outlet.state(&samples::counters(self.waiting)).expect("one statement fits");
         self.outlet = Some(outlet);
