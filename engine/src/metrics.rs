@@ -18,6 +18,9 @@ pub const SERVICE_LEVEL: &str = "usher_service_level_ratio";
 pub const TIMER_LATENESS: &str = "usher_timer_lateness_seconds";
 pub const COMMIT_SECONDS: &str = "usher_journal_commit_seconds";
 pub const BATCH_RECORDS: &str = "usher_journal_batch_records";
+pub const LOG_WAIT: &str = "usher_journal_log_wait_seconds";
+pub const LOG_FULL: &str = "usher_journal_log_full_total";
+pub const LOG_FAILED: &str = "usher_journal_log_failed_total";
 pub const PROJECTOR_LAG: &str = "usher_projector_lag_seconds";
 pub const OUTBOUND_PENDING: &str = "usher_outbound_pending";
 pub const OUTBOUND_UNKNOWN: &str = "usher_outbound_unknown_total";
@@ -61,6 +64,13 @@ pub fn describe() {
     describe_histogram!(TIMER_LATENESS, Unit::Seconds, "How late deadlines were told, by kind.");
     describe_histogram!(COMMIT_SECONDS, Unit::Seconds, "One journal transaction.");
     describe_histogram!(BATCH_RECORDS, "Records per journal transaction.");
+    describe_histogram!(
+        LOG_WAIT,
+        Unit::Seconds,
+        "How long commits waited for the journal's log to be written back."
+    );
+    describe_counter!(LOG_FULL, "Of these waits, those because the log was as long as it may be.");
+    describe_counter!(LOG_FAILED, "Failures to write the journal's log back.");
     describe_gauge!(PROJECTOR_LAG, Unit::Seconds, "How far the archive is behind the journal.");
     describe_gauge!(OUTBOUND_PENDING, "Messages waiting to be sent, by channel.");
     describe_counter!(OUTBOUND_UNKNOWN, "Messages whose sending ended with an unknown outcome.");

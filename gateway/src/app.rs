@@ -9,7 +9,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::metrics::{gauge, histogram};
+use ::metrics::{counter, gauge, histogram};
 use actix_web::dev::ServerHandle;
 use actix_web::web::{self, Data};
 use actix_web::{App as WebApp, HttpServer};
@@ -19,10 +19,12 @@ use secrecy::ExposeSecret as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use usher_config::{Config, Http, Loaded, SandboxNumber, Service, sandbox_numbers};
-use usher_engine::metrics::{BATCH_RECORDS, COMMIT_SECONDS, PROJECTOR_LAG};
+use usher_engine::metrics::{
+    BATCH_RECORDS, COMMIT_SECONDS, LOG_FAILED, LOG_FULL, LOG_WAIT, PROJECTOR_LAG,
+};
 use usher_engine::{Clock, Engine, EngineOptions};
 use usher_sandbox::{NumberOptions, Sandbox, SandboxHandle, SandboxOptions};
-use usher_store::{ArchiveOptions, CommitInfo, JournalOptions, Lag, Store, StoreOptions};
+use usher_store::{ArchiveOptions, CommitInfo, JournalOptions, Lag, LogInfo, Store, StoreOptions};
 
 use crate::accounts::People;
 use crate::bots;
@@ -213,12 +215,20 @@ fn open_store(config: &Config) -> anyhow::Result<Store> {
         #[expect(clippy::cast_precision_loss, reason = "a batch has far fewer than 2^52 records")]
         batch_records.record(info.records as f64);
     };
+    let log_wait = histogram!(LOG_WAIT);
+    let (log_full, log_failed) = (counter!(LOG_FULL), counter!(LOG_FAILED));
+    let on_log = move |info: &LogInfo| {
+        log_wait.record(info.waited.as_secs_f64());
+        log_full.increment(info.full.into());
+        log_failed.increment((!info.succeeded).into());
+    };
     let lag_max = Lag { records: config.projector.lag_max.into(), age: LAG_AGE_MAX };
     let options = StoreOptions {
         journal: JournalOptions {
             batch_max: amount(config.journal.batch_max),
             queue_max: amount(config.journal.queue_max),
             on_commit: Box::new(on_commit),
+            on_log: Box::new(on_log),
             ..JournalOptions::default()
         },
         archive: ArchiveOptions {

@@ -40,6 +40,11 @@ impl DataDir {
         self.path.join("journal.db")
     }
 
+    /// Its write-ahead log, beside it under SQLite's name.
+    pub(crate) fn journal_log(&self) -> PathBuf {
+        self.path.join("journal.db-wal")
+    }
+
     pub(crate) fn archive(&self) -> PathBuf {
         self.path.join("archive.db")
     }

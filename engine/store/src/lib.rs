@@ -21,6 +21,8 @@ mod contract;
 #[cfg(test)]
 mod disk_tests;
 #[cfg(test)]
+mod log_tests;
+#[cfg(test)]
 mod prune_tests;
 #[cfg(test)]
 mod samples;
@@ -41,7 +43,7 @@ pub use erase::Erased;
 pub use error::StoreError;
 pub use journal::{
     Commit, CommitFailed, CommitInfo, Done, Entry, Full, Journal, JournalOptions, JournalReader,
-    JournalRow, OnCommit, Reopened,
+    JournalRow, LogInfo, LogLimits, OnCommit, OnLog, Reopened,
 };
 pub use media::{MediaStore, MediaWriter, StoredFile};
 pub use progress::Lag;

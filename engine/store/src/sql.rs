@@ -1,5 +1,7 @@
 //! How ids, instants and JSON stand in SQLite columns.
 
+use std::time::Duration;
+
 use rusqlite::config::DbConfig;
 use rusqlite::types::Type;
 use rusqlite::{Connection, Error, Result, Row};
@@ -119,10 +121,13 @@ pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
         .map_err(|error| Error::FromSqlConversionFailure(0, Type::Text, Box::new(error)))
 }
 
+/// Whoever else has a database is waited for so long.
+pub(crate) const BUSY: Duration = Duration::from_secs(5);
+
 /// What every connection is set to.
 pub(crate) fn prepare(connection: &Connection) -> Result<()> {
     connection.set_prepared_statement_cache_capacity(160);
-    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.busy_timeout(BUSY)?;
     // Otherwise whatever binds a LIMIT is planned anew each time it is run.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.pragma_update(None, "trusted_schema", false)

@@ -36,7 +36,7 @@ impl Store {
     /// Locks and opens a data directory; the archive is level with the journal when this returns.
     pub fn open(path: &Path, options: StoreOptions) -> Result<Self, StoreError> {
         let dir = DataDir::lock(path)?;
-        let file = JournalFile::open(&dir)?;
+        let file = JournalFile::open(&dir, options.journal.log)?;
         let progress = Arc::new(Progress::new(file.last_id()));
         let (wake, woken) = sync_channel(1);
         let (archive, projecting) =

@@ -7,7 +7,7 @@ use super::Projector;
 use super::file;
 use crate::directory::{DataDir, sync_dir};
 use crate::error::StoreError;
-use crate::journal::{JournalFile, JournalReader};
+use crate::journal::{JournalFile, JournalReader, LogLimits};
 use crate::progress::Progress;
 
 /// Records of one transaction while nobody reads.
@@ -16,7 +16,7 @@ const BATCH: usize = 4096;
 /// Makes `archive.db` anew from `journal.db`. The store must not be open.
 pub fn rebuild(dir: &DataDir) -> Result<(), StoreError> {
     // A journal that was never opened has no tables to read.
-    drop(JournalFile::open(dir)?);
+    drop(JournalFile::open(dir, LogLimits::default())?);
     rebuild_from(dir, &JournalReader::open(dir)?)
 }
 

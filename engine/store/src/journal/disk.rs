@@ -1,11 +1,15 @@
 //! `journal.db`: how records lie in the file, and what one transaction is.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 use usher_domain::ids::ServiceId;
 
+use super::LogLimits;
+use super::log::{self, Length, Mode, Reached};
 use super::rewrite::{self, Rewrite};
 use super::writer::Records;
 use super::{Entry, JournalRow};
@@ -28,9 +32,6 @@ CREATE TABLE IF NOT EXISTS marks (
 /// A reader finds its place within this many records of the service.
 const MARK_EVERY: u64 = 1024;
 
-/// What is left of the write-ahead log after it was written back whole.
-const WAL_KEPT_BYTES: i64 = 64 << 20;
-
 /// The writer's connection and what it knows to be durable.
 #[derive(Debug)]
 pub(crate) struct JournalFile {
@@ -38,8 +39,9 @@ pub(crate) struct JournalFile {
     /// Last durable sequence per service.
     heads: HashMap<ServiceId, u64>,
     last_id: u64,
-    /// Added to the write-ahead log since it was last written back.
-    log_bytes: u64,
+    log: Length,
+    /// What was taken out may still stand in the log.
+    remains: bool,
 }
 
 impl JournalFile {
@@ -47,25 +49,36 @@ impl JournalFile {
     ///
     /// The write-ahead log is written back before anything is added to it: after a failed sync its
     /// pages may be clean in memory and missing on the disk, and a later sync would not notice.
-    pub(crate) fn open(dir: &DataDir) -> Result<Self, StoreError> {
-        let connection = Connection::open(dir.journal())?;
-        sql::prepare(&connection)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-        connection.pragma_update(None, "journal_size_limit", WAL_KEPT_BYTES)?;
+    pub(crate) fn open(dir: &DataDir, limits: LogLimits) -> Result<Self, StoreError> {
+        let connection = connect(dir)?;
+        connection.pragma_update(None, "journal_size_limit", int(limits.bytes_max))?;
         // Nothing that was moved leaves a copy behind: what is erased later would stand in it.
         connection.pragma_update(None, "secure_delete", "FAST")?;
         connection.execute_batch(SCHEMA)?;
-        let held: i64 =
-            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-        if held != 0 {
-            return Err(StoreError::CheckpointHeld);
-        }
+        let emptied = log::write_back(&connection, Mode::Truncate)?;
+        emptied.ok_or(StoreError::CheckpointHeld)?;
         let heads = read_heads(&connection)?.into_iter().collect();
         let last_id: Option<i64> =
             connection.query_row("SELECT max(id) FROM records", [], |row| row.get(0))?;
-        Ok(Self { connection, heads, last_id: uint(last_id.unwrap_or(0)), log_bytes: 0 })
+        if let Err(error) = log::extend(&dir.journal_log(), limits.bytes) {
+            tracing::warn!(%error, "the journal's log has not been given its length; it will grow");
+        }
+        let (last_id, log) = (uint(last_id.unwrap_or(0)), Length::default());
+        Ok(Self { connection, heads, last_id, log, remains: false })
+    }
+
+    /// As [`Self::open`], after something failed while this process had it open: what SQLite takes
+    /// for written back may be missing on the disk. `file`: the journal's.
+    pub(super) fn reopen(
+        dir: &DataDir,
+        limits: LogLimits,
+        file: &File,
+    ) -> Result<Self, StoreError> {
+        let reached = log::write_back(&connect(dir)?, Mode::Passive)?;
+        let Reached { back, .. } = reached.ok_or(StoreError::CheckpointHeld)?;
+        log::write_again(&dir.journal_log(), back, file)
+            .map_err(StoreError::file(&dir.journal_log()))?;
+        Self::open(dir, limits)
     }
 
     pub(crate) fn head(&self, service: ServiceId) -> u64 {
@@ -111,29 +124,48 @@ impl JournalFile {
         tx.commit()?;
         let synced = began.elapsed();
         self.last_id = id;
-        self.log_bytes += bytes;
+        self.log.grew(bytes);
         self.heads.extend(heads);
         Ok(synced)
     }
 
     /// Takes rows out or changes their bodies.
     pub(super) fn rewrite(&mut self, rewrite: &Rewrite) -> Result<(), StoreError> {
-        self.log_bytes = 0;
-        Ok(rewrite::apply(&mut self.connection, rewrite)?)
+        rewrite::apply(&mut self.connection, rewrite)?;
+        self.remains = true;
+        self.write_back(Mode::Truncate, sql::BUSY)
     }
 
-    /// Writes the log back when about `enough` was added to it, without waiting for readers.
-    pub(super) fn checkpoint(&mut self, enough: u64) -> Result<(), StoreError> {
-        if self.log_bytes < enough {
-            return Ok(());
-        }
-        let (log, moved): (i64, i64) =
-            self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
-                Ok((row.get(1)?, row.get(2)?))
-            })?;
-        // A reader held a part back: try again soon, not at once.
-        self.log_bytes = if log == moved { 0 } else { enough / 2 };
+    pub(super) const fn log(&self) -> &Length {
+        &self.log
+    }
+
+    pub(super) const fn remains(&self) -> bool {
+        self.remains
+    }
+
+    /// Writes the log back to its end, so that the next commit begins it anew. `wait`: for readers
+    /// who hold that back, where the mode waits for any.
+    pub(super) fn write_back(&mut self, mode: Mode, wait: Duration) -> Result<(), StoreError> {
+        self.connection.busy_timeout(wait)?;
+        let reached = log::write_back(&self.connection, mode);
+        self.connection.busy_timeout(sql::BUSY)?;
+        let Some(reached) = reached? else { return Ok(()) };
+        self.log.told(reached);
+        self.remains &= !matches!(mode, Mode::Truncate);
         Ok(())
+    }
+
+    /// Somebody is about to write back what the log holds by now.
+    pub(super) const fn written_back_from_here(&mut self) {
+        self.log.asked();
+    }
+
+    /// Somebody has; commits have gone on since.
+    pub(super) fn written_back_beside(&mut self, reached: Option<Reached>) {
+        if let Some(reached) = reached {
+            self.log.told_beside(reached);
+        }
     }
 }
 
@@ -154,6 +186,22 @@ fn mark(
 
 /// What a row costs in the log beside its body, roughly.
 const ROW_OVERHEAD_BYTES: u64 = 40;
+
+fn connect(dir: &DataDir) -> Result<Connection, StoreError> {
+    let connection = Connection::open(dir.journal())?;
+    sql::prepare(&connection)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    // After a failure the log is all that is sure; whoever closes it last would remove it.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    Ok(connection)
+}
+
+/// A connection that writes nothing but the log back.
+pub(super) fn open_beside(dir: &DataDir) -> Result<Connection, StoreError> {
+    connect(dir)
+}
 
 pub(super) fn open_read_only(dir: &DataDir) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;

@@ -1,9 +1,11 @@
 //! The journal: every service's records, in the one order they happened, durable before told.
 
 mod disk;
+mod log;
 mod memory;
 mod reader;
 mod rewrite;
+mod write_back;
 mod writer;
 
 use std::collections::HashSet;
@@ -25,6 +27,8 @@ pub(crate) use disk::JournalFile;
 pub(crate) use memory::MemoryJournal;
 pub use reader::{JournalReader, JournalRow};
 pub(crate) use rewrite::Rewrite;
+use write_back::WriteBack;
+pub use write_back::{LogInfo, LogLimits};
 use writer::{Between, Job, Records, Told, Writer};
 
 /// One record as it is handed in: its place in the service's sequence, and its body.
@@ -94,6 +98,9 @@ pub struct CommitInfo {
 /// Hears of every transaction.
 pub type OnCommit = Box<dyn Fn(&CommitInfo) + Send>;
 
+/// Hears whenever commits waited for the log to be written back.
+pub type OnLog = Box<dyn Fn(&LogInfo) + Send>;
+
 /// What a test does on the writer's connection.
 #[cfg(test)]
 type Run = Box<dyn FnOnce(&rusqlite::Connection) + Send>;
@@ -104,10 +111,11 @@ pub struct JournalOptions {
     pub batch_max: usize,
     /// Most submissions waiting; beyond it [`Journal::submit`] answers [`Full`].
     pub queue_max: usize,
-    /// The write-ahead log is written back once about this much was added to it.
-    pub checkpoint_bytes: u64,
+    pub log: LogLimits,
     /// Runs on the journal's thread after each transaction.
     pub on_commit: OnCommit,
+    /// Runs on the journal's thread whenever commits waited for the log.
+    pub on_log: OnLog,
 }
 
 impl Default for JournalOptions {
@@ -115,8 +123,9 @@ impl Default for JournalOptions {
         Self {
             batch_max: 1024,
             queue_max: 65_536,
-            checkpoint_bytes: 4 << 20,
+            log: LogLimits::default(),
             on_commit: Box::new(|_| ()),
+            on_log: Box::new(|_| ()),
         }
     }
 }
@@ -126,7 +135,7 @@ impl fmt::Debug for JournalOptions {
         f.debug_struct("JournalOptions")
             .field("batch_max", &self.batch_max)
             .field("queue_max", &self.queue_max)
-            .field("checkpoint_bytes", &self.checkpoint_bytes)
+            .field("log", &self.log)
             .finish_non_exhaustive()
     }
 }
@@ -161,9 +170,11 @@ impl Journal {
         let (jobs, taken) = channel();
         let queued = Arc::new(AtomicUsize::new(0));
         let queue_max = options.queue_max;
+        let back = WriteBack::start(dir, options.log)?;
         let writer = Writer {
             dir: dir.clone(),
             file: Some(file),
+            back,
             refused: HashSet::new(),
             options,
             jobs: taken,

@@ -18,8 +18,7 @@ impl Rewrite {
     }
 }
 
-/// All of it in one transaction; what stood there is overwritten, in the log as well unless a
-/// reader holds that back.
+/// All of it in one transaction; what stood there is overwritten in the file, not in the log.
 pub(super) fn apply(connection: &mut Connection, rewrite: &Rewrite) -> Result<()> {
     connection.pragma_update(None, "secure_delete", true)?;
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -34,6 +33,5 @@ pub(super) fn apply(connection: &mut Connection, rewrite: &Rewrite) -> Result<()
         }
     }
     tx.commit()?;
-    connection.pragma_update(None, "secure_delete", "FAST")?;
-    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+    connection.pragma_update(None, "secure_delete", "FAST")
 }

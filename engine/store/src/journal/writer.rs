@@ -11,7 +11,8 @@ use usher_domain::ids::ServiceId;
 
 use super::disk::JournalFile;
 use super::rewrite::Rewrite;
-use super::{CommitFailed, CommitInfo, Entry, JournalOptions};
+use super::write_back::WriteBack;
+use super::{CommitFailed, CommitInfo, Entry, JournalOptions, LogInfo};
 use crate::directory::DataDir;
 use crate::progress::{Progress, monotonic};
 
@@ -74,6 +75,7 @@ pub(super) struct Writer {
     pub(super) dir: DataDir,
     /// `None` after the disk failed, until it could be opened and read again.
     pub(super) file: Option<JournalFile>,
+    pub(super) back: WriteBack,
     /// Services with a failed commit: taking later records of theirs would leave a gap.
     pub(super) refused: HashSet<ServiceId>,
     pub(super) options: JournalOptions,
@@ -201,7 +203,10 @@ impl Writer {
     /// The file, opened and read again when the last transaction failed.
     fn open(&mut self) -> Result<(), CommitFailed> {
         if self.file.is_none() {
-            let file = JournalFile::open(&self.dir).map_err(|error| {
+            // Whatever came of it, the log is written back anew.
+            drop(self.back.settle());
+            let file = JournalFile::reopen(&self.dir, self.options.log, self.back.file());
+            let file = file.map_err(|error| {
                 tracing::error!(%error, cause = ?error, "the journal cannot be opened again");
                 CommitFailed::Storage(Arc::new(error))
             })?;
@@ -231,7 +236,8 @@ impl Writer {
     fn rewrite(&mut self, rewrite: &Rewrite, done: Told<()>) {
         let outcome = self.open().and_then(|()| {
             let Some(file) = &mut self.file else { return Ok(()) };
-            file.rewrite(rewrite).map_err(|error| {
+            let settled = self.back.settle().transpose();
+            settled.and_then(|_| file.rewrite(rewrite)).map_err(|error| {
                 tracing::error!(%error, cause = ?error, "the journal could not be rewritten");
                 self.file = None;
                 CommitFailed::Storage(Arc::new(error))
@@ -240,13 +246,20 @@ impl Writer {
         done.tell(outcome);
     }
 
-    /// Writes the log back between transactions, where nobody waits for it.
+    /// What the log needs between two transactions.
     fn write_back(&mut self) {
         let Some(file) = &mut self.file else { return };
-        if let Err(error) = file.checkpoint(self.options.checkpoint_bytes) {
+        let (bytes, full, began) = (file.log().bytes(), self.back.is_full(file), monotonic());
+        let turned = self.back.turn(file);
+        let succeeded = turned.is_ok();
+        if !turned.unwrap_or_else(|error| {
             tracing::error!(%error, cause = ?error, "the journal's log cannot be written back");
             self.file = None;
+            true
+        }) {
+            return;
         }
+        (self.options.on_log)(&LogInfo { bytes, waited: began.elapsed(), full, succeeded });
     }
 
     fn told(&self, commits: &[Records], took: Duration, synced: Duration, succeeded: bool) {
