@@ -44,19 +44,19 @@ pub(crate) struct Remember {
     pub(crate) visitor: VisitorId,
     pub(crate) change: Change,
     /// Hears what came of it, and the visitor as they are then.
-    pub(crate) answer: Option<oneshot::Sender<Result<Box<Visitor>, Refusal>>>,
+    pub(crate) answer: Option<oneshot::Sender<Result<Arc<Visitor>, Refusal>>>,
     /// Written down with it, in one group; also where nothing changes.
     pub(crate) and: Vec<Record>,
 }
 
 /// Who is this? Looked up, and never made.
 #[derive(Debug, Message)]
-#[rtype(result = "Option<Box<Visitor>>")]
+#[rtype(result = "Option<Arc<Visitor>>")]
 pub(crate) struct WhoIs(pub(crate) VisitorId);
 
 /// Somebody we write to first: found by their number, or new.
 #[derive(Debug, Message)]
-#[rtype(result = "Option<Box<Visitor>>")]
+#[rtype(result = "Option<Arc<Visitor>>")]
 pub(crate) struct Meet {
     pub(crate) wa_id: String,
     pub(crate) channel: ChannelId,
@@ -67,7 +67,7 @@ pub(crate) struct Meet {
 #[rtype(result = "()")]
 pub(crate) struct Bounced {
     pub(crate) channel: ChannelId,
-    pub(crate) visitor: Box<Visitor>,
+    pub(crate) visitor: Arc<Visitor>,
     pub(crate) update: Inbound,
     pub(crate) ack: Arc<Ack>,
 }
@@ -101,7 +101,7 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    pub(crate) fn new(peers: Peers, seen: SeenIds, pinned: Vec<Visitor>) -> Self {
+    pub(crate) fn new(peers: Peers, seen: SeenIds, pinned: Vec<Arc<Visitor>>) -> Self {
         let guard = peers.guard("directory");
         let mut people = visitor::Directory::new();
         for visitor in pinned {
@@ -216,10 +216,7 @@ impl Directory {
             _ => "The visitor's user id has changed.".to_owned(),
         };
         let body = InboundBody::Notice { sender, provider_id, text };
-        self.channel(
-            channel,
-            Heard { visitor: Box::new(visitor), update: Inbound { body, raw }, ack },
-        );
+        self.channel(channel, Heard { visitor, update: Inbound { body, raw }, ack });
     }
 
     fn preference(
@@ -238,7 +235,7 @@ impl Directory {
         self.peers.ledger.release(Release::Ack(ack));
     }
 
-    fn identify(&mut self, channel: ChannelId, sender: &Sender) -> Option<Box<Visitor>> {
+    fn identify(&mut self, channel: ChannelId, sender: &Sender) -> Option<Arc<Visitor>> {
         let seen = Seen {
             wa_id: sender.wa_id.as_deref(),
             user_id: sender.user_id.as_deref(),
@@ -253,7 +250,7 @@ impl Directory {
         self.perform(effects);
         let id = identified.ok()?.visitor;
         self.idle.insert(id);
-        self.people.visitor(id).cloned().map(Box::new)
+        self.people.visitor(id).cloned()
     }
 
     /// Brings what the archive knows of these ids into memory.
@@ -411,7 +408,7 @@ impl Handler<Bounced> for Directory {
     fn handle(&mut self, bounced: Bounced, _: &mut Context<Self>) {
         let Bounced { channel, visitor, update, ack } = bounced;
         self.load_by_id(visitor.id);
-        let visitor = self.people.visitor(visitor.id).cloned().map_or(visitor, Box::new);
+        let visitor = self.people.visitor(visitor.id).cloned().unwrap_or(visitor);
         self.channel(channel, Heard { visitor, update, ack });
     }
 }
@@ -438,7 +435,7 @@ impl Handler<Remember> for Directory {
         let outcome = self.change_and(visitor, change, and);
         if let Some(answer) = answer {
             let found = outcome.and_then(|()| {
-                self.people.visitor(visitor).cloned().map(Box::new).ok_or(Refusal::UnknownVisitor)
+                self.people.visitor(visitor).cloned().ok_or(Refusal::UnknownVisitor)
             });
             // Whoever asked may have gone.
             answer.send(found).ok();

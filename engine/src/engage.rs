@@ -1,5 +1,7 @@
 //! Engagement: staff write first, with a template; the answer comes back to them.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use usher_domain::access::{Action, Viewer, may};
@@ -146,7 +148,7 @@ fn allowed(peers: &Peers, wanted: &Wanted) -> Result<(), Refusal> {
     })
 }
 
-async fn recipient(peers: &Peers, wanted: &Wanted) -> Result<Box<Visitor>, Refusal> {
+async fn recipient(peers: &Peers, wanted: &Wanted) -> Result<Arc<Visitor>, Refusal> {
     let found = match &wanted.to {
         Recipient::Visitor(visitor) => peers.directory.send(WhoIs(*visitor)).await.ok().flatten(),
         Recipient::Phone(phone) => {

@@ -24,7 +24,7 @@ use crate::ledger::{Ledger, Release};
 use crate::router::{Board, Router};
 use crate::service::{Broken, Service};
 use crate::staff::{Staff, StaffAddrs, State};
-use crate::timer::{Arm, Timer, Waiter};
+use crate::timer::{Deadlines, Timer};
 
 /// A deadline has come.
 #[derive(Clone, Copy, Debug, Message)]
@@ -106,6 +106,8 @@ pub(crate) struct Known {
     pub(crate) directory: Addr<Directory>,
     pub(crate) router: Addr<Router>,
     pub(crate) timer: Addr<Timer>,
+    /// Everybody's, told by the timer.
+    pub(crate) deadlines: Deadlines,
     pub(crate) channels: Rc<BTreeMap<ChannelId, Addr<Channel>>>,
     pub(crate) staff: StaffAddrs,
     /// Whether anybody at all is Active, as the router last saw it.
@@ -161,10 +163,6 @@ impl Peers {
         )
     }
 
-    pub(crate) fn arm(&self, waiter: Waiter, at: Option<Timestamp>) {
-        self.timer.do_send(Arm { waiter, at });
-    }
-
     pub(crate) fn is_connected(&self, staff: StaffId) -> bool {
         self.connected.borrow().contains(&staff)
     }
@@ -203,7 +201,7 @@ impl Peers {
     }
 
     pub(crate) fn guard(&self, actor: &'static str) -> Guard {
-        Guard { actor, build: self.build, service: self.service.clone() }
+        Guard { actor, peers: self.clone() }
     }
 }
 
@@ -244,14 +242,13 @@ impl Drop for Taken {
 #[derive(Debug)]
 pub(crate) struct Guard {
     actor: &'static str,
-    build: u64,
-    service: Addr<Service>,
+    peers: Peers,
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.service.do_send(Broken { actor: self.actor, build: self.build });
+            self.peers.broken(self.actor);
         }
     }
 }

@@ -27,7 +27,7 @@ use crate::peers::{InHand, Known, Peers};
 use crate::router::{Board, Present, Router};
 use crate::service::{Service, Start, StartError};
 use crate::staff::Staff;
-use crate::timer::Timer;
+use crate::timer::{Deadlines, Timer};
 
 /// The newest states of everything live.
 #[derive(Debug, Default)]
@@ -88,6 +88,7 @@ pub(crate) fn build(
         directory: contexts.directory.address(),
         router: contexts.router.address(),
         timer: contexts.timer.address(),
+        deadlines: Deadlines::default(),
         channels: Rc::new(
             contexts.channels.iter().map(|(id, context)| (*id, context.address())).collect(),
         ),
@@ -171,14 +172,13 @@ fn run(
     seen: SeenIds,
 ) -> Result<(), StoreError> {
     let mut restored: BTreeMap<ChannelId, Vec<Restored>> = BTreeMap::new();
-    let mut pinned: Vec<Visitor> = Vec::new();
+    let mut pinned: Vec<Arc<Visitor>> = Vec::new();
     let mut rooms = Rooms::read(peers)?;
     for room in std::mem::take(&mut rooms.all) {
         let Some(clock) = live.kept.remove(&room.enquiry) else { continue };
         let enquiry = room.enquiry;
         let place = floor.place_now(enquiry);
         let channel = place.as_ref().map_or(room.channel, |place| place.channel);
-        pinned.push(room.visitor.clone());
         let (owner, opened_at) = (place.as_ref().and_then(|on| on.stage.owner()), clock.opened_at);
         let unrouted = place.is_none();
         let kept = Kept {
@@ -190,11 +190,13 @@ fn run(
             labels: rooms.labels.remove(&enquiry).unwrap_or_default(),
         };
         let visitor = room.visitor.id;
-        let opened = Opened { enquiry, channel, visitor: Box::new(room.visitor) };
+        let person = Arc::new(room.visitor);
+        pinned.push(Arc::clone(&person));
+        let opened = Opened { enquiry, channel, visitor: person };
         let actor = Enquiry::restore(peers.clone(), opened, kept).start();
         // The floor's word came after the enquiry's last one, or its word never reached the floor.
         match room.closed {
-            Some(event) => actor.do_send(Told::Floor { event, place: None }),
+            Some(event) => actor.do_send(Told::Floor { events: vec![event], place: None }),
             None if unrouted => {
                 let provider_at = room.first_at.unwrap_or(opened_at);
                 actor.do_send(Told::Route { provider_at, waited: room.adopted });

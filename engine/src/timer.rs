@@ -1,19 +1,22 @@
 //! Every deadline of a service, behind one armed timer; what is due is told in bounded slices.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
+use tokio::sync::OwnedSemaphorePermit;
 use usher_domain::ids::{ChannelId, EnquiryId, StaffId};
 use usher_domain::time::Timestamp;
 
+use crate::channel::DueIn;
+use crate::ledger::Release;
 use crate::peers::{Due, Guard, Peers};
-use crate::router::GiveBack;
 
-/// Most deadlines told in one turn, so that a storm of them leaves room for webhooks between.
-const SLICE: usize = 1_000;
+/// Most deadlines told at once. The next ones are told when these have been worked off, so that of
+/// a storm of them a visitor waits for no more than this.
+const SLICE: usize = 100;
 
 /// With no credit left, until it is tried again.
 const FULL: Duration = Duration::from_millis(10);
@@ -27,129 +30,176 @@ pub(crate) enum Waiter {
     Staff(StaffId),
 }
 
-/// The next deadline of `waiter`, in place of the one before; `None` = none.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub(crate) struct Arm {
-    pub(crate) waiter: Waiter,
-    pub(crate) at: Option<Timestamp>,
+/// The deadlines of everybody, in their order; all who have one set it themselves.
+#[derive(Debug, Default)]
+pub(crate) struct Deadlines {
+    order: RefCell<BTreeSet<(Timestamp, Waiter)>>,
+    /// When the timer looks next by itself.
+    looks_at: Cell<Option<Timestamp>>,
 }
 
-/// One waiter's own word on when it is woken, so that the timer hears of few of its deadlines.
+impl Deadlines {
+    /// `true`: the timer does not know yet that it has to look so early.
+    fn set(&self, waiter: Waiter, before: Option<Timestamp>, at: Option<Timestamp>) -> bool {
+        let mut order = self.order.borrow_mut();
+        if let Some(before) = before {
+            order.remove(&(before, waiter));
+        }
+        let Some(at) = at else { return false };
+        order.insert((at, waiter));
+        self.looks_at.get().is_none_or(|looks_at| at < looks_at)
+    }
+
+    fn first(&self) -> Option<Timestamp> {
+        self.order.borrow().first().map(|&(at, _)| at)
+    }
+
+    /// Takes the next one out, if it is due.
+    fn take_due(&self, now: Timestamp) -> Option<(Timestamp, Waiter)> {
+        let mut order = self.order.borrow_mut();
+        if order.first().is_some_and(|&(at, _)| at <= now) { order.pop_first() } else { None }
+    }
+}
+
+/// One waiter's own word on when it is woken, so that few of its deadlines are set anew.
 ///
 /// Most deadlines are put off by the next message, again and again: the timer then still rings for
 /// the first of them, and whoever it wakes too early sets the alarm anew.
 #[derive(Debug, Default)]
 pub(crate) struct Alarm {
-    /// When the timer rings, as far as it was told.
+    /// When the timer rings.
     rings_at: Cell<Option<Timestamp>>,
 }
 
 impl Alarm {
     pub(crate) fn set(&self, peers: &Peers, waiter: Waiter, at: Option<Timestamp>) {
-        let early_enough = match (self.rings_at.get(), at) {
+        let rings_at = self.rings_at.get();
+        let early_enough = match (rings_at, at) {
             (Some(rings), Some(at)) => rings <= at,
             (None, None) => true,
             (Some(_), None) | (None, Some(_)) => false,
         };
-        if !early_enough {
-            self.rings_at.set(at);
-            peers.arm(waiter, at);
+        if early_enough {
+            return;
+        }
+        self.rings_at.set(at);
+        if peers.deadlines.set(waiter, rings_at, at) {
+            // Until it has looked, those who set earlier ones need not tell it too.
+            peers.deadlines.looks_at.set(at);
+            peers.timer.do_send(Look);
         }
     }
 
-    /// It has rung: nothing is armed until it is set again.
+    /// It has rung: nothing is set until it is set again.
     pub(crate) fn rang(&self) {
         self.rings_at.set(None);
     }
 }
 
+/// A deadline comes earlier than the timer looks.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Look;
+
+/// Deadlines told together: worked off when the last who was told lets go.
+#[derive(Debug)]
+pub(crate) struct Slice {
+    timer: Addr<Timer>,
+    credit: Option<OwnedSemaphorePermit>,
+}
+
+impl Drop for Slice {
+    fn drop(&mut self) {
+        if let Some(credit) = self.credit.take() {
+            self.timer.do_send(WorkedOff(credit));
+        }
+    }
+}
+
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct WorkedOff(OwnedSemaphorePermit);
+
 #[derive(Debug)]
 pub(crate) struct Timer {
     peers: Peers,
     _guard: Guard,
-    order: BTreeSet<(Timestamp, Waiter)>,
-    armed: BTreeMap<Waiter, Timestamp>,
-    /// The one timer of the runtime, and for when.
-    running: Option<(Timestamp, SpawnHandle)>,
+    /// The one timer of the runtime.
+    running: Option<SpawnHandle>,
+    /// What was told is not worked off yet.
+    telling: bool,
 }
 
 impl Timer {
     pub(crate) fn new(peers: Peers) -> Self {
         let guard = peers.guard("timer");
-        Self { peers, _guard: guard, order: BTreeSet::new(), armed: BTreeMap::new(), running: None }
+        Self { peers, _guard: guard, running: None, telling: false }
     }
 
-    fn set(&mut self, waiter: Waiter, at: Option<Timestamp>) {
-        if let Some(old) = self.armed.remove(&waiter) {
-            self.order.remove(&(old, waiter));
-        }
-        if let Some(at) = at {
-            self.armed.insert(waiter, at);
-            self.order.insert((at, waiter));
-        }
-    }
-
-    fn rearm(&mut self, ctx: &mut Context<Self>) {
-        let first = self.order.first().map(|&(at, _)| at);
-        // What runs earlier looks again when it comes; a slice that waits for a credit is such.
-        if self.running.as_ref().is_some_and(|(at, _)| first.is_none_or(|first| *at <= first)) {
+    /// Tells what is due, or waits until something is.
+    fn look(&mut self, ctx: &mut Context<Self>) {
+        if self.telling {
             return;
         }
-        if let Some((_, handle)) = self.running.take() {
-            ctx.cancel_future(handle);
+        let first = self.peers.deadlines.first();
+        let Some(first) = first else { return self.wait(None, ctx) };
+        let left = self.peers.clock.until(first);
+        if left > Duration::ZERO {
+            return self.wait(Some((first, left)), ctx);
         }
-        if let Some(at) = first {
-            let handle = ctx.run_later(self.peers.clock.until(at), Self::tell_due);
-            self.running = Some((at, handle));
-        }
-    }
-
-    fn tell_due(&mut self, ctx: &mut Context<Self>) {
-        let now = self.peers.clock.now();
         let Ok(credit) = Arc::clone(&self.peers.credits).try_acquire_owned() else {
             // Later is no harm, and lateness is counted.
             metrics::counter!(crate::metrics::MAILBOX_FULL, "actor" => "timer").increment(1);
-            self.running = Some((now, ctx.run_later(FULL, Self::tell_due)));
-            return;
+            return self.wait(Some((Timestamp::default(), FULL)), ctx);
         };
-        self.running = None;
-        for _ in 0..SLICE {
-            let Some(&(at, waiter)) = self.order.first() else { break };
-            if now < at {
-                break;
-            }
-            self.set(waiter, None);
-            let lateness = now.since(at);
-            metrics::histogram!(crate::metrics::TIMER_LATENESS, "kind" => waiter.kind())
-                .record(lateness.as_secs_f64());
-            self.tell(waiter);
-        }
-        // It comes back once what the slice has led to is durable.
-        self.peers.router.do_send(GiveBack(credit));
-        self.rearm(ctx);
+        self.tell_due(credit, ctx);
     }
 
-    fn tell(&self, waiter: Waiter) {
-        match waiter {
-            Waiter::Router => self.peers.router.do_send(Due),
-            Waiter::Channel(channel) => {
-                if let Some(channel) = self.peers.channel(channel) {
-                    channel.do_send(Due);
+    fn wait(&mut self, next: Option<(Timestamp, Duration)>, ctx: &mut Context<Self>) {
+        if let Some(handle) = self.running.take() {
+            ctx.cancel_future(handle);
+        }
+        self.peers.deadlines.looks_at.set(next.map(|(at, _)| at));
+        self.running = next.map(|(_, left)| {
+            ctx.run_later(left, |timer, ctx| {
+                timer.running = None;
+                timer.look(ctx);
+            })
+        });
+    }
+
+    fn tell_due(&mut self, credit: OwnedSemaphorePermit, ctx: &mut Context<Self>) {
+        self.telling = true;
+        // Until these are worked off nothing earlier is told, and then it looks anyway.
+        self.peers.deadlines.looks_at.set(Some(Timestamp::default()));
+        let now = self.peers.clock.now();
+        let mut enquiries: BTreeMap<ChannelId, Vec<EnquiryId>> = BTreeMap::new();
+        for _ in 0..SLICE {
+            let Some((at, waiter)) = self.peers.deadlines.take_due(now) else { break };
+            let lateness = now.since(at).as_secs_f64();
+            metrics::histogram!(crate::metrics::TIMER_LATENESS, "kind" => waiter.kind())
+                .record(lateness);
+            match waiter {
+                Waiter::Router => self.peers.router.do_send(Due),
+                Waiter::Channel(channel) => {
+                    if let Some(channel) = self.peers.channel(channel) {
+                        channel.do_send(Due);
+                    }
+                }
+                Waiter::Enquiry(channel, enquiry) => {
+                    enquiries.entry(channel).or_default().push(enquiry);
+                }
+                Waiter::Staff(staff) => {
+                    if let Some(staff) = self.peers.staff(staff) {
+                        staff.do_send(Due);
+                    }
                 }
             }
-            Waiter::Enquiry(channel, enquiry) => {
-                if let Some(channel) = self.peers.channel(channel) {
-                    channel.do_send(crate::channel::ToEnquiry {
-                        enquiry,
-                        what: crate::enquiry::Told::Due,
-                    });
-                }
-            }
-            Waiter::Staff(staff) => {
-                if let Some(staff) = self.peers.staff(staff) {
-                    staff.do_send(Due);
-                }
+        }
+        let slice = Arc::new(Slice { timer: ctx.address(), credit: Some(credit) });
+        for (channel, enquiries) in enquiries {
+            if let Some(channel) = self.peers.channel(channel) {
+                channel.do_send(DueIn { enquiries, slice: Arc::clone(&slice) });
             }
         }
     }
@@ -170,11 +220,45 @@ impl Actor for Timer {
     type Context = Context<Self>;
 }
 
-impl Handler<Arm> for Timer {
+impl Handler<Look> for Timer {
     type Result = ();
 
-    fn handle(&mut self, Arm { waiter, at }: Arm, ctx: &mut Context<Self>) {
-        self.set(waiter, at);
-        self.rearm(ctx);
+    fn handle(&mut self, _: Look, ctx: &mut Context<Self>) {
+        self.look(ctx);
+    }
+}
+
+impl Handler<WorkedOff> for Timer {
+    type Result = ();
+
+    fn handle(&mut self, WorkedOff(credit): WorkedOff, ctx: &mut Context<Self>) {
+        // It comes back once what the slice has led to is durable.
+        self.peers.ledger.release(Release::Credit(credit));
+        self.telling = false;
+        self.look(ctx);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    #[test]
+    fn the_timer_hears_only_of_what_comes_before_it_looks() {
+        let deadlines = Deadlines::default();
+        let enquiry = |n| Waiter::Enquiry(ChannelId::from_number(1), EnquiryId::from_number(n));
+        assert!(deadlines.set(enquiry(1), None, Some(at(50))), "it did not look at all");
+        deadlines.looks_at.set(Some(at(50)));
+        assert!(!deadlines.set(enquiry(2), None, Some(at(60))));
+        assert!(deadlines.set(enquiry(2), Some(at(60)), Some(at(40))));
+        assert!(!deadlines.set(enquiry(1), Some(at(50)), None));
+        assert_eq!(deadlines.first(), Some(at(40)));
+        assert_eq!(deadlines.take_due(at(39)), None);
+        assert_eq!(deadlines.take_due(at(40)), Some((at(40), enquiry(2))));
+        assert_eq!(deadlines.first(), None);
     }
 }

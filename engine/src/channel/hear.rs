@@ -1,5 +1,7 @@
 //! Updates from visitors: they join the live enquiry, open one, or are kept beside.
 
+use std::sync::Arc;
+
 use actix::prelude::*;
 use usher_domain::floor::event::{Closer, FloorEvent};
 use usher_domain::message::{Content, Counts};
@@ -18,7 +20,7 @@ use crate::ledger::{Ack, Release};
 use crate::peers::{new_enquiry, new_message};
 
 impl Channel {
-    fn hear(&mut self, visitor: Box<Visitor>, update: Inbound, ack: std::sync::Arc<Ack>) {
+    fn hear(&mut self, visitor: Arc<Visitor>, update: Inbound, ack: Arc<Ack>) {
         let opens = match &update.body {
             InboundBody::Message(message) => {
                 message.counts.opens() && !self.opts_out(&message.content)
@@ -31,7 +33,7 @@ impl Channel {
             self.remember(&visitor, Change::OptOut);
         }
         if let Some((enquiry, _)) = self.enquiry_of(visitor.id) {
-            self.tell(enquiry, Told::Visitor { visitor, update, ack });
+            self.tell(enquiry, Told::Visitor { visitor, update: Box::new(update), ack });
         } else if opens && visitor.blocked {
             self.open_and_close(&visitor, update, ack);
         } else if opens && self.opens() {
@@ -47,12 +49,13 @@ impl Channel {
         matches!(state, Some(ChannelState::Live | ChannelState::Connecting))
     }
 
-    fn open(&mut self, visitor: Box<Visitor>, update: Inbound, ack: std::sync::Arc<Ack>) {
-        let first = Told::Visitor { visitor: visitor.clone(), update, ack };
+    fn open(&mut self, visitor: Arc<Visitor>, update: Inbound, ack: Arc<Ack>) {
+        let update = Box::new(update);
+        let first = Told::Visitor { visitor: Arc::clone(&visitor), update, ack };
         self.open_with(visitor, first);
     }
 
-    pub(super) fn open_with(&mut self, visitor: Box<Visitor>, first: Told) {
+    pub(super) fn open_with(&mut self, visitor: Arc<Visitor>, first: Told) {
         let enquiry = new_enquiry();
         let now = self.peers.now();
         let id = visitor.id;
@@ -65,7 +68,7 @@ impl Channel {
     }
 
     /// From somebody on the blocklist: stored and closed at once, and nothing is sent.
-    fn open_and_close(&self, visitor: &Visitor, update: Inbound, ack: std::sync::Arc<Ack>) {
+    fn open_and_close(&self, visitor: &Visitor, update: Inbound, ack: Arc<Ack>) {
         let InboundBody::Message(message) = update.body else { return };
         let enquiry = new_enquiry();
         let now = self.peers.now();
@@ -89,7 +92,7 @@ impl Channel {
     }
 
     /// No enquiry is live and none is opened: it stands in the thread all the same.
-    fn keep_beside(&self, visitor: &Visitor, update: Inbound, ack: std::sync::Arc<Ack>) {
+    fn keep_beside(&self, visitor: &Visitor, update: Inbound, ack: Arc<Ack>) {
         let now = self.peers.now();
         let (channel, enquiry) = (self.id, None);
         let visitor_id = visitor.id;

@@ -28,7 +28,7 @@ use crate::metrics as names;
 use crate::outgoing::{Outgoing, SendOutcome};
 use crate::peers::{Due, End, Guard, Peers, Stepped};
 use crate::router::Decide;
-use crate::timer::{Alarm, Waiter};
+use crate::timer::{Alarm, Slice, Waiter};
 
 use receipts::Delivered;
 use resume::Waiting;
@@ -37,7 +37,7 @@ use resume::Waiting;
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(crate) struct Heard {
-    pub(crate) visitor: Box<Visitor>,
+    pub(crate) visitor: Arc<Visitor>,
     pub(crate) update: Inbound,
     pub(crate) ack: Arc<Ack>,
 }
@@ -71,6 +71,14 @@ pub(crate) struct WindowsLapsed {
 pub(crate) struct ToEnquiry {
     pub(crate) enquiry: EnquiryId,
     pub(crate) what: Told,
+}
+
+/// Deadlines of these enquiries have come.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct DueIn {
+    pub(crate) enquiries: Vec<EnquiryId>,
+    pub(crate) slice: Arc<Slice>,
 }
 
 /// A message that was journaled as queued is to leave.
@@ -272,6 +280,16 @@ impl Handler<ToEnquiry> for Channel {
     }
 }
 
+impl Handler<DueIn> for Channel {
+    type Result = ();
+
+    fn handle(&mut self, DueIn { enquiries, slice }: DueIn, _: &mut Context<Self>) {
+        for enquiry in enquiries {
+            self.tell(enquiry, Told::Due(Some(Arc::clone(&slice))));
+        }
+    }
+}
+
 impl Handler<Ended> for Channel {
     type Result = ();
 
@@ -283,7 +301,6 @@ impl Handler<Ended> for Channel {
         }
         // The last it hears: whatever was on its way before has reached it.
         live.actor.do_send(Told::Stop);
-        self.peers.arm(Waiter::Enquiry(self.id, enquiry), None);
         self.peers.directory.do_send(Pin { visitor: live.visitor, on: false });
     }
 }
@@ -353,7 +370,7 @@ impl Handler<Stepped> for Channel {
     fn handle(&mut self, _: Stepped, _: &mut Context<Self>) {
         // Windows lapse at another time now.
         for live in self.enquiries.values() {
-            live.actor.do_send(Told::Due);
+            live.actor.do_send(Told::Due(None));
         }
     }
 }

@@ -4,6 +4,7 @@
 //! itself, so that a crash half way changes nothing.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -36,7 +37,7 @@ pub(super) struct Waiting {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(crate) struct TakeUp {
-    pub(crate) visitor: Box<Visitor>,
+    pub(crate) visitor: Arc<Visitor>,
     pub(crate) waited: Box<Waited>,
 }
 

@@ -1,5 +1,7 @@
 //! Questions to the directory that others ask: who is this, and whom do we write to first.
 
+use std::sync::Arc;
+
 use actix::prelude::*;
 use usher_domain::visitor::Visitor;
 
@@ -8,16 +10,16 @@ use crate::channel::TakeUp;
 use crate::inbound::Sender;
 
 impl Handler<WhoIs> for Directory {
-    type Result = Option<Box<Visitor>>;
+    type Result = Option<Arc<Visitor>>;
 
     fn handle(&mut self, WhoIs(visitor): WhoIs, _: &mut Context<Self>) -> Self::Result {
         self.load_by_id(visitor);
-        self.people.visitor(visitor).cloned().map(Box::new)
+        self.people.visitor(visitor).cloned()
     }
 }
 
 impl Handler<Meet> for Directory {
-    type Result = Option<Box<Visitor>>;
+    type Result = Option<Arc<Visitor>>;
 
     fn handle(&mut self, Meet { wa_id, channel }: Meet, _: &mut Context<Self>) -> Self::Result {
         let sender = Sender { wa_id: Some(wa_id), ..Sender::default() };
@@ -30,7 +32,7 @@ impl Handler<Unheard> for Directory {
 
     fn handle(&mut self, Unheard { channel, visitor, waited }: Unheard, _: &mut Context<Self>) {
         self.load_by_id(visitor);
-        if let Some(visitor) = self.people.visitor(visitor).cloned().map(Box::new) {
+        if let Some(visitor) = self.people.visitor(visitor).cloned() {
             self.channel(channel, TakeUp { visitor, waited });
         }
     }

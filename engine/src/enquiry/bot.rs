@@ -1,5 +1,7 @@
 //! While a bot holds the enquiry: what it is asked, and what is done of what it says.
 
+use std::sync::Arc;
+
 use serde_json::json;
 use tokio::sync::oneshot;
 use usher_domain::bot::{Command, Effect, Leave, Question, Refusal as Refused, Talk, wants_out};
@@ -353,7 +355,7 @@ impl Enquiry {
 
     fn bot_sets(&mut self, language: Option<String>) {
         let language: Option<Box<str>> = language.map(String::into_boxed_str);
-        self.visitor.language.clone_from(&language);
+        Arc::make_mut(&mut self.visitor).language.clone_from(&language);
         self.remember(Change::SetLanguage { language });
         let of_channel = self.settings().and_then(|channel| channel.language.as_deref());
         let language = self.visitor.language(of_channel).map(Box::from);

@@ -21,15 +21,52 @@ use crate::directory::Remember;
 use crate::metrics as names;
 
 impl Enquiry {
-    pub(super) fn on_floor(&mut self, event: FloorEvent, place: Option<PlaceThen>) {
+    /// What the floor has decided in one turn; `place` is how it stands after all of it.
+    pub(super) fn on_floor(&mut self, events: Vec<FloorEvent>, place: Option<PlaceThen>) {
         let before = self.place.as_ref().map(|place| place.stage);
         if place.is_some() {
             self.place = place;
         }
-        let waits = matches!(event, FloorEvent::Offered { .. } | FloorEvent::Waiting { .. });
+        let mut moved = false;
+        let mut ended: BTreeMap<OfferEnd, Vec<StaffId>> = BTreeMap::new();
+        for event in events {
+            if let FloorEvent::OfferEnded { staff, end, .. } = event {
+                self.offer_ended(staff, end);
+                ended.entry(end).or_default().push(staff);
+                moved = true;
+                continue;
+            }
+            self.tell_who_lost_it(&mut ended);
+            let waits = matches!(event, FloorEvent::Offered { .. } | FloorEvent::Waiting { .. });
+            moved |= !matches!(event, FloorEvent::Decided { .. } | FloorEvent::Waiting { .. });
+            self.on_floor_event(event, before);
+            if self.closed {
+                return;
+            }
+            if waits {
+                self.show_that_it_waits();
+            }
+        }
+        self.tell_who_lost_it(&mut ended);
+        if self.offers.is_empty() {
+            // Room for everybody who was asked is not needed any more.
+            self.offers = Vec::new();
+        }
+        if moved {
+            self.write(vec![Event::ClockSet { enquiry: self.id }], Vec::new());
+        }
+    }
+
+    /// Those whose offers ended alike are told so in one text.
+    fn tell_who_lost_it(&self, ended: &mut BTreeMap<OfferEnd, Vec<StaffId>>) {
+        for (end, staff) in std::mem::take(ended) {
+            self.tell(staff, &Telling::Withdrawn { enquiry: self.id, why: end.into() });
+        }
+    }
+
+    fn on_floor_event(&mut self, event: FloorEvent, before: Option<Stage>) {
         match event {
             FloorEvent::Offered { to, sort, until, .. } => self.offered(&to, sort, until),
-            FloorEvent::OfferEnded { staff, end, .. } => self.offer_ended(staff, end),
             FloorEvent::PickedUp { by, how, from, epoch, .. } => {
                 self.picked_up(by, how, from, epoch, before);
             }
@@ -77,16 +114,11 @@ impl Enquiry {
             FloorEvent::Closed { by, silent, reason, owner, .. } => {
                 self.close(by, silent, reason, owner);
             }
-            FloorEvent::Waiting { .. } => return self.show_that_it_waits(),
-            FloorEvent::Decided { .. } | FloorEvent::PresenceChanged { .. } => return,
+            FloorEvent::OfferEnded { .. }
+            | FloorEvent::Waiting { .. }
+            | FloorEvent::Decided { .. }
+            | FloorEvent::PresenceChanged { .. } => {}
         }
-        if self.closed {
-            return;
-        }
-        if waits {
-            self.show_that_it_waits();
-        }
-        self.write(vec![Event::ClockSet { enquiry: self.id }], Vec::new());
     }
 
     /// Everybody in its groups sees it waiting, and not only who is asked.
@@ -172,7 +204,6 @@ impl Enquiry {
         if !self.offered_before.contains(&staff) {
             self.offered_before.push(staff);
         }
-        self.tell(vec![staff], &Telling::Withdrawn { enquiry: self.id, why: end.into() });
     }
 
     fn picked_up(

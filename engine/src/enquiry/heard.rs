@@ -50,7 +50,7 @@ enum Came {
 }
 
 impl Enquiry {
-    pub(super) fn hear(&mut self, visitor: Box<Visitor>, update: Inbound, ack: Arc<Ack>) {
+    pub(super) fn hear(&mut self, visitor: Arc<Visitor>, update: Inbound, ack: Arc<Ack>) {
         self.visitor = visitor;
         match update.body {
             InboundBody::Message(message) => self.hear_message(*message, ack),
@@ -87,7 +87,7 @@ impl Enquiry {
     }
 
     /// What every record about this room says of it.
-    const fn of_room(&self) -> (ChannelId, VisitorId, Option<EnquiryId>) {
+    fn of_room(&self) -> (ChannelId, VisitorId, Option<EnquiryId>) {
         (self.channel, self.visitor.id, Some(self.id))
     }
 

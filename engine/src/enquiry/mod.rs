@@ -43,19 +43,20 @@ use crate::outgoing::BotWord;
 use crate::peers::{Guard, Peers};
 use crate::service::AnswerTo;
 use crate::staff::Gathered;
-use crate::timer::{Alarm, Waiter};
+use crate::timer::{Alarm, Slice, Waiter};
 
 /// Something that concerns one enquiry.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(crate) enum Told {
     Visitor {
-        visitor: Box<Visitor>,
-        update: Inbound,
+        visitor: Arc<Visitor>,
+        update: Box<Inbound>,
         ack: Arc<Ack>,
     },
+    /// What the floor has decided of it in one turn.
     Floor {
-        event: FloorEvent,
+        events: Vec<FloorEvent>,
         place: Option<PlaceThen>,
     },
     /// A message of ours has come further.
@@ -66,7 +67,7 @@ pub(crate) enum Told {
     /// A person wants something; `answer` says where the answer goes.
     Order {
         staff: StaffId,
-        command: Command,
+        command: Box<Command>,
         answer: AnswerTo,
     },
     Bot {
@@ -81,7 +82,8 @@ pub(crate) enum Told {
     },
     /// The provider says so.
     WindowLapsed,
-    Due,
+    /// A deadline may have come.
+    Due(Option<Arc<Slice>>),
     /// After a restart: its opening message, of this provider time, had not reached the floor.
     Route {
         provider_at: Timestamp,
@@ -140,7 +142,7 @@ impl Told {
 pub(crate) struct Opened {
     pub(crate) enquiry: EnquiryId,
     pub(crate) channel: ChannelId,
-    pub(crate) visitor: Box<Visitor>,
+    pub(crate) visitor: Arc<Visitor>,
 }
 
 /// What an enquiry goes on with after a restart.
@@ -162,7 +164,7 @@ pub(crate) struct Enquiry {
     _guard: Guard,
     id: EnquiryId,
     channel: ChannelId,
-    visitor: Box<Visitor>,
+    visitor: Arc<Visitor>,
     machine: enquiry::Enquiry,
     /// While a bot holds it.
     talk: Option<Talk>,
@@ -402,30 +404,30 @@ impl Handler<Told> for Enquiry {
         match told {
             Told::Visitor { visitor, update, ack } if self.is_closing() => {
                 self.visitor = visitor;
-                self.held_back.push((update, ack));
+                self.held_back.push((*update, ack));
             }
             Told::Visitor { visitor, update, ack } => {
                 let _taken = self.peers.in_hand.take(&update.body);
-                self.hear(visitor, update, ack);
+                self.hear(visitor, *update, ack);
             }
             Told::Route { provider_at, waited } => self.route(provider_at, waited),
             Told::Waited(waited) => self.take_up_what_waited(*waited),
-            Told::Floor { event, place } => self.on_floor(event, place),
+            Told::Floor { events, place } => self.on_floor(events, place),
             Told::Message(became) => self.became(became),
             Told::Withdrawn { message } => self.notification_withdrawn(message),
             Told::Order { staff, command, answer } => {
                 let _taken = self.peers.in_hand.take_mark(answer.mark());
-                self.order(staff, command, answer);
+                self.order(staff, *command, answer);
             }
             Told::Bot { word, answer, credit } => self.bot_speaks(*word, answer, credit),
-            Told::VisitorIs(visitor) => self.visitor.id = visitor,
+            Told::VisitorIs(visitor) => Arc::make_mut(&mut self.visitor).id = visitor,
             Told::MergedAway { owner, into } => self.merged_away(owner, into),
             Told::WindowLapsed => {
                 let at = self.stamp();
                 self.note(enquiry::Command::WindowLapsedByProvider { at });
                 self.arm();
             }
-            Told::Due => {
+            Told::Due(_told) => {
                 self.alarm.rang();
                 self.let_talk_expire();
                 self.arm();
@@ -448,7 +450,7 @@ impl Enquiry {
         self.machine.is_closed() || self.peers.closing.borrow().contains(&self.id)
     }
 
-    fn bounce(&self, visitor: Box<Visitor>, update: Inbound, ack: Arc<Ack>) {
+    fn bounce(&self, visitor: Arc<Visitor>, update: Inbound, ack: Arc<Ack>) {
         let channel = self.channel;
         self.peers.directory.do_send(Bounced { channel, visitor, update, ack });
     }
@@ -456,14 +458,14 @@ impl Enquiry {
     /// The channel has been told of the end: what came too late for this enquiry opens another.
     fn bounce_held_back(&mut self) {
         for (update, ack) in std::mem::take(&mut self.held_back) {
-            self.bounce(self.visitor.clone(), update, ack);
+            self.bounce(Arc::clone(&self.visitor), update, ack);
         }
     }
 
     /// Closed, and the channel does not know it yet: what comes for the visitor goes back.
     fn after_the_end(&self, told: Told, ctx: &mut Context<Self>) {
         match told {
-            Told::Visitor { visitor, update, ack } => self.bounce(visitor, update, ack),
+            Told::Visitor { visitor, update, ack } => self.bounce(visitor, *update, ack),
             Told::Order { staff, command, answer } => {
                 // What is not theirs to see answers as what does not exist.
                 let refusal = self.allowed(staff, &command).err().unwrap_or(Code::Closed.into());
@@ -480,7 +482,7 @@ impl Enquiry {
             | Told::VisitorIs(_)
             | Told::MergedAway { .. }
             | Told::WindowLapsed
-            | Told::Due
+            | Told::Due(_)
             | Told::Route { .. }
             | Told::Waited(_)
             | Told::MaySee { .. }

@@ -6,10 +6,11 @@ mod show;
 mod tell;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use actix::prelude::*;
 use serde_json::json;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 use usher_domain::floor::event::{FloorEvent, PresenceWhy};
 use usher_domain::floor::{Command, Effect, Floor, Refusal, Route};
 use usher_domain::ids::{ChannelId, EnquiryId, StaffId, VisitorId};
@@ -23,7 +24,6 @@ use crate::channel::ToEnquiry;
 use crate::directory::WhoIs;
 use crate::enquiry::Told;
 use crate::handle::{Explain, Explained};
-use crate::ledger::Release;
 use crate::metrics as names;
 use crate::peers::{Due, Guard, Peers, Stepped};
 use crate::service::AnswerTo;
@@ -82,11 +82,6 @@ pub(crate) struct Present {
     /// Expected back within the grace.
     pub(crate) reloading: bool,
 }
-
-/// A credit, to be given back after everything that was said before.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub(crate) struct GiveBack(pub(crate) OwnedSemaphorePermit);
 
 /// How many live enquiries this person owns.
 #[derive(Clone, Copy, Debug, Message)]
@@ -169,40 +164,63 @@ impl Router {
             .into_iter()
             .collect();
         self.peers.ledger.append(records, releases);
-        for event in happened {
-            let channel = event.enquiry().and_then(|enquiry| closed.get(&enquiry).copied());
-            self.pass_on(&event, channel);
-        }
+        self.pass_on(happened, &closed);
         self.stale = true;
         self.alarm.set(&self.peers, Waiter::Router, self.floor.next_deadline());
     }
 
-    /// `closed_on`: where it was before this turn, for what is off the floor by now.
-    fn pass_on(&self, event: &FloorEvent, closed_on: Option<ChannelId>) {
-        if let FloorEvent::PresenceChanged { staff, presence, why } = *event {
-            if let Some(addr) = self.peers.staff(staff) {
-                addr.do_send(PresenceIs { presence, why });
+    /// What a turn decided of one enquiry is told together. `closed`: where those were before this
+    /// turn that are off the floor by now.
+    fn pass_on(&self, happened: Vec<FloorEvent>, closed: &BTreeMap<EnquiryId, ChannelId>) {
+        let mut happened = happened.into_iter().peekable();
+        while let Some(event) = happened.next() {
+            self.note(&event);
+            let Some(enquiry) = event.enquiry() else { continue };
+            let mut events = vec![event];
+            while let Some(event) = happened.next_if(|next| next.enquiry() == Some(enquiry)) {
+                self.note(&event);
+                events.push(event);
             }
-            self.note_staffed();
-            return;
+            let place = self.floor.place_now(enquiry);
+            let channel = place.as_ref().map(|place| place.channel);
+            let channel = channel.or_else(|| closed.get(&enquiry).copied());
+            if let Some(addr) = channel.and_then(|channel| self.peers.channel(channel)) {
+                addr.do_send(ToEnquiry { enquiry, what: Told::Floor { events, place } });
+            }
         }
-        if let FloorEvent::Decided { steps, .. } = event {
-            count_decision(steps);
-        }
-        if let FloorEvent::BotLeft { bot, failed: true, .. } = *event
-            && self.floor.was_one_failure_too_many(bot)
-        {
-            report::failing_bot(&self.peers, bot);
-        }
-        let Some(enquiry) = event.enquiry() else { return };
-        let place = self.floor.place_now(enquiry);
-        if matches!(event, FloorEvent::Closed { .. }) {
-            // From now on nothing is said in it, though it has not heard yet.
-            self.peers.closing.borrow_mut().insert(enquiry);
-        }
-        let channel = place.as_ref().map(|place| place.channel).or(closed_on);
-        if let Some(addr) = channel.and_then(|channel| self.peers.channel(channel)) {
-            addr.do_send(ToEnquiry { enquiry, what: Told::Floor { event: event.clone(), place } });
+    }
+
+    fn note(&self, event: &FloorEvent) {
+        match *event {
+            FloorEvent::PresenceChanged { staff, presence, why } => {
+                if let Some(addr) = self.peers.staff(staff) {
+                    addr.do_send(PresenceIs { presence, why });
+                }
+                self.note_staffed();
+            }
+            FloorEvent::Decided { ref steps, .. } => count_decision(steps),
+            FloorEvent::BotLeft { bot, failed: true, .. } => {
+                if self.floor.was_one_failure_too_many(bot) {
+                    report::failing_bot(&self.peers, bot);
+                }
+            }
+            FloorEvent::Closed { enquiry, .. } => {
+                // From now on nothing is said in it, though it has not heard yet.
+                self.peers.closing.borrow_mut().insert(enquiry);
+            }
+            FloorEvent::Offered { .. }
+            | FloorEvent::OfferEnded { .. }
+            | FloorEvent::Waiting { .. }
+            | FloorEvent::PickedUp { .. }
+            | FloorEvent::BotTook { .. }
+            | FloorEvent::BotLeft { .. }
+            | FloorEvent::Missed { .. }
+            | FloorEvent::WalkEnded { .. }
+            | FloorEvent::TransferOffered { .. }
+            | FloorEvent::TransferEnded { .. }
+            | FloorEvent::OwnerGone { .. }
+            | FloorEvent::NobodyTookOver { .. }
+            | FloorEvent::Held { .. } => {}
         }
     }
 
@@ -341,7 +359,7 @@ impl Handler<TakeUp> for Router {
         let channel = self.floor.place(enquiry).and_then(|place| self.peers.channel(place.channel));
         match (outcome, channel) {
             (Ok(()), Some(channel)) => {
-                let what = Told::Order { staff, command, answer };
+                let what = Told::Order { staff, command: Box::new(command), answer };
                 channel.do_send(ToEnquiry { enquiry, what });
             }
             (Ok(()), None) => answer.answer(&self.peers, staff, Err(Code::NotFound.into())),
@@ -405,19 +423,11 @@ impl Handler<ExplainThis> for Router {
             }
         };
         let explained = found.into_actor(self).map(move |visitor, router, _| {
-            let explained = router.explain(&explain, visitor.map(|visitor| *visitor));
+            let explained = router.explain(&explain, visitor.map(Arc::unwrap_or_clone));
             // Whoever asked may have gone.
             answer.send(explained).ok();
         });
         Box::pin(explained)
-    }
-}
-
-impl Handler<GiveBack> for Router {
-    type Result = ();
-
-    fn handle(&mut self, GiveBack(credit): GiveBack, _: &mut Context<Self>) {
-        self.peers.ledger.release(Release::Credit(credit));
     }
 }
 

@@ -30,7 +30,7 @@ use crate::handle::{Answer, ConnectionId};
 use crate::peers::{Due, Guard, Peers};
 use crate::router::Decide;
 use crate::service::AnswerTo;
-use crate::timer::Waiter;
+use crate::timer::{Alarm, Waiter};
 
 pub(crate) type StaffAddrs = Rc<BTreeMap<StaffId, Addr<Staff>>>;
 
@@ -149,8 +149,7 @@ pub(crate) struct Staff {
     connections: BTreeMap<ConnectionId, Connection>,
     arriving: BTreeMap<ConnectionId, Arriving>,
     since: Timestamp,
-    /// When the timer says that something is due.
-    armed: Option<Timestamp>,
+    alarm: Alarm,
 }
 
 #[derive(Debug)]
@@ -194,7 +193,7 @@ impl Staff {
             connections: BTreeMap::new(),
             arriving: BTreeMap::new(),
             since,
-            armed: None,
+            alarm: Alarm::default(),
         }
     }
 
@@ -231,14 +230,9 @@ impl Staff {
     }
 
     /// A deadline that has moved on is found out when the earlier one comes.
-    fn arm(&mut self) {
+    fn arm(&self) {
         let next = self.attendance.next_deadline().into_iter().chain(self.patience_ends()).min();
-        if let Some(next) = next
-            && self.armed.is_none_or(|armed| next < armed)
-        {
-            self.armed = Some(next);
-            self.peers.arm(Waiter::Staff(self.id), Some(next));
-        }
+        self.alarm.set(&self.peers, Waiter::Staff(self.id), next);
     }
 
     /// The session is told to sign in again; the others stay.
@@ -348,7 +342,7 @@ impl Handler<Due> for Staff {
     type Result = ();
 
     fn handle(&mut self, _: Due, _: &mut Context<Self>) {
-        self.armed = None;
+        self.alarm.rang();
         let mut effects = Vec::new();
         self.attendance.expire(self.peers.now(), &mut effects);
         self.perform(effects);

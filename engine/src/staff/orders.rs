@@ -61,7 +61,8 @@ impl Handler<Commanded> for Staff {
             }
             other => match other.enquiry() {
                 Some(enquiry) => {
-                    let what = Told::Order { staff: self.id, command: other, answer };
+                    let command = Box::new(other);
+                    let what = Told::Order { staff: self.id, command, answer };
                     self.peers.router.do_send(Pass { enquiry, what });
                 }
                 None => answer.answer(&self.peers, self.id, Err(Code::Malformed.into())),

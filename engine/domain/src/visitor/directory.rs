@@ -14,6 +14,7 @@
 //! | A, with another user id | – or B | recycled: the number leaves A for a new visitor, or for B |
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -45,7 +46,8 @@ pub struct Directory {
 
 #[derive(Debug)]
 struct Entry {
-    visitor: Visitor,
+    /// Shared with the live enquiries; copied when it changes while they have it.
+    visitor: Arc<Visitor>,
     /// Live enquiries that need this visitor in memory.
     pins: u32,
     revision: u64,
@@ -120,14 +122,20 @@ impl Directory {
     }
 
     /// Takes in what the archive knows; what is in memory is newer and stays as it is.
-    pub fn load(&mut self, mut visitor: Visitor) {
+    pub fn load(&mut self, visitor: impl Into<Arc<Visitor>>) {
+        let mut visitor = visitor.into();
         let id = visitor.id;
         if self.visitors.contains_key(&id) || self.gone.contains_key(&id) {
             return;
         }
-        let Identities { wa_id, user_id } = &mut visitor.identities;
-        wa_id.take_if(|key| self.by_wa_id.contains_key(key));
-        user_id.take_if(|key| self.by_user_id.contains_key(key));
+        let Identities { wa_id, user_id } = &visitor.identities;
+        let taken_number = wa_id.as_ref().is_some_and(|key| self.by_wa_id.contains_key(key));
+        let taken_user = user_id.as_ref().is_some_and(|key| self.by_user_id.contains_key(key));
+        if taken_number || taken_user {
+            let own = &mut Arc::make_mut(&mut visitor).identities;
+            own.wa_id.take_if(|_| taken_number);
+            own.user_id.take_if(|_| taken_user);
+        }
         self.insert(visitor);
     }
 
@@ -175,13 +183,13 @@ impl Directory {
     }
 
     /// A loaded visitor, also by the id of one merged into them.
-    pub fn visitor(&self, id: VisitorId) -> Option<&Visitor> {
+    pub fn visitor(&self, id: VisitorId) -> Option<&Arc<Visitor>> {
         self.visitors.get(&self.current(id)).map(|entry| &entry.visitor)
     }
 
     /// Loaded visitors, in order of id.
     pub fn visitors(&self) -> impl Iterator<Item = &Visitor> {
-        self.visitors.values().map(|entry| &entry.visitor)
+        self.visitors.values().map(|entry| &*entry.visitor)
     }
 
     /// Whose key this is, among the loaded.
@@ -208,7 +216,7 @@ impl Directory {
         let before = effects.len();
         let known = self.settle(now, &identities, effects);
         let visitor = known.unwrap_or_else(|| {
-            self.insert(Visitor::new(new_id, Identities::default()));
+            self.insert(Arc::new(Visitor::new(new_id, Identities::default())));
             new_id
         });
         let linked = self.link(visitor, identities);
@@ -283,7 +291,7 @@ impl Directory {
         ids.user_id = ids.user_id.or_else(|| theirs.visitor.identities.user_id.clone());
         if let Some(entry) = self.visitors.get_mut(&kept) {
             entry.pins = entry.pins.saturating_add(theirs.pins);
-            absorb(&mut entry.visitor, theirs.visitor);
+            absorb(Arc::make_mut(&mut entry.visitor), Arc::unwrap_or_clone(theirs.visitor));
         }
         self.set_ids(kept, ids);
         self.revision += 1;
@@ -314,7 +322,7 @@ impl Directory {
         };
         self.set_ids(visitor, ids);
         if let Some(entry) = self.visitors.get_mut(&visitor).filter(|_| new_user) {
-            entry.visitor.number_changed_at = None;
+            Arc::make_mut(&mut entry.visitor).number_changed_at = None;
         }
         true
     }
@@ -324,24 +332,30 @@ impl Directory {
         let Some(Entry { visitor, .. }) = self.visitors.get_mut(&visitor) else {
             return false;
         };
-        let renamed = replace(&mut visitor.name, seen.name);
+        let name = another(visitor.name.as_deref(), seen.name);
         let username = seen.username.map(|name| name.trim().trim_start_matches('@'));
-        let renamed = replace(&mut visitor.username, username) || renamed;
+        let username = another(visitor.username.as_deref(), username);
         let first_here = !visitor.channels.contains_key(&seen.channel);
-        visitor.channels.entry(seen.channel);
-        renamed || first_here
+        let news = name.is_some() || username.is_some() || first_here;
+        if news {
+            let visitor = Arc::make_mut(visitor);
+            visitor.name = name.or_else(|| visitor.name.take());
+            visitor.username = username.or_else(|| visitor.username.take());
+            visitor.channels.entry(seen.channel);
+        }
+        news
     }
 
     pub(super) fn emit(&mut self, visitor: VisitorId, effects: &mut Vec<Effect>) {
         if let Some(entry) = self.visitors.get_mut(&visitor) {
             self.revision += 1;
             entry.revision = self.revision;
-            effects.push(Effect::Changed(Box::new(entry.visitor.clone())));
+            effects.push(Effect::Changed(Box::new(Visitor::clone(&entry.visitor))));
         }
     }
 
     pub(super) fn visitor_mut(&mut self, id: VisitorId) -> Option<&mut Visitor> {
-        self.visitors.get_mut(&id).map(|entry| &mut entry.visitor)
+        self.visitors.get_mut(&id).map(|entry| Arc::make_mut(&mut entry.visitor))
     }
 
     pub(super) fn ids_of(&self, id: VisitorId) -> Identities {
@@ -352,7 +366,8 @@ impl Directory {
         let Some(entry) = self.visitors.get_mut(&id) else {
             return;
         };
-        let old = std::mem::replace(&mut entry.visitor.identities, ids.clone());
+        let identities = &mut Arc::make_mut(&mut entry.visitor).identities;
+        let old = std::mem::replace(identities, ids.clone());
         if old.wa_id != ids.wa_id {
             reindex(&mut self.by_wa_id, id, old.wa_id, ids.wa_id);
         }
@@ -366,7 +381,7 @@ impl Directory {
         self.gone.get(&id).map_or(id, |&(became, _)| became)
     }
 
-    fn insert(&mut self, visitor: Visitor) {
+    fn insert(&mut self, visitor: Arc<Visitor>) {
         let id = visitor.id;
         let Identities { wa_id, user_id } = visitor.identities.clone();
         reindex(&mut self.by_wa_id, id, None, wa_id);
@@ -397,16 +412,10 @@ fn reindex(
     }
 }
 
-/// Takes over a name that was given and differs.
-fn replace(name: &mut Option<Box<str>>, seen: Option<&str>) -> bool {
-    let Some(seen) = seen.map(shortened).filter(|seen| !seen.is_empty()) else {
-        return false;
-    };
-    if name.as_deref() == Some(seen) {
-        return false;
-    }
-    *name = Some(seen.into());
-    true
+/// A name that was given and differs.
+fn another(name: Option<&str>, seen: Option<&str>) -> Option<Box<str>> {
+    let seen = seen.map(shortened).filter(|seen| !seen.is_empty())?;
+    (name != Some(seen)).then(|| seen.into())
 }
 
 fn shortened(name: &str) -> &str {

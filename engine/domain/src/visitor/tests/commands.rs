@@ -64,7 +64,7 @@ fn changes_are_told_once_and_whole() {
         Change::DropBinding { kind: BindingKind::Sticky, channel: Some(CHANNEL) },
     ] {
         let told = apply(&mut directory, 10, 1, change.clone()).unwrap();
-        let whole = directory.visitor(visitor(1)).unwrap().clone();
+        let whole = Visitor::clone(directory.visitor(visitor(1)).unwrap());
         assert_eq!(told, [Effect::Changed(Box::new(whole))], "{change:?}");
         assert_eq!(apply(&mut directory, 10, 1, change.clone()), Ok(vec![]), "again: {change:?}");
     }
@@ -271,7 +271,7 @@ fn a_visitor_reads_back_as_written() {
     take(&mut directory, at(9), Number(1, 2), visitor(2), &mut Vec::new());
     let known = directory.visitor(visitor(1)).unwrap();
     let text = serde_json::to_string(known).unwrap();
-    assert_eq!(&serde_json::from_str::<Visitor>(&text).unwrap(), known);
+    assert_eq!(&serde_json::from_str::<Visitor>(&text).unwrap(), &**known);
     assert!(text.contains(r#""channels":{"chn_"#), "{text}");
     assert_eq!(known.country(), Some("US"));
     assert_eq!(known.language(Some("en")), Some("en"));
