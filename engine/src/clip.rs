@@ -3,6 +3,7 @@
 //! The journal keeps it whole.
 
 use usher_domain::message::{Content, Referral};
+use usher_domain::template::{Header, Template, Variables};
 
 /// Most bytes of one text; several of them and the frame around them stay under 64 KB.
 const TEXT_MAX: usize = 12 * 1024;
@@ -50,20 +51,51 @@ pub(crate) fn content(mut content: Content) -> Content {
             }
             clip_some(text, TEXT_MAX);
         }
-        Content::Template { name, language, body } => {
-            clip(name, WORDS_MAX);
-            clip(language, WORDS_MAX);
-            body.truncate(ITEMS_MAX);
-            for value in body {
-                clip(value, WORDS_MAX);
-            }
-        }
+        Content::Template(template) => filled(template),
         Content::Unsupported { what, raw } => {
             clip_some(what, WORDS_MAX);
             clip_some(raw, TEXT_MAX);
         }
     }
     content
+}
+
+fn filled(template: &mut Template) {
+    clip(&mut template.name, WORDS_MAX);
+    clip(&mut template.language, WORDS_MAX);
+    variables(&mut template.body);
+    match &mut template.header {
+        None => {}
+        Some(Header::Text(line)) => variables(line),
+        Some(Header::Media { filename, .. }) => clip_some(filename, WORDS_MAX),
+        Some(Header::Location { name, address, .. }) => {
+            clip(name, WORDS_MAX);
+            clip(address, WORDS_MAX);
+        }
+    }
+    template.buttons.truncate(ITEMS_MAX);
+    for button in &mut template.buttons {
+        clip(&mut button.value, WORDS_MAX);
+    }
+}
+
+fn variables(variables: &mut Variables) {
+    match variables {
+        Variables::Numbered(all) => {
+            all.truncate(ITEMS_MAX);
+            for value in all {
+                clip(value, WORDS_MAX);
+            }
+        }
+        Variables::Named(all) => {
+            while all.len() > ITEMS_MAX {
+                all.pop_last();
+            }
+            for value in all.values_mut() {
+                clip(value, WORDS_MAX);
+            }
+        }
+    }
 }
 
 pub(crate) fn referral(referral: &Referral) -> Referral {

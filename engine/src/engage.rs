@@ -9,9 +9,10 @@ use usher_domain::ids::{ChannelId, MessageId, StaffId};
 use usher_domain::message::{Author, Content};
 use usher_domain::outbox::Priority;
 use usher_domain::record::{Event, MessageQueued, Record};
+use usher_domain::template::Template;
 use usher_domain::trace::BindingKind;
 use usher_domain::visitor::{Binding, Change, Refusal as Refused, Visitor};
-use usher_protocol::command::{Key, Recipient, Template};
+use usher_protocol::command::{Key, Recipient};
 use usher_protocol::refusal::{Code, Refusal};
 
 use crate::channel::{HasLive, ToSend};
@@ -84,17 +85,12 @@ async fn engage(peers: &Peers, wanted: Wanted) -> Result<(MessageId, Value), Ref
     let author = Author::Staff { staff: wanted.staff };
     let again = peers.reader.message_by_key(peers.id, &author, wanted.key.as_str()).ok().flatten();
     if let Some(row) = again {
-        let same = matches!(&row.content, Content::Template { name, language, body }
-            if *name == wanted.template.name
-                && *language == wanted.template.language
-                && *body == wanted.template.body);
-        if !same {
+        if row.content != Content::Template(wanted.template) {
             return Err(Code::KeyReused.into());
         }
         return Ok((row.message, json!({ "message": row.message })));
     }
-    let Template { name, language, body } = &wanted.template;
-    templates::judge(peers, wanted.channel, (name, language, body))?;
+    templates::judge(peers, wanted.channel, &wanted.template)?;
     let visitor = recipient(peers, &wanted).await?;
     let channel = peers.channel(wanted.channel).ok_or(Code::NotFound)?;
     if channel.send(HasLive(visitor.id)).await.unwrap_or(false) {
@@ -107,11 +103,7 @@ async fn engage(peers: &Peers, wanted: Wanted) -> Result<(MessageId, Value), Ref
         visitor: visitor.id,
         enquiry: None,
         author,
-        content: Content::Template {
-            name: wanted.template.name,
-            language: wanted.template.language,
-            body: wanted.template.body,
-        },
+        content: Content::Template(wanted.template),
         reply_to: None,
         reacts_to: None,
         key: Some(wanted.key.into()),

@@ -1,18 +1,19 @@
 //! Whether a template can be sent, as far as the provider has said; read when one is to be sent.
 
 use usher_domain::ids::ChannelId;
-use usher_domain::template::{Listed, fits};
+use usher_domain::template::{Listed, Template, fits};
 use usher_protocol::refusal::{Code, Refusal};
 
 use crate::peers::Peers;
 
 /// Refuses what the provider would refuse, before anything is queued. A channel whose templates
 /// were never listed lets everything through.
-pub(crate) fn judge(
-    peers: &Peers,
-    channel: ChannelId,
-    (name, language, body): (&str, &str, &[String]),
-) -> Result<(), Refusal> {
+pub(crate) fn judge(peers: &Peers, channel: ChannelId, template: &Template) -> Result<(), Refusal> {
+    if let Some(file) = template.file()
+        && !matches!(peers.reader.media(peers.id, file), Ok(Some(_)))
+    {
+        return Err(Refusal::saying(Code::NotFound, "There is no such file."));
+    }
     let listed = match peers.reader.templates_of(peers.id, channel) {
         Ok(Some(listed)) => listed.templates,
         Ok(None) => return Ok(()),
@@ -25,6 +26,5 @@ pub(crate) fn judge(
         tracing::error!(%channel, "a channel's templates are not understood");
         return Ok(());
     };
-    fits(&all, name, language, body)
-        .map_err(|unfit| Refusal::saying(Code::TemplateUnfit, unfit.to_string()))
+    fits(&all, template).map_err(|unfit| Refusal::saying(Code::TemplateUnfit, unfit.to_string()))
 }

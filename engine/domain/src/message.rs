@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{BotId, MediaId, StaffId};
+use crate::template::Template;
 
 /// What one message holds. Stored in records and shown to staff as it stands here.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -39,16 +40,32 @@ pub enum Content {
         text: Option<String>,
     },
     /// One of the channel's approved templates.
-    Template {
-        name: String,
-        language: String,
-        body: Vec<String>,
-    },
+    Template(Template),
     /// What could not be understood; `raw` is the provider's JSON text.
     Unsupported {
         what: Option<String>,
         raw: Option<String>,
     },
+}
+
+impl Content {
+    /// The file of ours that it shows.
+    pub fn file(&self) -> Option<MediaId> {
+        match self {
+            Self::Media(media) => media.file,
+            Self::Template(template) => template.file(),
+            _ => None,
+        }
+    }
+
+    /// The file is kept no longer.
+    pub fn forget_file(&mut self) {
+        match self {
+            Self::Media(media) => media.file = None,
+            Self::Template(template) => template.forget_file(),
+            _ => {}
+        }
+    }
 }
 
 /// A file, before or after it was fetched.

@@ -52,7 +52,7 @@ impl Newest {
             | Content::Contacts { .. }
             | Content::Form { .. }
             | Content::Order { .. }
-            | Content::Template { .. }
+            | Content::Template(_)
             | Content::Unsupported { .. } => None,
         };
         let bots = settings.bots.values();

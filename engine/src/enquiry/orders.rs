@@ -14,6 +14,7 @@ use usher_domain::ids::{MediaId, MessageId, StaffId};
 use usher_domain::message::{Author, Content, Media, MediaKind};
 use usher_domain::outbox::Priority;
 use usher_domain::record::{Event, MessageQueued};
+use usher_domain::template::Template;
 use usher_protocol::command::{Command, Key, Outgoing};
 use usher_protocol::event::{Event as Telling, Note, Now};
 use usher_protocol::refusal::{Code, Refusal};
@@ -72,7 +73,7 @@ impl Enquiry {
         let missed =
             matches!(self.place.as_ref().map(|place| place.stage), Some(Stage::Missed { .. }));
         let sendable =
-            matches!(content, Outgoing::Template { .. }) || self.machine.window_is_open(self.now);
+            matches!(content, Outgoing::Template(_)) || self.machine.window_is_open(self.now);
         missed && sendable && !self.members.contains_key(&staff)
     }
 
@@ -133,7 +134,7 @@ impl Enquiry {
         if let Err(refusal) = self.may_restart_with(&queued.content) {
             return self.refuse(staff, answer, refusal);
         }
-        let template = matches!(queued.content, Content::Template { .. });
+        let template = matches!(queued.content, Content::Template(_));
         if queued.reacts_to.is_none() {
             let wrote = Clock::WeWrote { author: queued.author, template };
             match self.ask(wrote) {
@@ -176,7 +177,7 @@ impl Enquiry {
 
     /// With the window lapsed, only by the templates that are set for it.
     fn may_restart_with(&self, content: &Content) -> Result<(), Refusal> {
-        let Content::Template { name, .. } = content else { return Ok(()) };
+        let Content::Template(Template { name, .. }) = content else { return Ok(()) };
         let listed = self.settings().is_some_and(|on| on.restart_templates.contains(name));
         if listed || self.machine.window_is_open(self.now) {
             return Ok(());
@@ -207,9 +208,9 @@ impl Enquiry {
             Outgoing::Location { latitude, longitude, name, address } => {
                 Content::Location { latitude, longitude, name, address }
             }
-            Outgoing::Template { name, language, body } => {
-                templates::judge(&self.peers, self.channel, (&name, &language, &body))?;
-                Content::Template { name, language, body }
+            Outgoing::Template(template) => {
+                templates::judge(&self.peers, self.channel, &template)?;
+                Content::Template(template)
             }
             Outgoing::Reaction { to, emoji } => {
                 reacts_to = Some(self.provider_id_of(to)?);

@@ -23,7 +23,7 @@ pub use admin::{
     Entity, Health, Sendability, StoredTemplate, TemplateState, WebhookConfig, webhook_url_fits,
 };
 pub use files::{Download, MediaInfo};
-pub use wants::{HeaderWants, Wants};
+pub use wants::{ButtonWanted, ButtonWants, HeaderWants, Wants};
 
 const KEY_HEADER: &str = "d360-api-key";
 

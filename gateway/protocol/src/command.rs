@@ -7,6 +7,7 @@ use usher_domain::floor::event::TransferTo;
 use usher_domain::ids::{ChannelId, EnquiryId, GroupId, MediaId, MessageId, StaffId, VisitorId};
 use usher_domain::message::MediaKind;
 use usher_domain::presence::Presence;
+use usher_domain::template::Template;
 
 use crate::Time;
 
@@ -331,28 +332,14 @@ pub enum Outgoing {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         address: Option<String>,
     },
-    Template {
-        name: String,
-        language: String,
-        #[serde(default)]
-        body: Vec<String>,
-    },
+    /// One of the channel's approved templates.
+    Template(Template),
     /// Without `emoji` the reaction is taken back.
     Reaction {
         to: MessageId,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         emoji: Option<String>,
     },
-}
-
-/// One of the channel's approved templates with its variables filled in.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Template {
-    pub name: String,
-    pub language: String,
-    #[serde(default)]
-    pub body: Vec<String>,
 }
 
 /// To whom an enquiry is handed on: `{"staff":"stf_…"}` or `{"group":"grp_…"}`.

@@ -12,7 +12,7 @@ use futures_util::stream;
 use serde::Deserialize;
 use serde_json::json;
 use usher_domain::ids::{EnquiryId, MediaId, MessageId, ServiceId};
-use usher_domain::message::{Content, MediaKind};
+use usher_domain::message::MediaKind;
 use usher_domain::record::Event;
 use usher_domain::settings::Role;
 use usher_domain::time::Timestamp;
@@ -158,8 +158,7 @@ fn found(
         Some(message) => reader.message(service, message)?,
         None => None,
     };
-    let holds = |content: &Content| matches!(content, Content::Media(m) if m.file == Some(media));
-    let held = message.filter(|message| holds(&message.content));
+    let held = message.filter(|message| message.content.file() == Some(media));
     let enquiry = held.and_then(|message| Some((message.enquiry?, message.at)));
     Ok(Some((row, enquiry)))
 }

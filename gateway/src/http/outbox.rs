@@ -10,7 +10,7 @@ use usher_domain::message::{Author, Content, Delivery};
 use usher_domain::settings::{Role, Settings};
 use usher_domain::visitor::Visitor;
 use usher_protocol::Time;
-use usher_protocol::command::{Command, Key, Outgoing, Recipient, Template};
+use usher_protocol::command::{Command, Key, Outgoing, Recipient};
 use usher_protocol::event::{Named, shown};
 use usher_protocol::refusal::{Code, Refusal};
 use usher_store::{
@@ -187,10 +187,10 @@ fn again(row: MessageRow, reply_to: Option<MessageId>) -> Result<Command, Proble
     let unlike = || conflict("not_resendable", "What is in this message cannot be sent again.");
     match (row.enquiry, said(row.content).ok_or_else(unlike)?) {
         (Some(enquiry), content) => Ok(Command::Send { enquiry, key, content, reply_to }),
-        (None, Outgoing::Template { name, language, body }) => Ok(Command::Start {
+        (None, Outgoing::Template(template)) => Ok(Command::Start {
             channel: row.channel,
             to: Recipient::Visitor(row.visitor),
-            template: Template { name, language, body },
+            template,
             key,
         }),
         (None, _) => Err(unlike()),
@@ -210,9 +210,7 @@ fn said(content: Content) -> Option<Outgoing> {
         Content::Location { latitude, longitude, name, address } => {
             Some(Outgoing::Location { latitude, longitude, name, address })
         }
-        Content::Template { name, language, body } => {
-            Some(Outgoing::Template { name, language, body })
-        }
+        Content::Template(template) => Some(Outgoing::Template(template)),
         Content::Contacts { .. }
         | Content::Choice { .. }
         | Content::Form { .. }

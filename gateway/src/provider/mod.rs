@@ -7,6 +7,7 @@ mod line;
 mod outbound;
 mod send;
 mod setup;
+mod template;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

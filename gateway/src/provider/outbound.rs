@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use dialog360::errors::{Class, Failure};
 use dialog360::media::Kind;
-use dialog360::outbound::{
-    self as wire, Card, CardPhone, Component, Invalid, Parameter, Prepared, Recipient,
-};
+use dialog360::outbound::{self as wire, Card, CardPhone, Invalid, Prepared, Recipient};
 use usher_domain::message::{Content, Media, MediaKind};
 use usher_engine::{About, Disposition, Outgoing, SendOutcome};
+
+use super::template;
 
 /// The first wait where the provider does not say how long; the outbox makes it longer each time.
 const BACK_OFF: Duration = Duration::from_secs(2);
@@ -80,11 +80,9 @@ fn content(content: &Content, file: Option<&str>) -> Result<wire::Content, Unsen
                 })
                 .collect(),
         ),
-        Content::Template { name, language, body } => wire::Content::Template(wire::Template {
-            name: name.clone(),
-            language: language.clone(),
-            components: variables(body),
-        }),
+        Content::Template(template) => {
+            wire::Content::Template(template::worded(template, file).ok_or(Unsendable::Kind)?)
+        }
         Content::Choice { .. }
         | Content::Form { .. }
         | Content::Order { .. }
@@ -94,15 +92,6 @@ fn content(content: &Content, file: Option<&str>) -> Result<wire::Content, Unsen
 
 fn phone(phone: &str) -> CardPhone {
     CardPhone { phone: phone.to_owned(), ..CardPhone::default() }
-}
-
-fn variables(body: &[String]) -> Vec<Component> {
-    let text = |text: &String| Parameter::Text { text: text.clone(), name: None };
-    if body.is_empty() {
-        Vec::new()
-    } else {
-        vec![Component::Body(body.iter().map(text).collect())]
-    }
 }
 
 fn with_file(media: &Media, provider_id: &str) -> wire::Content {
@@ -194,6 +183,7 @@ mod tests {
     use dialog360::errors::classify;
     use serde_json::{Value, json};
     use usher_domain::ids::{ChannelId, EnquiryId, MessageId, ServiceId};
+    use usher_domain::template::Template;
     use usher_domain::visitor::Identities;
 
     use super::*;
@@ -299,15 +289,10 @@ mod tests {
 
     #[test]
     fn templates_carry_their_variables() {
-        let template = |body: Vec<String>| {
-            outgoing(Content::Template { name: "hello".into(), language: "en".into(), body })
-        };
-        let plain = json!({"name": "hello", "language": {"code": "en"}});
-        assert_eq!(wired(&template(vec![]), None), expected("template", plain.clone()));
-        let mut filled = plain;
-        filled["components"] =
-            json!([{"type": "body", "parameters": [{"type": "text", "text": "Ann"}]}]);
-        assert_eq!(wired(&template(vec!["Ann".into()]), None), expected("template", filled));
+        let template = outgoing(Content::Template(Template::plain("hello", "en", &["Ann"])));
+        let filled = json!({"name": "hello", "language": {"code": "en"},
+            "components": [{"type": "body", "parameters": [{"type": "text", "text": "Ann"}]}]});
+        assert_eq!(wired(&template, None), expected("template", filled));
     }
 
     #[test]

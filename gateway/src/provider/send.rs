@@ -10,7 +10,8 @@ use metrics::histogram;
 use thiserror::Error;
 use tokio::time::Instant;
 use usher_domain::ids::{MediaId, ServiceId};
-use usher_domain::message::{Content, Media};
+use usher_domain::message::{Content, Media, MediaKind};
+use usher_domain::template::{Header, Template};
 use usher_engine::{Engine, Outgoing, SendOutcome};
 use usher_store::{MediaRow, StoreError};
 
@@ -38,12 +39,12 @@ const fn label(outcome: &SendOutcome) -> &'static str {
 }
 
 async fn attempt(engine: &Engine, line: &Line, outgoing: &Outgoing) -> SendOutcome {
-    let file = match &outgoing.content {
-        Content::Media(media) => match uploaded(engine, line, media).await {
+    let file = match shown(&outgoing.content) {
+        Some(shown) => match uploaded(engine, line, shown).await {
             Ok(provider_id) => Some(provider_id),
             Err(failed) => return failed.outcome(line),
         },
-        _ => None,
+        None => None,
     };
     let prepared = match outbound::prepare(outgoing, file.as_deref()) {
         Ok(prepared) => prepared,
@@ -74,6 +75,24 @@ async fn attempt(engine: &Engine, line: &Line, outgoing: &Outgoing) -> SendOutco
             count_error(error.class());
             SendOutcome::NotSent
         }
+    }
+}
+
+/// A file that a message shows.
+struct Shown<'a> {
+    file: Option<MediaId>,
+    sort: MediaKind,
+    filename: Option<&'a str>,
+}
+
+fn shown(content: &Content) -> Option<Shown<'_>> {
+    match content {
+        Content::Media(Media { file, sort, filename, .. })
+        | Content::Template(Template {
+            header: Some(Header::Media { file, sort, filename }),
+            ..
+        }) => Some(Shown { file: *file, sort: *sort, filename: filename.as_deref() }),
+        _ => None,
     }
 }
 
@@ -116,17 +135,17 @@ impl NotUploaded {
 }
 
 /// The provider's id of a file of ours, uploaded now unless it is there already.
-async fn uploaded(engine: &Engine, line: &Line, media: &Media) -> Result<String, NotUploaded> {
-    let row = match media.file {
+async fn uploaded(engine: &Engine, line: &Line, shown: Shown<'_>) -> Result<String, NotUploaded> {
+    let row = match shown.file {
         Some(file) => described(engine, line.service, file).await?,
         None => return Err(NotUploaded::Gone),
     };
-    let kind: Kind = outbound::upload_kind(media.sort, row.bytes);
+    let kind: Kind = outbound::upload_kind(shown.sort, row.bytes);
     if let Some(provider_id) = line.uploaded(&row.sha256, kind) {
         return Ok(provider_id);
     }
     let bytes = read(engine, row.sha256.clone()).await?;
-    let filename = media.filename.as_deref().or(row.filename.as_deref()).unwrap_or("file");
+    let filename = shown.filename.or(row.filename.as_deref()).unwrap_or("file");
     let uploaded = line.client.upload(kind, &row.mime_type, filename, bytes).await;
     let provider_id = uploaded.map_err(NotUploaded::Call)?;
     line.remember_upload(&row.sha256, kind, provider_id.clone());

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use dialog360::client::{
-    CallError, HeaderWants, StoredTemplate, TemplateState, Wants, WebhookConfig, webhook_url_fits,
+    ButtonWanted, CallError, HeaderWants, StoredTemplate, TemplateState, Wants, WebhookConfig,
+    webhook_url_fits,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
@@ -114,15 +115,27 @@ fn shown(template: &StoredTemplate) -> Value {
     })
 }
 
-const fn wanted(wants: Wants) -> template::Wants {
+fn wanted(wants: Wants) -> template::Wants {
+    let kind = |kind| match kind {
+        ButtonWanted::Url => template::ButtonKind::Url,
+        ButtonWanted::Code => template::ButtonKind::Code,
+        ButtonWanted::Reply => template::ButtonKind::Reply,
+    };
+    let buttons = wants.buttons.into_iter();
     template::Wants {
         body: wants.body,
         named: wants.named,
         header: match wants.header {
-            HeaderWants::Nothing => template::Header::Fixed,
-            HeaderWants::Text => template::Header::Text,
-            HeaderWants::File => template::Header::File,
+            HeaderWants::Nothing => template::HeaderWants::Nothing,
+            HeaderWants::Text(line) => template::HeaderWants::Text(line),
+            HeaderWants::Image => template::HeaderWants::Image,
+            HeaderWants::Video => template::HeaderWants::Video,
+            HeaderWants::Document => template::HeaderWants::Document,
+            HeaderWants::Location => template::HeaderWants::Location,
         },
-        buttons: wants.buttons,
+        buttons: buttons
+            .map(|open| template::ButtonWants { index: open.index, kind: kind(open.kind) })
+            .collect(),
+        other: wants.other,
     }
 }

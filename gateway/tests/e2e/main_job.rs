@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use usher_domain::floor::event::{Closer, OfferSort};
 use usher_domain::ids::{EnquiryId, MessageId};
 use usher_domain::message::{AutoMessage, Content, Delivery, MediaKind};
+use usher_domain::template::Template;
 use usher_domain::trace::BindingKind;
 use usher_engine::Clock;
 use usher_protocol::command::{Command, Outgoing};
@@ -229,11 +230,7 @@ async fn templates_are_synced_and_go_where_texts_cannot() {
     let mut ada = Phone::new(&house, ADA);
     ada.writes("Hello?").await;
     let enquiry = anna.picks_up().await;
-    let template = Outgoing::Template {
-        name: "hello_again".to_owned(),
-        language: "en".to_owned(),
-        body: vec!["Ada".to_owned()],
-    };
+    let template = Outgoing::Template(Template::plain("hello_again", "en", &["Ada"]));
     let sent = message_id(&anna.sends(enquiry, template).await.unwrap());
     ada.gets("template", |entry| entry["type"] == "template").await;
     delivered(&mut anna, sent, Delivery::Read).await;

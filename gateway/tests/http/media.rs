@@ -9,7 +9,13 @@ const PICTURE: &[u8] = b"\xff\xd8 a picture";
 /// The same in base64.
 const PICTURE_BASE64: &str = "/9ggYSBwaWN0dXJl";
 
-async fn upload(bench: &Bench, token: &str, query: &str, mime_type: &str, body: &[u8]) -> Answer {
+pub(crate) async fn upload(
+    bench: &Bench,
+    token: &str,
+    query: &str,
+    mime_type: &str,
+    body: &[u8],
+) -> Answer {
     let request = bench.request(Method::POST, &format!("/v1/media?{query}")).bearer_auth(token);
     bench.answer(request.header("content-type", mime_type).body(body.to_vec())).await
 }

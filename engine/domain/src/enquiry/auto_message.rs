@@ -115,7 +115,7 @@ pub fn as_sent(content: Content, name: Option<&str>) -> Result<Content, Refusal>
         | Content::Choice { .. }
         | Content::Form { .. }
         | Content::Order { .. }
-        | Content::Template { .. }
+        | Content::Template(_)
         | Content::Unsupported { .. } => Ok(content),
     }
 }
@@ -151,6 +151,7 @@ mod tests {
     use super::*;
     use crate::ids::StaffId;
     use crate::settings::Role;
+    use crate::template::Template;
 
     const DAY: Duration = Duration::from_hours(24);
     const NOW: Timestamp = Timestamp::from_millis(1_000_000_000);
@@ -253,8 +254,7 @@ mod tests {
             assert_eq!(as_sent(media(sort, Some("Hi")), name), Ok(media(sort, Some(expected))));
         }
         assert_eq!(as_sent(media(MediaKind::Video, None), name), Ok(media(MediaKind::Video, None)));
-        let template =
-            Content::Template { name: "t".into(), language: "en".into(), body: vec!["x".into()] };
+        let template = Content::Template(Template::plain("t", "en", &["x"]));
         assert_eq!(as_sent(template.clone(), name), Ok(template));
     }
 

@@ -90,9 +90,7 @@ pub(crate) fn expired(
         let Some(mut content) = content.as_deref().map(parse::<Content>).transpose()? else {
             continue;
         };
-        if let Content::Media(file) = &mut content {
-            file.file = None;
-        }
+        content.forget_file();
         tx.prepare_cached(
             "UPDATE messages SET content = ?3, media_unavailable = ?4
              WHERE service = ?1 AND message = ?2",

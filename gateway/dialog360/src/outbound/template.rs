@@ -6,7 +6,7 @@ use super::limits::{self, Invalid};
 use super::{MediaSource, put};
 
 /// An approved template with its variables filled in.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Template {
     pub name: String,
     /// Such as `en_US`.
@@ -14,7 +14,7 @@ pub struct Template {
     pub components: Vec<Component>,
 }
 
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Component {
     Header(Vec<Parameter>),
     Body(Vec<Parameter>),
@@ -29,7 +29,7 @@ pub enum ButtonKind {
     Flow,
 }
 
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Parameter {
     /// `name` only for templates with named variables.
     Text {
@@ -50,6 +50,12 @@ pub enum Parameter {
     Document {
         source: MediaSource,
         filename: Option<String>,
+    },
+    Location {
+        latitude: f64,
+        longitude: f64,
+        name: String,
+        address: String,
     },
     /// What a quick reply sends back.
     Payload(String),
@@ -124,6 +130,12 @@ impl Parameter {
                 put(&mut document, "filename", filename.as_deref());
                 json!({ "type": "document", "document": document })
             }
+            Self::Location { latitude, longitude, name, address } => json!({
+                "type": "location",
+                "location": {
+                    "latitude": latitude, "longitude": longitude, "name": name, "address": address,
+                },
+            }),
             Self::Payload(payload) => json!({ "type": "payload", "payload": payload }),
             Self::CouponCode(code) => json!({ "type": "coupon_code", "coupon_code": code }),
         })

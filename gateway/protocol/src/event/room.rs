@@ -181,7 +181,7 @@ pub fn shown(content: &Content) -> Content {
         | Content::Choice { .. }
         | Content::Form { .. }
         | Content::Order { .. }
-        | Content::Template { .. } => {}
+        | Content::Template(_) => {}
     }
     content
 }
@@ -195,7 +195,7 @@ pub fn preview(content: &Content) -> Option<String> {
         Content::Location { name, address, .. } => name.as_ref().or(address.as_ref()),
         Content::Choice { title, .. } => Some(title),
         Content::Order { text, .. } => text.as_ref(),
-        Content::Template { name, .. } => Some(name),
+        Content::Template(template) => Some(&template.name),
         Content::Form { name, .. } => name.as_ref(),
         Content::Contacts { cards } => cards.first().map(|card| &card.name),
         Content::Unsupported { what, .. } => what.as_ref(),

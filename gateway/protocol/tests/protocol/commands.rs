@@ -57,8 +57,8 @@ fn every_frame_keeps_its_shape_and_reads_back() {
     {"do":"close","enquiry":"enq_00000000000000000000000000000001","id":7,"reason":"spam","silent":true}
     {"do":"label","enquiry":"enq_00000000000000000000000000000001","id":7,"label":"vip"}
     {"do":"label","enquiry":"enq_00000000000000000000000000000001","id":7,"label":"vip","on":false}
-    {"channel":"chn_00000000000000000000000000000006","do":"start","id":7,"key":"k-2","template":{"body":["Ana"],"language":"en","name":"hello_again"},"to":{"visitor":"vis_00000000000000000000000000000005"}}
-    {"channel":"chn_00000000000000000000000000000006","do":"start","id":7,"key":"k-3","template":{"body":["Ana"],"language":"en","name":"hello_again"},"to":{"phone":"+85291234567"}}
+    {"channel":"chn_00000000000000000000000000000006","do":"start","id":7,"key":"k-2","template":{"body":["Ana"],"buttons":[{"index":1,"kind":"url","value":"x7"}],"header":{"media":{"file":"med_00000000000000000000000000000007","sort":"image"}},"language":"en","name":"hello_again"},"to":{"visitor":"vis_00000000000000000000000000000005"}}
+    {"channel":"chn_00000000000000000000000000000006","do":"start","id":7,"key":"k-3","template":{"body":["Ana"],"buttons":[{"index":1,"kind":"url","value":"x7"}],"header":{"media":{"file":"med_00000000000000000000000000000007","sort":"image"}},"language":"en","name":"hello_again"},"to":{"phone":"+85291234567"}}
     {"before":40,"do":"history","enquiry":"enq_00000000000000000000000000000001","id":7,"limit":20}
     {"before":"enq_00000000000000000000000000000001","do":"unserved","id":7,"limit":20,"state":"missed"}
     {"at":131,"do":"ack","id":7}

@@ -9,10 +9,11 @@ use usher_domain::message::{AutoMessage, Content, Delivery, MediaKind};
 use usher_domain::presence::Presence;
 use usher_domain::rule::Destination;
 use usher_domain::settings::Role;
+use usher_domain::template::{Button, ButtonKind, Header, Template};
 use usher_domain::time::Timestamp;
 use usher_protocol::Time;
 use usher_protocol::command::{
-    Command, Held, Key, Outgoing, PageLimit, Recipient, SetPresence, Target, Template, Unserved,
+    Command, Held, Key, Outgoing, PageLimit, Recipient, SetPresence, Target, Unserved,
 };
 use usher_protocol::event::{
     Countdown, Counters, Direction, Elsewhere, Event, Failure, Head, Level, Message, Named, Note,
@@ -106,7 +107,11 @@ pub(crate) fn commands() -> Vec<Command> {
 }
 
 fn template() -> Template {
-    Template { name: "hello_again".into(), language: "en".into(), body: vec!["Ana".into()] }
+    Template {
+        header: Some(Header::Media { file: Some(MEDIA), sort: MediaKind::Image, filename: None }),
+        buttons: vec![Button { index: 1, kind: ButtonKind::Url, value: "x7".into() }],
+        ..Template::plain("hello_again", "en", &["Ana"])
+    }
 }
 
 fn outgoing() -> [Outgoing; 6] {
@@ -119,7 +124,7 @@ fn outgoing() -> [Outgoing; 6] {
             filename: None,
         },
         Outgoing::Location { latitude: 22.3, longitude: 114.2, name: None, address: None },
-        Outgoing::Template { name: "back".into(), language: "en".into(), body: Vec::new() },
+        Outgoing::Template(Template::plain("back", "en", &[])),
         Outgoing::Reaction { to: MESSAGE, emoji: Some("👍".into()) },
         Outgoing::Reaction { to: MESSAGE, emoji: None },
     ]

@@ -116,7 +116,10 @@ fn content(content: &Content) -> String {
         Content::Choice { title, .. } => format!("(chose) {title}"),
         Content::Form { .. } => "(filled in a form)".to_owned(),
         Content::Order { items, .. } => format!("(order of {} items)", items.len()),
-        Content::Template { name, body, .. } => format!("(template {name}) {}", body.join(" | ")),
+        Content::Template(template) => {
+            let words: Vec<&str> = template.words().collect();
+            format!("(template {}) {}", template.name, words.join(" | "))
+        }
         Content::Unsupported { .. } => "(a message that cannot be shown)".to_owned(),
     }
 }

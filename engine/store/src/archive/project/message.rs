@@ -195,9 +195,9 @@ fn words(content: &Content) -> String {
             parts.extend(items.iter().map(|item| item.product.as_str()));
             parts.extend(text.as_deref());
         }
-        Content::Template { name, body, .. } => {
-            parts.push(name);
-            parts.extend(body.iter().map(String::as_str));
+        Content::Template(template) => {
+            parts.push(&template.name);
+            parts.extend(template.words());
         }
         Content::Unsupported { what, .. } => parts.extend(what.as_deref()),
     }
