@@ -198,6 +198,20 @@ fn everybody_hears_an_outcome_while_the_journal_closes() {
     }
 }
 
+/// Were it not for whoever waits, this would take an hour.
+#[tokio::test]
+async fn the_projector_does_not_gather_while_somebody_waits() {
+    let dir = tempfile::tempdir().unwrap();
+    let gather = std::time::Duration::from_hours(1);
+    let archive = ArchiveOptions { gather, ..ArchiveOptions::default() };
+    let options = StoreOptions { archive, ..StoreOptions::default() };
+    let store = Store::open(dir.path(), options).unwrap();
+    for (seq, record) in (1..).zip(&Cast(9).whole()) {
+        commit(&store, SERVICE, entries(seq, std::slice::from_ref(record))).unwrap();
+        store.archive().wait(SERVICE, seq).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_store_whose_archive_cannot_be_written_still_closes_and_catches_up_later() {
     let dir = tempfile::tempdir().unwrap();

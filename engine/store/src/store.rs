@@ -85,6 +85,7 @@ impl Store {
 impl Drop for Store {
     fn drop(&mut self) {
         self.journal.close();
+        self.archive.hurry();
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the store panicked");

@@ -16,9 +16,9 @@ use crate::sql::{self, Columns, uint};
 /// Rises with every change of `schema.sql` or of what is projected: an older archive is made anew.
 const VERSION: i64 = 4;
 
-/// Pages of the write-ahead log after which it is written back (64 MiB): a page that many
-/// transactions change is written back once.
-const CHECKPOINT_PAGES: i64 = 16_384;
+/// Pages of the write-ahead log after which it is written back (16 MiB): a page that many
+/// transactions change is written back once, and the journal's syncs do not wait for more than that.
+const CHECKPOINT_PAGES: i64 = 4_096;
 
 /// What is read through the kernel's own pages instead of being copied.
 const MAPPED_BYTES: i64 = 1 << 30;

@@ -11,7 +11,7 @@ mod thread;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -52,6 +52,10 @@ pub enum Stuck {
 pub struct ArchiveOptions {
     /// Most records of one transaction.
     pub batch_max: usize,
+    /// From one read of the journal to the next, unless a whole batch waits or somebody waits for a
+    /// record: a transaction costs much the same for ten records as for a hundred, and writes each
+    /// page once that several of them change.
+    pub gather: Duration,
     /// More records behind than this: [`Archive::slow_down`].
     pub lag_slow: u64,
     /// Further behind than this is [`Archive::is_lagging`].
@@ -64,6 +68,7 @@ impl Default for ArchiveOptions {
     fn default() -> Self {
         Self {
             batch_max: 4096,
+            gather: Duration::from_millis(100),
             lag_slow: 50_000,
             lag_max: Lag { records: 200_000, age: Duration::from_secs(30) },
             on_lag: Box::new(|_| ()),
@@ -75,6 +80,7 @@ impl fmt::Debug for ArchiveOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ArchiveOptions")
             .field("batch_max", &self.batch_max)
+            .field("gather", &self.gather)
             .field("lag_slow", &self.lag_slow)
             .field("lag_max", &self.lag_max)
             .finish_non_exhaustive()
@@ -87,6 +93,8 @@ pub struct Archive {
     at: At,
     reached: watch::Receiver<BTreeMap<ServiceId, Reached>>,
     progress: Arc<Progress>,
+    /// Has the projector gather no longer than it must. Nobody hears it where nothing gathers.
+    hurry: SyncSender<()>,
     lag_slow: u64,
     lag_max: Lag,
 }
@@ -118,8 +126,9 @@ impl Archive {
         projector.catch_up(&journal, options.batch_max)?;
         let at = At::Disk(dir.clone());
         let (lag_slow, lag_max) = (options.lag_slow, options.lag_max);
-        let archive = Self { at, reached, progress, lag_slow, lag_max };
-        let thread = thread::start(projector, journal, options, woken)
+        let (hurry, hurried) = sync_channel(1);
+        let archive = Self { at, reached, progress, hurry, lag_slow, lag_max };
+        let thread = thread::start(projector, journal, options, (woken, hurried))
             .map_err(StoreError::file(&dir.archive()))?;
         Ok((archive, thread))
     }
@@ -167,6 +176,9 @@ impl Archive {
             return Ok(());
         }
         let mut reached = self.reached.clone();
+        if self.reached(service).seq < seq {
+            self.hurry();
+        }
         let there = |reached: &BTreeMap<ServiceId, Reached>| {
             reached.get(&service).is_some_and(|reached| reached.seq >= seq || reached.stuck)
         };
@@ -175,6 +187,12 @@ impl Archive {
             Some(reached) if reached.seq < seq => Err(Stuck::At { after: reached.seq }),
             _ => Ok(()),
         }
+    }
+
+    /// Has what was committed projected as soon as may be.
+    pub(crate) fn hurry(&self) {
+        // Full: it has been told already.
+        self.hurry.try_send(()).ok();
     }
 
     pub fn lag(&self) -> Lag {
@@ -202,6 +220,7 @@ impl Projector {
         let (projector, reached) = Self::new(connection, Arc::clone(&progress))?;
         let ArchiveOptions { lag_slow, lag_max, .. } = ArchiveOptions::default();
         let at = At::Memory(name);
-        Ok((projector, Archive { at, reached, progress, lag_slow, lag_max }))
+        let (hurry, _) = sync_channel(1);
+        Ok((projector, Archive { at, reached, progress, hurry, lag_slow, lag_max }))
     }
 }

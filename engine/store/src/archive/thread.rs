@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::projector::Batch;
 use super::{ArchiveOptions, Projector};
@@ -14,9 +14,8 @@ use crate::progress::{Progress, monotonic};
 /// After the disk failed the projector tries again this often; the lag holds what comes in back.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Least time from one read to the next unless there is a whole batch to read: a transaction costs
-/// much the same for ten records as for a hundred. Whoever waits for a record waits so much longer.
-const GATHER: Duration = Duration::from_millis(20);
+/// Records come together for so long even while somebody waits for one.
+const GATHER_LEAST: Duration = Duration::from_millis(20);
 
 /// Reads the journal and understands its records while the projector writes the ones before.
 struct Reader {
@@ -26,13 +25,15 @@ struct Reader {
     through: u64,
     batch_max: usize,
     batches: SyncSender<Batch>,
+    gather: Duration,
+    hurried: Receiver<()>,
 }
 
 pub(super) fn start(
     projector: Projector,
     journal: JournalReader,
     options: ArchiveOptions,
-    woken: Receiver<()>,
+    (woken, hurried): (Receiver<()>, Receiver<()>),
 ) -> io::Result<JoinHandle<()>> {
     let (batches, read) = sync_channel(1);
     let reader = Reader {
@@ -41,6 +42,8 @@ pub(super) fn start(
         through: projector.through(),
         batch_max: options.batch_max,
         batches,
+        gather: options.gather,
+        hurried,
     };
     let reading = thread::Builder::new()
         .name("projector-reads".to_owned())
@@ -75,9 +78,16 @@ impl Reader {
             };
             ended = !wait_for(woken, wait);
             if !ended {
-                thread::sleep(GATHER.saturating_sub(began.elapsed()));
+                self.gather(began);
             }
         }
+    }
+
+    /// Lets records come together, counted from when the last read `began`.
+    fn gather(&self, began: Instant) {
+        thread::sleep(GATHER_LEAST.saturating_sub(began.elapsed()));
+        // Whether somebody came or nobody can any more, the next read is due.
+        self.hurried.recv_timeout(self.gather.saturating_sub(began.elapsed())).ok();
     }
 
     /// Reads one batch; whether it reached the journal's end, `None` when nobody takes it.

@@ -25,16 +25,36 @@ pub(super) fn changed(t: &Target<'_>, visitor: &Visitor) -> Result<()> {
             json(visitor),
         ),
     )?;
+    identities(t, visitor)?;
+    bindings(t, visitor)
+}
+
+/// Seldom other than they were: then nothing is written.
+fn identities(t: &Target<'_>, visitor: &Visitor) -> Result<()> {
+    let id = visitor.id.blob();
+    let identities = &visitor.identities;
+    let known: Vec<(&str, &str)> = [("user_id", &identities.user_id), ("wa_id", &identities.wa_id)]
+        .into_iter()
+        .filter_map(|(kind, value)| Some((kind, value.as_deref()?)))
+        .collect();
+    let mut before = t.tx.prepare_cached(
+        "SELECT kind, value FROM identities WHERE service = ?1 AND visitor = ?2 ORDER BY kind",
+    )?;
+    let before: Vec<(String, String)> = before
+        .query_map((t.service, id), |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_>>()?;
+    if before.iter().map(|(kind, value)| (kind.as_str(), value.as_str())).eq(known.iter().copied())
+    {
+        return Ok(());
+    }
     t.run("DELETE FROM identities WHERE service = ?1 AND visitor = ?2", (t.service, id))?;
-    let known = [("wa_id", &visitor.identities.wa_id), ("user_id", &visitor.identities.user_id)];
     for (kind, value) in known {
-        let Some(value) = value else { continue };
         t.run(
             "REPLACE INTO identities (service, kind, value, visitor) VALUES (?1, ?2, ?3, ?4)",
             (t.service, kind, value, id),
         )?;
     }
-    bindings(t, visitor)
+    Ok(())
 }
 
 fn bindings(t: &Target<'_>, visitor: &Visitor) -> Result<()> {
