@@ -6,7 +6,7 @@ mod resume;
 mod send;
 
 pub(crate) use hear::received;
-pub(crate) use resume::TakeUp;
+pub(crate) use resume::OpenFor;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

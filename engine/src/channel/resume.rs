@@ -36,7 +36,7 @@ pub(super) struct Waiting {
 /// The visitor, as the directory knows them, who is to have an enquiry.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub(crate) struct TakeUp {
+pub(crate) struct OpenFor {
     pub(crate) visitor: Arc<Visitor>,
     pub(crate) waited: Box<Waited>,
 }
@@ -109,10 +109,10 @@ impl Channel {
     }
 }
 
-impl Handler<TakeUp> for Channel {
+impl Handler<OpenFor> for Channel {
     type Result = ();
 
-    fn handle(&mut self, TakeUp { visitor, waited }: TakeUp, _: &mut Context<Self>) {
+    fn handle(&mut self, OpenFor { visitor, waited }: OpenFor, _: &mut Context<Self>) {
         let memory = visitor.channels.get(&self.id);
         // They wrote again meanwhile, and what came of that is over already.
         let over = memory.and_then(|memory| memory.last_closed_at).is_some_and(|at| waited.at < at);

@@ -6,7 +6,7 @@ use actix::prelude::*;
 use usher_domain::visitor::Visitor;
 
 use super::{Directory, Meet, Unheard, WhoIs};
-use crate::channel::TakeUp;
+use crate::channel::OpenFor;
 use crate::inbound::Sender;
 
 impl Handler<WhoIs> for Directory {
@@ -33,7 +33,7 @@ impl Handler<Unheard> for Directory {
     fn handle(&mut self, Unheard { channel, visitor, waited }: Unheard, _: &mut Context<Self>) {
         self.load_by_id(visitor);
         if let Some(visitor) = self.people.visitor(visitor).cloned() {
-            self.channel(channel, TakeUp { visitor, waited });
+            self.channel(channel, OpenFor { visitor, waited });
         }
     }
 }

@@ -72,25 +72,25 @@ impl Newest {
 
 impl Enquiry {
     pub(super) fn talk_kept(&self) -> After {
-        let talk = self.talk.as_ref().map(|talk| Box::new(talk.kept().clone()));
+        let talk = self.rare.talk.as_ref().map(|talk| Box::new(talk.kept().clone()));
         After::Talk { enquiry: self.id, talk }
     }
 
     /// The bot has it: it is asked about what the visitor said last.
     pub(super) fn begin_talk(&mut self, bot: BotId) {
-        self.talk = Some(Talk::new(bot));
+        self.rare.write().talk = Some(Talk::new(bot));
         self.talk_changed = true;
-        if self.newest.is_none() {
-            self.newest = self.newest_in_archive();
+        if self.rare.newest.is_none() {
+            self.rare.write().newest = self.newest_in_archive();
         }
-        if let Some(newest) = &self.newest {
+        if let Some(newest) = &self.rare.newest {
             let effects = self.tell_talk(newest.asked_of(bot));
             self.perform_talk(effects);
         }
     }
 
     pub(super) fn end_talk(&mut self) {
-        if self.talk.take().is_some() {
+        if self.rare.existing().and_then(|parts| parts.talk.take()).is_some() {
             self.talk_changed = true;
         }
     }
@@ -101,7 +101,7 @@ impl Enquiry {
             Some(Stage::WithBot { bot }) => Some(bot),
             _ => None,
         };
-        match (held_by, self.talk.as_ref().map(Talk::bot)) {
+        match (held_by, self.rare.talk.as_ref().map(Talk::bot)) {
             (Some(bot), Some(talking)) if bot == talking => {
                 let effects = self.tell_talk(Command::Recovered);
                 self.perform_talk(effects);
@@ -117,7 +117,7 @@ impl Enquiry {
     pub(super) fn let_talk_expire(&mut self) {
         let now = self.now;
         let mut effects = Vec::new();
-        if let Some(talk) = &mut self.talk {
+        if let Some(talk) = self.rare.talk() {
             talk.expire(now, &mut effects);
         }
         if !effects.is_empty() {
@@ -134,15 +134,15 @@ impl Enquiry {
             return Vec::new();
         }
         let newest = Newest::of(settings, received.message, &received.content);
-        let asked = self.talk.as_ref().map(|talk| newest.asked_of(talk.bot()));
-        self.newest = Some(newest);
+        let asked = self.rare.talk.as_ref().map(|talk| newest.asked_of(talk.bot()));
+        self.rare.write().newest = Some(newest);
         asked.map(|asked| self.tell_talk(asked)).unwrap_or_default()
     }
 
     fn tell_talk(&mut self, command: Command) -> Vec<Effect> {
         let mut effects = Vec::new();
         let now = self.now;
-        if let Some(talk) = &mut self.talk {
+        if let Some(talk) = self.rare.talk() {
             self.talk_changed = true;
             if let Err(refused) = talk.apply(now, command, &mut effects) {
                 tracing::debug!(%refused, "the talk with a bot was told in vain");
@@ -152,7 +152,7 @@ impl Enquiry {
     }
 
     pub(super) fn perform_talk(&self, effects: Vec<Effect>) {
-        let Some(bot) = self.talk.as_ref().map(Talk::bot) else { return };
+        let Some(bot) = self.rare.talk.as_ref().map(Talk::bot) else { return };
         let enquiry = self.id;
         for effect in effects {
             let command = match effect {
@@ -253,7 +253,7 @@ impl Enquiry {
         if let Some(before) = key.as_deref().and_then(|key| self.said_before(bot, key)) {
             return Ok(before);
         }
-        if self.talk.as_ref().is_none_or(|talk| talk.bot() != bot) {
+        if self.rare.talk.as_ref().is_none_or(|talk| talk.bot() != bot) {
             return Err(Refusal::saying(Code::NotOwner, "The bot does not hold the enquiry."));
         }
         let (actions, leave) = self.judged(said, call.is_some())?;
@@ -264,7 +264,7 @@ impl Enquiry {
         let mut effects = Vec::new();
         let now = self.now;
         let outcome =
-            self.talk.as_mut().map_or(Ok(()), |talk| talk.apply(now, command, &mut effects));
+            self.rare.talk().map_or(Ok(()), |talk| talk.apply(now, command, &mut effects));
         self.talk_changed = true;
         let messages = match outcome {
             Ok(()) => self.act(bot, actions, key.as_deref()),
@@ -343,9 +343,10 @@ impl Enquiry {
         let queued = self.queued(author, Content::Text { body: text });
         let message = queued.message;
         if let Some(key) = &key {
-            self.bot_keys.push((key.clone(), message));
-            if self.bot_keys.len() > KEYS_MAX {
-                self.bot_keys.remove(0);
+            let keys = &mut self.rare.write().bot_keys;
+            keys.push((key.clone(), message));
+            if keys.len() > KEYS_MAX {
+                keys.remove(0);
             }
         }
         self.queue(MessageQueued { key, ..queued }, Priority::Bot, None, Vec::new());
@@ -370,7 +371,7 @@ impl Enquiry {
     }
 
     fn made_under(&self, bot: BotId, key: &str) -> Option<MessageId> {
-        if let Some((_, message)) = self.bot_keys.iter().find(|(known, _)| known == key) {
+        if let Some((_, message)) = self.rare.bot_keys.iter().find(|(known, _)| known == key) {
             return Some(*message);
         }
         let author = Author::Bot { bot };

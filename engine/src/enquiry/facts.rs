@@ -34,7 +34,7 @@ impl Enquiry {
     /// Everybody in the room: the owner, who was added or joined, who looks on.
     pub(super) fn room(&self) -> Vec<StaffId> {
         let mut room: Vec<StaffId> =
-            self.owner().into_iter().chain(self.members.keys().copied()).collect();
+            self.owner().into_iter().chain(self.rare.members.keys().copied()).collect();
         room.dedup();
         room
     }
@@ -84,8 +84,13 @@ impl Enquiry {
         let member =
             |group: &&GroupId| all.get(*group).is_some_and(|group| group.members.contains(&staff));
         let member_of: Vec<GroupId> = groups.iter().filter(member).copied().collect();
-        let joined: Vec<StaffId> =
-            self.members.iter().filter(|(_, looks_on)| !**looks_on).map(|(id, _)| *id).collect();
+        let joined: Vec<StaffId> = self
+            .rare
+            .members
+            .iter()
+            .filter(|(_, looks_on)| !**looks_on)
+            .map(|(id, _)| *id)
+            .collect();
         let offered_to: Vec<StaffId> = self.offers.iter().map(|held| held.staff).collect();
         let stage = self.place.as_ref().map_or(Stage::Open, |place| place.stage);
         let transferred_by = self.place.as_ref().and_then(|place| match place.errand {
@@ -108,7 +113,7 @@ impl Enquiry {
             offered_before: &self.offered_before,
             groups,
             transferred_by,
-            former: &self.former,
+            former: &self.rare.former,
             serving_visitor: &[],
         };
         Some(ask(&viewer, &facts))
@@ -127,7 +132,7 @@ impl Enquiry {
         if self.owner() == Some(staff) {
             return Relation::Owner;
         }
-        match self.members.get(&staff) {
+        match self.rare.members.get(&staff) {
             Some(true) => return Relation::Monitoring,
             Some(false) => return Relation::Joined,
             None => {}
@@ -197,7 +202,7 @@ impl Enquiry {
             offer: offer.map(|held| Offer { until: self.time(held.until), sort: held.sort }),
             transfer: place.and_then(|place| self.transfer_of(&place.errand)),
             people: self.seen_by(staff).map(|staff| self.named(staff)).collect(),
-            labels: self.labels.iter().cloned().collect(),
+            labels: self.rare.labels.iter().cloned().collect(),
             elsewhere: Vec::new(),
         }
     }
@@ -206,7 +211,7 @@ impl Enquiry {
     fn seen_by(&self, viewer: Option<StaffId>) -> impl Iterator<Item = StaffId> {
         let seen =
             move |(staff, looks_on): &(&StaffId, &bool)| !**looks_on || Some(**staff) == viewer;
-        self.members.iter().filter(seen).map(|(staff, _)| *staff)
+        self.rare.members.iter().filter(seen).map(|(staff, _)| *staff)
     }
 
     fn transfer_of(&self, errand: &Errand) -> Option<Transfer> {

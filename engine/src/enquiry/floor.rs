@@ -226,7 +226,9 @@ impl Enquiry {
                 self.peers.service_level(waited <= self.peers.settings.service_level);
             }
         }
-        self.members.remove(&by);
+        if let Some(parts) = self.rare.existing() {
+            parts.members.remove(&by);
+        }
         self.end_talk();
         self.note(Command::Handling(true));
         let mut told = self.room();
@@ -305,8 +307,9 @@ impl Enquiry {
 
     /// Of somebody who comes and goes the latest going counts.
     pub(super) fn was_here(&mut self, staff: StaffId, until: Timestamp) {
-        self.former.retain(|(former, _)| *former != staff);
-        self.former.push((staff, until));
+        let former = &mut self.rare.write().former;
+        former.retain(|(former, _)| *former != staff);
+        former.push((staff, until));
     }
 
     /// Was the owner, and sees what was said until now.

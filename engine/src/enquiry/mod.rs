@@ -9,6 +9,7 @@ mod facts;
 mod floor;
 mod heard;
 mod orders;
+mod rare;
 mod recovered;
 mod said;
 
@@ -44,6 +45,8 @@ use crate::peers::{Guard, Peers};
 use crate::service::AnswerTo;
 use crate::staff::Gathered;
 use crate::timer::{Alarm, Slice, Waiter};
+
+use rare::Rare;
 
 /// Something that concerns one enquiry.
 #[derive(Debug, Message)]
@@ -166,28 +169,20 @@ pub(crate) struct Enquiry {
     channel: ChannelId,
     visitor: Arc<Visitor>,
     machine: enquiry::Enquiry,
-    /// While a bot holds it.
-    talk: Option<Talk>,
+    rare: Rare,
     /// The talk is to be written down with the next record.
     talk_changed: bool,
-    newest: Option<bot::Newest>,
-    /// Keys of what the bot said unasked, until the archive has them.
-    bot_keys: Vec<(String, MessageId)>,
     /// As the floor last told; `None` before it first did.
     place: Option<PlaceThen>,
     offers: Vec<facts::Held>,
     /// Were offered it in this walk and no longer are.
     offered_before: Vec<StaffId>,
-    /// Colleagues in the room; true = looks on unseen.
-    members: BTreeMap<StaffId, bool>,
-    former: Vec<(StaffId, Timestamp)>,
     /// Somebody who connected was shown that it waits: its groups are told when it no longer does.
     shown_waiting: bool,
     /// Everybody in its groups was told that it waits.
     told_waiting: bool,
     /// After a restart they are read when somebody asks who may be one of them.
     former_known: bool,
-    labels: BTreeSet<String>,
     first_message: Option<String>,
     /// Provider's id of the visitor's newest message, for typing and read.
     last_inbound: Option<String>,
@@ -199,8 +194,6 @@ pub(crate) struct Enquiry {
     unopened: bool,
     /// The floor was asked to route it.
     routed: bool,
-    /// Came for the visitor after the floor had decided to close: for the enquiry after this one.
-    held_back: Vec<(Inbound, Arc<Ack>)>,
     closed: bool,
     alarm: Alarm,
     /// Read once a turn, so that the clock and the record say the same.
@@ -219,12 +212,10 @@ impl Enquiry {
         Self {
             routed: kept.place.is_some(),
             place: kept.place,
-            talk: kept.talk.map(|talk| Talk::restore(*talk)),
+            rare: Rare::of(kept.talk.map(|talk| Talk::restore(*talk)), kept.members, kept.labels),
             unopened: false,
             former_known: false,
             first_message: kept.first_message,
-            members: kept.members,
-            labels: kept.labels,
             ..Self::with(peers, opened, machine)
         }
     }
@@ -239,26 +230,20 @@ impl Enquiry {
             channel: opened.channel,
             visitor: opened.visitor,
             machine,
-            talk: None,
+            rare: Rare::default(),
             talk_changed: false,
-            newest: None,
-            bot_keys: Vec::new(),
             place: None,
             offers: Vec::new(),
             offered_before: Vec::new(),
-            members: BTreeMap::new(),
-            former: Vec::new(),
             former_known: true,
             shown_waiting: false,
             told_waiting: false,
-            labels: BTreeSet::new(),
             first_message: None,
             last_inbound: None,
             keys: Vec::new(),
             order: 0,
             unopened: true,
             routed: false,
-            held_back: Vec::new(),
             closed: false,
             alarm: Alarm::default(),
             now,
@@ -317,7 +302,7 @@ impl Enquiry {
             auto_close: settings.auto_close_of(self.channel),
             stale_close: settings.stale_close,
         };
-        let talk = self.talk.as_ref().and_then(Talk::next_deadline);
+        let talk = self.rare.talk.as_ref().and_then(Talk::next_deadline);
         let next = self.machine.next_deadline(&terms).into_iter().chain(talk).min();
         let next = next.filter(|_| !self.closed);
         self.alarm.set(&self.peers, Waiter::Enquiry(self.channel, self.id), next);
@@ -349,12 +334,12 @@ impl Enquiry {
     fn sync_joined(&self) {
         let mut joined = self.peers.joined.borrow_mut();
         joined.retain(|staff, rooms| {
-            if self.closed || !self.members.contains_key(staff) {
+            if self.closed || !self.rare.members.contains_key(staff) {
                 rooms.remove(&self.id);
             }
             !rooms.is_empty()
         });
-        for staff in self.members.keys().filter(|_| !self.closed) {
+        for staff in self.rare.members.keys().filter(|_| !self.closed) {
             joined.entry(*staff).or_default().insert(self.id);
         }
     }
@@ -404,7 +389,7 @@ impl Handler<Told> for Enquiry {
         match told {
             Told::Visitor { visitor, update, ack } if self.is_closing() => {
                 self.visitor = visitor;
-                self.held_back.push((*update, ack));
+                self.rare.write().held_back.push((*update, ack));
             }
             Told::Visitor { visitor, update, ack } => {
                 let _taken = self.peers.in_hand.take(&update.body);
@@ -457,7 +442,8 @@ impl Enquiry {
 
     /// The channel has been told of the end: what came too late for this enquiry opens another.
     fn bounce_held_back(&mut self) {
-        for (update, ack) in std::mem::take(&mut self.held_back) {
+        let held_back = self.rare.existing().map(|parts| std::mem::take(&mut parts.held_back));
+        for (update, ack) in held_back.into_iter().flatten() {
             self.bounce(Arc::clone(&self.visitor), update, ack);
         }
     }

@@ -74,7 +74,7 @@ impl Enquiry {
             matches!(self.place.as_ref().map(|place| place.stage), Some(Stage::Missed { .. }));
         let sendable =
             matches!(content, Outgoing::Template(_)) || self.machine.window_is_open(self.now);
-        missed && sendable && !self.members.contains_key(&staff)
+        missed && sendable && !self.rare.members.contains_key(&staff)
     }
 
     pub(super) fn allowed(&self, staff: StaffId, command: &Command) -> Result<(), Refusal> {
@@ -285,13 +285,15 @@ impl Enquiry {
 
     fn label(&mut self, staff: StaffId, label: &str, on: bool, answer: AnswerTo) {
         let label = label.trim().to_owned();
-        if label.is_empty() || label.chars().count() > LABEL_MAX || self.labels.len() >= LABELS_MAX
+        if label.is_empty()
+            || label.chars().count() > LABEL_MAX
+            || self.rare.labels.len() >= LABELS_MAX
         {
             let text = "A label has 1 to 64 characters, an enquiry at most 50 labels.";
             return self.refuse(staff, answer, Refusal::saying(Code::TooLarge, text));
         }
-        let changed =
-            if on { self.labels.insert(label.clone()) } else { self.labels.remove(&label) };
+        let labels = &mut self.rare.write().labels;
+        let changed = if on { labels.insert(label.clone()) } else { labels.remove(&label) };
         let release = answer.release(&self.peers, staff, Ok(json!({})));
         let event = Event::Labelled { enquiry: self.id, by: staff, label, on };
         let events = if changed { vec![event] } else { Vec::new() };
@@ -321,7 +323,7 @@ impl Enquiry {
     }
 
     fn read(&mut self, staff: StaffId, message: MessageId, answer: AnswerTo) {
-        let looks_on = self.members.get(&staff) == Some(&true);
+        let looks_on = self.rare.members.get(&staff) == Some(&true);
         if let (false, Ok(provider_id)) = (looks_on, self.provider_id_of(message)) {
             let (channel, typing) = (self.channel, false);
             self.peers.ledger.release(Release::Provider(ProviderCall::Read {
@@ -339,14 +341,14 @@ impl Enquiry {
             return self.refuse(by, answer, Code::NotFound);
         }
         let full = self.room().len() >= PEOPLE_MAX;
-        if full && !self.members.contains_key(&who) {
+        if full && !self.rare.members.contains_key(&who) {
             return self.refuse(by, answer, Code::RoomFull);
         }
         let release = answer.release(&self.peers, by, Ok(json!({})));
-        if self.owner() == Some(who) || self.members.get(&who) == Some(&monitor) {
+        if self.owner() == Some(who) || self.rare.members.get(&who) == Some(&monitor) {
             return self.write(Vec::new(), vec![release]);
         }
-        self.members.insert(who, monitor);
+        self.rare.write().members.insert(who, monitor);
         self.sync_joined();
         self.write(
             vec![Event::RoomJoined { enquiry: self.id, staff: who, monitor, by }],
@@ -365,7 +367,8 @@ impl Enquiry {
     }
 
     fn leave(&mut self, by: StaffId, who: StaffId, answer: AnswerTo) {
-        let Some(monitor) = self.members.remove(&who) else {
+        let left = self.rare.existing().and_then(|parts| parts.members.remove(&who));
+        let Some(monitor) = left else {
             return self.refuse(by, answer, Code::NotFound);
         };
         self.sync_joined();

@@ -43,8 +43,8 @@ impl Enquiry {
     pub(super) fn know_former(&mut self) {
         if !std::mem::replace(&mut self.former_known, true) {
             for (staff, until) in crate::history::former(&self.peers, self.id) {
-                if !self.former.iter().any(|(known, _)| *known == staff) {
-                    self.former.push((staff, until));
+                if !self.rare.former.iter().any(|(known, _)| *known == staff) {
+                    self.rare.write().former.push((staff, until));
                 }
             }
         }

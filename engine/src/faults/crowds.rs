@@ -9,7 +9,7 @@ use usher_domain::ids::StaffId;
 use usher_domain::settings::{Settings, Staff};
 use usher_store::Store;
 
-use super::{Screen, Shop, WRITTEN, from};
+use super::{Screen, Shop, WRITTEN, enquiry_of, from};
 
 const PEOPLE: usize = 40;
 const MISSED: usize = 250;
@@ -128,4 +128,28 @@ async fn a_head_on_the_board_is_not_shown_once_the_enquiry_has_moved() {
     assert_ne!(next["heads"][0]["id"], enquiry);
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(shop.does("Ben", asked()).await.unwrap(), next);
+}
+
+#[actix::test]
+async fn nobody_is_told_again_what_has_not_changed() {
+    tokio::time::pause();
+    let shop = Shop::open().await;
+    let mut ben = shop.connect("Ben", 1).await;
+    shop.write("wamid.1", "Hello?").await.unwrap();
+    let offered = ben.event("enquiry.offered").await;
+    let enquiry = enquiry_of(&offered);
+    shop.does("Ben", json!({ "pick_up": { "enquiry": enquiry } })).await.unwrap();
+    let mut states = async || {
+        let mut names = Vec::new();
+        while let Ok(Some(frame)) =
+            tokio::time::timeout(Duration::from_secs(3), ben.frames.recv()).await
+        {
+            names.extend(frame["now"].as_str().map(str::to_owned));
+        }
+        names
+    };
+    let after_the_pick_up = states().await;
+    assert!(after_the_pick_up.contains(&"counters".to_owned()), "{after_the_pick_up:?}");
+    shop.write("wamid.2", "Are you there?").await.unwrap();
+    assert_eq!(states().await, Vec::<String>::new(), "the floor has heard, and nothing moved");
 }

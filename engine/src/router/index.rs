@@ -5,27 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use usher_domain::floor::place::{Place, Stage};
+use usher_domain::floor::place::{Place, PlaceThen, Stage};
 use usher_domain::ids::{ChannelId, EnquiryId, GroupId};
 use usher_protocol::command::Unserved;
 
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    known: BTreeMap<EnquiryId, Known>,
+    /// As each was last written down: the very object that the enquiry has too.
+    known: BTreeMap<EnquiryId, PlaceThen>,
     /// Live enquiries by the name of their state.
     by_state: BTreeMap<&'static str, u64>,
     /// Of each group those that nobody serves.
     unserved: BTreeMap<(GroupId, Unserved), BTreeSet<EnquiryId>>,
     /// Waiting and missed ones, by the groups of their walk: few walks have different ones.
     by_groups: BTreeMap<Arc<[GroupId]>, Counts>,
-}
-
-#[derive(Debug)]
-struct Known {
-    channel: ChannelId,
-    state: &'static str,
-    /// Of one that nobody serves.
-    unserved: Option<(Unserved, Arc<[GroupId]>)>,
 }
 
 /// How many nobody serves.
@@ -37,46 +30,47 @@ pub(super) struct Counts {
 
 impl Index {
     /// The enquiry stands so now; `None`: closed. Gives the channel of one that was known.
-    pub(super) fn note(&mut self, enquiry: EnquiryId, place: Option<&Place>) -> Option<ChannelId> {
+    pub(super) fn note(
+        &mut self,
+        enquiry: EnquiryId,
+        place: Option<PlaceThen>,
+    ) -> Option<ChannelId> {
         let before = self.known.remove(&enquiry);
         if let Some(known) = &before {
             self.count(known, enquiry, false);
         }
         if let Some(place) = place {
-            let state = match place.stage {
-                Stage::Open => Some(Unserved::Waiting),
-                Stage::Missed { .. } => Some(Unserved::Missed),
-                Stage::Ongoing { .. } | Stage::FollowedUp { .. } | Stage::WithBot { .. } => None,
-            };
-            let unserved = state.map(|state| (state, Arc::clone(&place.groups)));
-            let known = Known { channel: place.channel, state: place.stage.name(), unserved };
-            self.count(&known, enquiry, true);
-            self.known.insert(enquiry, known);
+            self.count(&place, enquiry, true);
+            self.known.insert(enquiry, place);
         }
         before.map(|known| known.channel)
     }
 
-    fn count(&mut self, known: &Known, enquiry: EnquiryId, on: bool) {
+    fn count(&mut self, place: &Place, enquiry: EnquiryId, on: bool) {
         let by = |number: u64| if on { number + 1 } else { number.saturating_sub(1) };
-        let state = self.by_state.entry(known.state).or_default();
+        let state = self.by_state.entry(place.stage.name()).or_default();
         *state = by(*state);
-        let Some((state, groups)) = &known.unserved else { return };
-        for group in &**groups {
-            let of_group = self.unserved.entry((*group, *state)).or_default();
+        let state = match place.stage {
+            Stage::Open => Unserved::Waiting,
+            Stage::Missed { .. } => Unserved::Missed,
+            Stage::Ongoing { .. } | Stage::FollowedUp { .. } | Stage::WithBot { .. } => return,
+        };
+        for group in &*place.groups {
+            let of_group = self.unserved.entry((*group, state)).or_default();
             if on {
                 of_group.insert(enquiry);
             } else {
                 of_group.remove(&enquiry);
             }
         }
-        let counts = self.by_groups.entry(Arc::clone(groups)).or_default();
+        let counts = self.by_groups.entry(Arc::clone(&place.groups)).or_default();
         let count = match state {
             Unserved::Waiting => &mut counts.waiting,
             Unserved::Missed => &mut counts.missed,
         };
         *count = if on { *count + 1 } else { count.saturating_sub(1) };
         if *counts == Counts::default() {
-            self.by_groups.remove(groups);
+            self.by_groups.remove(&place.groups);
         }
     }
 
@@ -119,8 +113,8 @@ mod tests {
 
     use super::*;
 
-    fn place(stage: Stage, groups: &[u128]) -> Place {
-        Place {
+    fn place(stage: Stage, groups: &[u128]) -> PlaceThen {
+        PlaceThen::from(Place {
             channel: ChannelId::from_number(1),
             visitor: VisitorId::from_number(1),
             language: None,
@@ -135,7 +129,7 @@ mod tests {
             errand: Errand::None,
             drawn: None,
             groups: groups.iter().map(|group| GroupId::from_number(*group)).collect(),
-        }
+        })
     }
 
     #[test]
@@ -144,15 +138,15 @@ mod tests {
         let (one, two) = (EnquiryId::from_number(1), EnquiryId::from_number(2));
         let groups = [GroupId::from_number(7), GroupId::from_number(8)];
         let missed = Stage::Missed { since: Timestamp::default(), again_at: None };
-        index.note(one, Some(&place(Stage::Open, &[])));
-        index.note(one, Some(&place(Stage::Open, &[7, 8])));
-        index.note(two, Some(&place(missed, &[8])));
+        index.note(one, Some(place(Stage::Open, &[])));
+        index.note(one, Some(place(Stage::Open, &[7, 8])));
+        index.note(two, Some(place(missed, &[8])));
         assert_eq!(index.count_of(&groups), Counts { waiting: 1, missed: 1 });
         assert_eq!(index.count_of(&groups[..1]), Counts { waiting: 1, missed: 0 });
         assert_eq!(index.newest(&groups, Unserved::Waiting, None, 9), [one]);
         assert_eq!(index.newest(&groups, Unserved::Missed, None, 9), [two]);
         let owner = StaffId::from_number(1);
-        index.note(one, Some(&place(Stage::Ongoing { owner }, &[7, 8])));
+        index.note(one, Some(place(Stage::Ongoing { owner }, &[7, 8])));
         assert_eq!((index.in_state("open"), index.in_state("ongoing")), (0, 1));
         assert_eq!(index.note(two, None), Some(ChannelId::from_number(1)));
         assert!(index.newest(&groups, Unserved::Missed, None, 9).is_empty());
@@ -170,7 +164,7 @@ mod tests {
         };
         for number in 1..=30 {
             let place = place(missed, &groups(number));
-            index.note(EnquiryId::from_number(number), Some(&place));
+            index.note(EnquiryId::from_number(number), Some(place));
         }
         let of = [GroupId::from_number(7), GroupId::from_number(8)];
         let (mut before, mut seen) = (None, Vec::new());

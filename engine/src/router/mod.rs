@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::sync::oneshot;
 use usher_domain::floor::event::{FloorEvent, PresenceWhy};
 use usher_domain::floor::{Command, Effect, Floor, Refusal, Route};
-use usher_domain::ids::{ChannelId, EnquiryId, StaffId, VisitorId};
+use usher_domain::ids::{ChannelId, EnquiryId, GroupId, StaffId, VisitorId};
 use usher_domain::presence::Presence;
 use usher_domain::record::{After, Event, Record};
 use usher_domain::trace::Step;
@@ -108,6 +108,8 @@ pub(crate) struct Router {
     floor: Floor,
     index: Index,
     turns: Turns,
+    member_of: BTreeMap<StaffId, Vec<GroupId>>,
+    told: tell::Told,
     /// Who is there at the start.
     present: Vec<Present>,
     /// The gauges and statements of lines are due to be told again.
@@ -120,7 +122,13 @@ impl Router {
         let guard = peers.guard("router");
         let mut index = Index::default();
         for (enquiry, place) in floor.live() {
-            index.note(enquiry, Some(place));
+            index.note(enquiry, Some(place.clone()));
+        }
+        let mut member_of: BTreeMap<StaffId, Vec<GroupId>> = BTreeMap::new();
+        for group in peers.settings.groups.values() {
+            for staff in &group.members {
+                member_of.entry(*staff).or_default().push(group.id);
+            }
         }
         Self {
             peers,
@@ -128,6 +136,8 @@ impl Router {
             floor,
             index,
             turns: Turns::default(),
+            member_of,
+            told: tell::Told::default(),
             present,
             stale: true,
             alarm: Alarm::default(),
@@ -148,7 +158,7 @@ impl Router {
                 }
                 Effect::Keep(after) => {
                     if let After::Place { enquiry, place } = &after {
-                        let channel = self.index.note(*enquiry, place.as_deref());
+                        let channel = self.index.note(*enquiry, place.clone());
                         self.peers.board.forget(*enquiry);
                         closed.extend(channel.map(|channel| (*enquiry, channel)));
                     }

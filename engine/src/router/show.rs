@@ -101,12 +101,12 @@ impl Router {
                 let mark = Release::Mark { staff: addr.clone(), connection: *connection };
                 self.peers.ledger.release(mark);
                 let pages = [Unserved::Waiting, Unserved::Missed]
-                    .map(|state| (state, self.index.newest(&groups, state, None, UNSERVED_SHOWN)));
+                    .map(|state| (state, self.index.newest(groups, state, None, UNSERVED_SHOWN)));
                 (self.own(staff, joined), Vec::from(pages))
             }
             Wanted::Page(Page { state, before, limit, .. }) => {
                 let limit = usize::from(limit.entries());
-                let found = self.index.newest(&groups, *state, *before, limit);
+                let found = self.index.newest(groups, *state, *before, limit);
                 (BTreeSet::new(), vec![(*state, found)])
             }
         };
@@ -116,7 +116,7 @@ impl Router {
         }
         for (state, found) in pages {
             for enquiry in found.into_iter().filter(|enquiry| !own.contains(enquiry)) {
-                self.show_unserved((staff, &groups), (enquiry, state), &gathered);
+                self.show_unserved((staff, groups), (enquiry, state), &gathered);
             }
         }
     }

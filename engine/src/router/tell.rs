@@ -11,6 +11,13 @@ use usher_protocol::event::{Counters, Now, QueueNow};
 use super::Router;
 use crate::metrics as names;
 
+/// What was last told to all whom it concerns: nobody is told again what has not changed.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    counters: BTreeMap<StaffId, Counters>,
+    lines: BTreeMap<Destination, (usize, Option<Timestamp>)>,
+}
+
 impl Router {
     /// Lines, counters and gauges, at most once a second.
     pub(super) fn tell_state(&mut self) {
@@ -35,8 +42,11 @@ impl Router {
             let length = lengths.get(&destination).copied().unwrap_or(0);
             let oldest = if length == 0 { None } else { self.oldest(destination) };
             self.gauge_line(&name, length, oldest);
-            let now =
-                queue_now(destination, name, (length, oldest.map(|at| self.peers.on_the_wall(at))));
+            let shown = (length, oldest.map(|at| self.peers.on_the_wall(at)));
+            if self.told.lines.insert(destination, shown) == Some(shown) {
+                continue;
+            }
+            let now = queue_now(destination, name, shown);
             for staff in settings.groups.get(&group).map_or(&[][..], |group| &group.members) {
                 if self.peers.is_connected(*staff) {
                     self.peers.state(*staff, &now);
@@ -44,7 +54,10 @@ impl Router {
             }
         }
         for staff in settings.staff.keys().filter(|staff| self.peers.is_connected(**staff)) {
-            self.tell_counters(*staff);
+            let Some(counters) = self.counters(*staff) else { continue };
+            if self.told.counters.insert(*staff, counters) != Some(counters) {
+                self.peers.state(*staff, &Now::Counters(counters));
+            }
         }
     }
 
@@ -74,25 +87,25 @@ impl Router {
                 ),
             );
         }
-        self.tell_counters(staff);
+        if let Some(counters) = self.counters(staff) {
+            self.peers.state(staff, &Now::Counters(counters));
+        }
     }
 
-    pub(super) fn groups_of(&self, staff: StaffId) -> Vec<GroupId> {
-        let groups = self.peers.settings.groups.values();
-        groups.filter(|group| group.members.contains(&staff)).map(|group| group.id).collect()
+    pub(super) fn groups_of(&self, staff: StaffId) -> &[GroupId] {
+        self.member_of.get(&staff).map_or(&[], Vec::as_slice)
     }
 
-    fn tell_counters(&self, staff: StaffId) {
-        let Some(seat) = self.floor.seat(staff) else { return };
-        let unserved = self.index.count_of(&self.groups_of(staff));
-        let now = Now::Counters(Counters {
+    fn counters(&self, staff: StaffId) -> Option<Counters> {
+        let seat = self.floor.seat(staff)?;
+        let unserved = self.index.count_of(self.groups_of(staff));
+        Some(Counters {
             load: seat.used,
             capacity: seat.capacity,
             offers: u16::try_from(seat.offers.len()).unwrap_or(u16::MAX),
             waiting: unserved.waiting,
             missed: unserved.missed,
-        });
-        self.peers.state(staff, &now);
+        })
     }
 
     #[expect(clippy::cast_precision_loss, reason = "metrics")]

@@ -60,8 +60,8 @@ impl Floor {
         self.entries.find(enquiry).map(|entry| entry.place.clone())
     }
 
-    pub fn live(&self) -> impl Iterator<Item = (EnquiryId, &Place)> {
-        self.entries.iter().map(|(_, entry)| (entry.id, &*entry.place))
+    pub fn live(&self) -> impl Iterator<Item = (EnquiryId, &PlaceThen)> {
+        self.entries.iter().map(|(_, entry)| (entry.id, &entry.place))
     }
 
     pub fn live_count(&self) -> usize {
