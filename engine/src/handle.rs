@@ -39,6 +39,8 @@ pub struct EngineOptions {
     pub arbiters: usize,
     /// Of one number, in and out together.
     pub messages_per_second: u32,
+    /// Of one number: requests to the provider under way.
+    pub sends_at_once: usize,
 }
 
 /// Nothing can be stored or answered now; worth a repeat.
@@ -128,6 +130,7 @@ impl Engine {
                 store: Arc::downgrade(&store),
                 provider: provider.clone(),
                 messages_per_second: options.messages_per_second,
+                sends_at_once: options.sends_at_once,
                 credits: Arc::clone(&credits),
             };
             let service = match arbiters.get(index.checked_rem(arbiters.len()).unwrap_or(0)) {

@@ -16,6 +16,7 @@ pub const STAFF: &str = "usher_staff";
 pub const CAPACITY_USED: &str = "usher_capacity_used_ratio";
 pub const SERVICE_LEVEL: &str = "usher_service_level_ratio";
 pub const TIMER_LATENESS: &str = "usher_timer_lateness_seconds";
+pub const TIMER_ARMED: &str = "usher_timer_armed";
 pub const COMMIT_SECONDS: &str = "usher_journal_commit_seconds";
 pub const BATCH_RECORDS: &str = "usher_journal_batch_records";
 pub const LOG_WAIT: &str = "usher_journal_log_wait_seconds";
@@ -62,6 +63,7 @@ pub fn describe() {
         "Share of enquiries picked up within the service level since the start."
     );
     describe_histogram!(TIMER_LATENESS, Unit::Seconds, "How late deadlines were told, by kind.");
+    describe_gauge!(TIMER_ARMED, "Deadlines that are armed.");
     describe_histogram!(COMMIT_SECONDS, Unit::Seconds, "One journal transaction.");
     describe_histogram!(BATCH_RECORDS, "Records per journal transaction.");
     describe_histogram!(

@@ -136,6 +136,8 @@ pub enum SendOutcome {
 pub enum Disposition {
     Retry {
         after: Duration,
+        /// The provider itself said how long.
+        named: bool,
         slow_number: bool,
         tries_max: u32,
     },

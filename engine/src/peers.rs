@@ -97,6 +97,7 @@ pub(crate) struct Known {
     pub(crate) settings: Arc<Settings>,
     /// Of one number, in and out together.
     pub(crate) messages_per_second: u32,
+    pub(crate) sends_at_once: usize,
     /// Updates, commands and timer slices under way.
     pub(crate) credits: Arc<Semaphore>,
     pub(crate) ledger: Ledger,

@@ -80,6 +80,7 @@ pub(crate) fn build(
         wall: wall.clone(),
         settings: Arc::clone(&start.settings),
         messages_per_second: start.messages_per_second,
+        sends_at_once: start.sends_at_once,
         credits: Arc::clone(&start.credits),
         ledger,
         archive: start.archive.clone(),
@@ -88,7 +89,7 @@ pub(crate) fn build(
         directory: contexts.directory.address(),
         router: contexts.router.address(),
         timer: contexts.timer.address(),
-        deadlines: Deadlines::default(),
+        deadlines: Deadlines::of(id),
         channels: Rc::new(
             contexts.channels.iter().map(|(id, context)| (*id, context.address())).collect(),
         ),

@@ -60,6 +60,7 @@ pub(crate) struct Start {
     pub(crate) store: Weak<Store>,
     pub(crate) provider: mpsc::Sender<ProviderCall>,
     pub(crate) messages_per_second: u32,
+    pub(crate) sends_at_once: usize,
     pub(crate) credits: Arc<Semaphore>,
 }
 

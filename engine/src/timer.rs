@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use tokio::sync::OwnedSemaphorePermit;
-use usher_domain::ids::{ChannelId, EnquiryId, StaffId};
+use usher_domain::ids::{ChannelId, EnquiryId, ServiceId, StaffId};
 use usher_domain::time::Timestamp;
 
 use crate::channel::DueIn;
@@ -31,22 +31,37 @@ pub(crate) enum Waiter {
 }
 
 /// The deadlines of everybody, in their order; all who have one set it themselves.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Deadlines {
     order: RefCell<BTreeSet<(Timestamp, Waiter)>>,
+    /// How many there are, for who looks from outside.
+    armed: metrics::Gauge,
     /// When the timer looks next by itself.
     looks_at: Cell<Option<Timestamp>>,
 }
 
 impl Deadlines {
+    pub(crate) fn of(service: ServiceId) -> Self {
+        let armed = metrics::gauge!(crate::metrics::TIMER_ARMED, "service" => service.to_string());
+        Self { order: RefCell::default(), armed, looks_at: Cell::default() }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a metric")]
+    fn count(&self, order: &BTreeSet<(Timestamp, Waiter)>) {
+        self.armed.set(order.len() as f64);
+    }
+
     /// `true`: the timer does not know yet that it has to look so early.
     fn set(&self, waiter: Waiter, before: Option<Timestamp>, at: Option<Timestamp>) -> bool {
         let mut order = self.order.borrow_mut();
         if let Some(before) = before {
             order.remove(&(before, waiter));
         }
+        if let Some(at) = at {
+            order.insert((at, waiter));
+        }
+        self.count(&order);
         let Some(at) = at else { return false };
-        order.insert((at, waiter));
         self.looks_at.get().is_none_or(|looks_at| at < looks_at)
     }
 
@@ -57,7 +72,12 @@ impl Deadlines {
     /// Takes the next one out, if it is due.
     fn take_due(&self, now: Timestamp) -> Option<(Timestamp, Waiter)> {
         let mut order = self.order.borrow_mut();
-        if order.first().is_some_and(|&(at, _)| at <= now) { order.pop_first() } else { None }
+        if order.first().is_none_or(|&(at, _)| at > now) {
+            return None;
+        }
+        let due = order.pop_first();
+        self.count(&order);
+        due
     }
 }
 
@@ -249,7 +269,7 @@ mod tests {
 
     #[test]
     fn the_timer_hears_only_of_what_comes_before_it_looks() {
-        let deadlines = Deadlines::default();
+        let deadlines = Deadlines::of(ServiceId::from_number(1));
         let enquiry = |n| Waiter::Enquiry(ChannelId::from_number(1), EnquiryId::from_number(n));
         assert!(deadlines.set(enquiry(1), None, Some(at(50))), "it did not look at all");
         deadlines.looks_at.set(Some(at(50)));

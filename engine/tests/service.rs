@@ -49,6 +49,7 @@ impl Shop {
             credits_per_service: 64,
             arbiters: 0,
             messages_per_second: 80,
+            sends_at_once: 32,
         };
         let engine = Engine::start(options, store, provider).await.unwrap();
         let provider = Provider { engine: engine.clone(), calls, sent: 0 };

@@ -256,6 +256,7 @@ fn engine_options(config: &Config, services: &[Service]) -> EngineOptions {
         // A thread of its own even for one service: HTTP is served on others.
         arbiters: services.len().clamp(1, threads()),
         messages_per_second: config.provider.messages_per_second,
+        sends_at_once: amount(config.provider.in_flight_max),
     }
 }
 

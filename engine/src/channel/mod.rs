@@ -213,6 +213,7 @@ impl Channel {
             enquiries: BTreeMap::new(),
             outbox: Outbox::new(outbox::Limits {
                 per_second: peers.messages_per_second,
+                in_flight_max: peers.sends_at_once,
                 ..outbox::Limits::default()
             }),
             unsent: BTreeMap::new(),

@@ -161,8 +161,8 @@ impl Channel {
 
 const fn how(then: Disposition) -> outbox::Disposition {
     match then {
-        Disposition::Retry { after, slow_number, tries_max } => {
-            outbox::Disposition::Retry { after, slow_number, max_tries: tries_max }
+        Disposition::Retry { after, named, slow_number, tries_max } => {
+            outbox::Disposition::Retry { after, named, slow_number, max_tries: tries_max }
         }
         Disposition::PairRate => outbox::Disposition::PairRate,
         Disposition::StopChannel => outbox::Disposition::StopChannel,

@@ -151,6 +151,7 @@ impl Shop {
             credits_per_service: 64,
             arbiters: 0,
             messages_per_second: 80,
+            sends_at_once: 32,
         };
         let engine = Engine::start(options, store, calls).await.unwrap();
         Self { engine, settings, provider, sent: 0 }

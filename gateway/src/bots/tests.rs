@@ -135,6 +135,7 @@ impl Shop {
             credits_per_service: 64,
             arbiters: 0,
             messages_per_second: 80,
+            sends_at_once: 32,
         };
         let engine = Engine::start(options, Store::memory().unwrap(), provider).await.unwrap();
         let mut door = Door::new(std::slice::from_ref(&service), engine.clone()).unwrap();

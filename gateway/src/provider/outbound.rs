@@ -154,6 +154,7 @@ pub(super) fn refusal(failure: &Failure) -> SendOutcome {
 fn disposition(class: Class, retry_after: Option<Duration>) -> Disposition {
     let again = |after: Duration, slow_number, tries_max| Disposition::Retry {
         after: retry_after.unwrap_or(after),
+        named: retry_after.is_some(),
         slow_number,
         tries_max,
     };
@@ -319,6 +320,7 @@ mod tests {
         };
         let retry = |after, slow_number, tries_max| Disposition::Retry {
             after: Duration::from_secs(after),
+            named: false,
             slow_number,
             tries_max,
         };
@@ -347,7 +349,7 @@ mod tests {
     fn the_provider_may_say_how_long_to_wait() {
         let waits = disposition(Class::RateLimitedNumber, Some(Duration::from_secs(17)));
         assert!(
-            matches!(waits, Disposition::Retry { after, .. } if after == Duration::from_secs(17))
+            matches!(waits, Disposition::Retry { after, named: true, .. } if after == Duration::from_secs(17))
         );
     }
 }

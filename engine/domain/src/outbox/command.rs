@@ -128,8 +128,8 @@ pub enum Command {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Disposition {
     /// For now: again after `after`, then after ever longer times, `max_tries` times in all.
-    /// `slow_number`: the whole number is sending too fast.
-    Retry { after: Duration, slow_number: bool, max_tries: u32 },
+    /// `named`: the provider itself said how long. `slow_number`: the number is sending too fast.
+    Retry { after: Duration, named: bool, slow_number: bool, max_tries: u32 },
     /// Too many to this visitor: only this visitor's line waits.
     PairRate,
     /// Nothing can be sent: everything stays queued, one message at a time tries whether it can.

@@ -101,11 +101,11 @@ impl Outbox {
     ) -> Result<(), Refusal> {
         let visitor = self.sending(message)?;
         let until = match how {
-            Disposition::Retry { after, slow_number, max_tries } => {
+            Disposition::Retry { after, named, slow_number, max_tries } => {
                 self.probe_failed(message);
                 self.doubts = 0;
                 if slow_number {
-                    self.pace.slow(now, after);
+                    self.pace.refused(now, after, named);
                 }
                 let entry = self.entry(message);
                 entry.refusals += 1;

@@ -9,6 +9,11 @@ use crate::time::Timestamp;
 const SECOND: Duration = Duration::from_secs(1);
 /// A number slowed down is back at its full rate after this time without complaint.
 const RECOVERY: Duration = Duration::from_mins(1);
+/// Over how long refusals are held against what went out; at most twice that.
+const LATELY: Duration = Duration::from_secs(4);
+/// One refusal in so many says nothing about the pace: a gateway has bad moments, and others send
+/// through it too.
+const STRAY_ONE_IN: u32 = 20;
 /// Longest wait between two tries that the provider did not ask for.
 const RETRY_MAX: Duration = Duration::from_mins(5);
 
@@ -22,6 +27,37 @@ pub(super) struct NumberPace {
     outs: VecDeque<Timestamp>,
     slowed: Option<Slowed>,
     paused_until: Timestamp,
+    lately: Lately,
+}
+
+/// How much went out and how much of it was too fast, in this span and the one before.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Lately {
+    since: Timestamp,
+    now: Share,
+    before: Share,
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Share {
+    sent: u32,
+    refused: u32,
+}
+
+impl Lately {
+    fn at(&mut self, now: Timestamp) -> &mut Share {
+        let passed = now.since(self.since);
+        if passed >= LATELY {
+            self.before = if passed < LATELY * 2 { self.now } else { Share::default() };
+            (self.now, self.since) = (Share::default(), now);
+        }
+        &mut self.now
+    }
+
+    const fn are_stray(&self) -> bool {
+        let refused = self.now.refused + self.before.refused;
+        refused.saturating_mul(STRAY_ONE_IN) <= self.now.sent + self.before.sent
+    }
 }
 
 /// The provider said "too fast".
@@ -39,6 +75,7 @@ impl NumberPace {
             outs: VecDeque::new(),
             slowed: None,
             paused_until: Timestamp::default(),
+            lately: Lately::default(),
         }
     }
 
@@ -53,6 +90,19 @@ impl NumberPace {
 
     pub(super) fn went_out(&mut self, now: Timestamp) {
         self.outs.push_back(now);
+        self.lately.at(now).sent += 1;
+    }
+
+    /// The provider says "too fast": the number goes slower unless that is said now and then only.
+    /// Where the provider named a time, the number waits for so long in any case.
+    pub(super) fn refused(&mut self, now: Timestamp, wait: Duration, named: bool) {
+        self.lately.at(now).refused += 1;
+        if named {
+            self.pause(now, wait);
+        }
+        if !self.lately.are_stray() {
+            self.slow(now, wait);
+        }
     }
 
     /// Until when nothing may go out; `None`: now.
@@ -84,9 +134,13 @@ impl NumberPace {
         Some(at + Duration::from_millis(u64::try_from(rises).expect("at most a minute")))
     }
 
-    /// Halves the rate, once for all that were under way, and pauses the number.
-    pub(super) fn slow(&mut self, now: Timestamp, pause: Duration) {
+    fn pause(&mut self, now: Timestamp, pause: Duration) {
         self.paused_until = self.paused_until.max(now + pause);
+    }
+
+    /// Halves the rate, once for all that were under way, and pauses the number.
+    fn slow(&mut self, now: Timestamp, pause: Duration) {
+        self.pause(now, pause);
         if self.slowed.is_none_or(|slowed| now.since(slowed.at) >= SECOND) {
             self.slowed = Some(Slowed { at: now, to: (self.limit(now) / 2).max(1) });
         }
@@ -208,6 +262,56 @@ mod tests {
         assert_eq!(pace.blocked_until(at(500)), Some(at(1010)));
         assert_eq!(send_all(&mut pace, 1010, 1000).len(), 41);
         assert_eq!(send_all(&mut pace, 61_000, 1000).len(), 80);
+    }
+
+    /// Sends for `seconds`, of which one in `one_in` is refused; what went out in the last of them.
+    fn refused_now_and_then(one_in: usize, seconds: u64) -> (NumberPace, usize) {
+        let (mut pace, mut sent, mut last) = (NumberPace::new(80), 0_usize, 0);
+        for millis in 0..seconds * 1000 {
+            let now = at(millis);
+            while pace.blocked_until(now).is_none() {
+                pace.went_out(now);
+                sent += 1;
+                last += usize::from(millis >= (seconds - 1) * 1000);
+                if sent.is_multiple_of(one_in) {
+                    pace.refused(now, SECOND * 2, false);
+                }
+            }
+        }
+        (pace, last)
+    }
+
+    #[test]
+    fn stray_refusals_slow_nothing_and_many_do() {
+        assert_eq!(refused_now_and_then(100, 60).1, 80);
+        assert_eq!(refused_now_and_then(STRAY_ONE_IN as usize * 2, 60).1, 80);
+        let (slow, last) = refused_now_and_then(10, 60);
+        assert!(last <= 40, "{last} in the last second: {slow:?}");
+        // The first of all is many.
+        let mut pace = NumberPace::new(80);
+        pace.went_out(at(0));
+        pace.refused(at(1), SECOND, false);
+        assert_eq!(pace.blocked_until(at(500)), Some(at(1001)));
+    }
+
+    #[test]
+    fn a_time_that_the_provider_named_is_kept_though_it_is_a_stray_refusal() {
+        let (mut pace, _) = refused_now_and_then(1_000, 3);
+        pace.refused(at(3_000), SECOND * 5, true);
+        assert_eq!(pace.blocked_until(at(3_500)), Some(at(8_000)));
+        assert_eq!(send_all(&mut pace, 8_000, 1000).len(), 80);
+    }
+
+    #[test]
+    fn refusals_are_forgotten() {
+        let mut pace = NumberPace::new(80);
+        for _ in 0..3 {
+            pace.went_out(at(0));
+            pace.refused(at(0), SECOND, false);
+        }
+        assert_eq!(send_all(&mut pace, 61_000, 1000).len(), 80);
+        pace.refused(at(62_000), SECOND, false);
+        assert_eq!(send_all(&mut pace, 62_000, 1000).len(), 80);
     }
 
     #[test]

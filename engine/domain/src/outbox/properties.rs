@@ -40,9 +40,12 @@ enum Outcome {
 
 fn dispositions() -> impl Strategy<Value = Disposition> {
     prop_oneof![
-        3 => (0..5_u64, any::<bool>(), 1..4_u32).prop_map(|(after, slow_number, max_tries)| {
-            Disposition::Retry { after: Duration::from_secs(after), slow_number, max_tries }
-        }),
+        3 => (0..5_u64, any::<bool>(), any::<bool>(), 1..4_u32).prop_map(
+            |(after, named, slow_number, max_tries)| {
+                let after = Duration::from_secs(after);
+                Disposition::Retry { after, named, slow_number, max_tries }
+            },
+        ),
         2 => Just(Disposition::PairRate),
         1 => Just(Disposition::StopChannel),
         1 => (0..100_u64).prop_map(|time| Disposition::HoldBack(Duration::from_secs(time))),

@@ -52,8 +52,12 @@ fn accepted(n: u128) -> Effect {
     Effect::Accepted { message: m(n) }
 }
 
-const RETRY: Disposition =
-    Disposition::Retry { after: Duration::from_secs(1), slow_number: false, max_tries: 3 };
+const RETRY: Disposition = Disposition::Retry {
+    after: Duration::from_secs(1),
+    named: false,
+    slow_number: false,
+    max_tries: 3,
+};
 
 type Log = Vec<(u64, Effect)>;
 
@@ -442,7 +446,8 @@ fn a_message_held_back_lets_the_others_pass_and_comes_back_once() {
 
 #[test]
 fn a_slowed_number_pauses_for_everybody() {
-    let how = Disposition::Retry { after: Duration::from_secs(2), slow_number: true, max_tries: 3 };
+    let after = Duration::from_secs(2);
+    let how = Disposition::Retry { after, named: false, slow_number: true, max_tries: 3 };
     check(
         &[(0, push(100)), (10, refused(100, 130_429, how)), (20, push(200)), (2011, took(200))],
         &[(0, send(100, 1)), (2010, send(200, 1)), (2011, accepted(200))],
