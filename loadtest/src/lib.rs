@@ -13,6 +13,7 @@ pub mod drive;
 pub mod gates;
 pub mod house;
 pub mod measure;
+mod past;
 pub mod peers;
 pub mod plot;
 mod socket;

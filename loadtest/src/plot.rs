@@ -6,6 +6,8 @@ const LEFT: f64 = 56.0;
 const RIGHT: f64 = 16.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = 30.0;
+/// So few points of a line are shown as such.
+const DOTS_MAX: usize = 12;
 
 /// One line, or one layer of a stack. `colour` is one of six.
 #[derive(Clone, Debug, PartialEq)]
@@ -150,8 +152,50 @@ pub fn lines(frame: &Frame, series: &[Series]) -> String {
                 one.colour
             ),
         );
+        if one.points.len() <= DOTS_MAX {
+            for (x, y) in &one.points {
+                let (x, y) = (paper.x(*x), paper.y(*y));
+                let dot = format!(
+                    r#"<circle class="area s{}" cx="{x:.1}" cy="{y:.1}" r="3.5"/>"#,
+                    one.colour
+                );
+                push(&mut svg, &dot);
+            }
+        }
     }
     svg.push_str("</svg>");
+    svg
+}
+
+/// A picture that stands by itself: what it shows above, what the colours mean below.
+pub fn figure(title: &str, frame: &Frame, series: &[Series]) -> String {
+    const HEAD: f64 = 34.0;
+    const FOOT: f64 = 26.0;
+    let (height, foot) = (frame.height + HEAD + FOOT, frame.height + HEAD + FOOT / 2.0);
+    let title = escape(title);
+    let mut svg = format!(
+        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0}" role="img" aria-label="{title}"><rect width="100%" height="100%" fill="var(--paper,#ffffff)"/><text x="{LEFT}" y="22" fill="var(--ink,#111827)" font-family="system-ui,sans-serif" font-size="15" font-weight="600">{title}</text><svg y="{HEAD}" width="{WIDTH}" height="{:.0}">"#,
+        frame.height
+    );
+    svg.push_str(&lines(frame, series));
+    svg.push_str("</svg>");
+    let mut x = LEFT;
+    for one in series {
+        let name = escape(&one.name);
+        push(
+            &mut svg,
+            &format!(
+                r#"<rect class="area s{}" x="{x:.0}" y="{:.0}" width="12" height="4" rx="2"/><text class="name" x="{:.0}" y="{:.0}">{name}</text>"#,
+                one.colour,
+                foot - 4.0,
+                x + 18.0,
+                foot + 2.0
+            ),
+        );
+        let letters = u32::try_from(one.name.chars().count()).unwrap_or(u32::MAX);
+        x += 42.0 + 6.5 * f64::from(letters);
+    }
+    svg.push_str("</svg>\n");
     svg
 }
 
@@ -350,6 +394,15 @@ mod tests {
         );
         // Together 40, the top of the paper.
         assert!(svg.contains(&format!("M{LEFT:.1} {TOP:.1}")), "{svg}");
+    }
+
+    #[test]
+    fn a_figure_stands_by_itself() {
+        let svg = figure("Memory & more", &Frame::default(), &[series(&[(0.0, 1.0), (1.0, 2.0)])]);
+        assert!(svg.contains("Memory &amp; more") && svg.contains("a&lt;b"), "{svg}");
+        assert_eq!(svg.matches("<circle").count(), 2);
+        assert_eq!(svg.matches("<svg").count(), svg.matches("</svg>").count());
+        assert!(!svg.contains("href") && !svg.contains("url("));
     }
 
     #[test]

@@ -37,6 +37,20 @@ impl Busy {
         Ok(Self { crowd, connections, ahead: VecDeque::new(), answered: FIRST_TURN })
     }
 
+    /// After the program was started anew.
+    pub(super) async fn reconnect(&mut self) -> anyhow::Result<()> {
+        let count = self.connections.len();
+        self.connections = Connections::open(self.crowd.house.port, count).await?;
+        Ok(())
+    }
+
+    /// Stands still with nothing left undone: what stays undone for long is refused.
+    pub(super) async fn settle(&self) -> anyhow::Result<()> {
+        self.thaw()?;
+        self.crowd.house.until_level().await?;
+        self.freeze()
+    }
+
     pub(super) fn freeze(&self) -> anyhow::Result<()> {
         self.crowd.house.process().freeze()
     }

@@ -12,6 +12,7 @@ use futures_util::SinkExt as _;
 use tokio_tungstenite::tungstenite::Message;
 use usher_domain::ids::EnquiryId;
 
+use super::aged::Aged;
 use crate::drive::{Connections, wire};
 use crate::house::{Binary, Channel, Desk, Desks, Group, House, Node, Shop};
 use crate::measure::show::progress;
@@ -58,6 +59,8 @@ pub(super) struct Crowd {
     /// Whose visitor each is.
     pub(super) owners: HashMap<u64, usize>,
     pub(super) live: u64,
+    /// What is told again of others.
+    pub(super) aged: Option<Aged>,
     teller: Sender<Told>,
     next_id: u64,
     passed: u64,
@@ -94,7 +97,8 @@ impl Crowd {
         let (teller, told) = channel();
         let desks = take_seats(&house, 0..AGENTS, &teller).await?;
         let owners = HashMap::new();
-        Ok(Self { house, desks, told, owners, live: 0, teller, next_id: 0, passed: 0 })
+        let (live, aged, next_id, passed) = (0, None, 0, 0);
+        Ok(Self { house, desks, told, owners, live, aged, teller, next_id, passed })
     }
 
     /// Everybody comes back after a restart.
@@ -104,7 +108,7 @@ impl Crowd {
     }
 
     /// Opens enquiries until so many are live, and waits until their owners and the archive know.
-    pub(super) async fn grow(&mut self, live: u64) -> anyhow::Result<()> {
+    pub(super) async fn open_until(&mut self, live: u64) -> anyhow::Result<()> {
         let mut doors = Connections::open(self.house.port, 4).await?;
         let mut changes = Vec::with_capacity(SEED_BATCH);
         while self.live < live {

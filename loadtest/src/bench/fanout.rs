@@ -1,17 +1,27 @@
 //! P9: one event to many entitled sockets, beside raw writes of a frame made once.
 //!
-//! All are connections of one person: each hears every message of that person's visitors.
+//! They belong to the people of one room, its owner and who was added, each with as many
+//! connections as a person may have: every message of the visitor is theirs to see.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use bytes::Bytes;
+use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+use usher_domain::ids::{EnquiryId, StaffId};
+use usher_protocol::command::Command;
+use usher_protocol::frame::ClientFrame;
 
 use super::Options;
+use super::crowd::{Heard, heard};
 use crate::ceiling::{Ceiling, Kind, frame_bytes};
 use crate::drive::{Connections, wire};
 use crate::house::{Channel, Desk, Desks, Group, House, Node, Shop};
@@ -24,11 +34,28 @@ const SLICE: Duration = Duration::from_millis(400);
 const AT_ONCE: usize = 16;
 const READ_WITHIN: Duration = Duration::from_secs(30);
 
+/// A room holds 15 people, and each may have 16 connections.
+const ROOMS: [Room; 2] = [Room { people: 10, each: 10 }, Room { people: 15, each: 16 }];
+
+/// How many sockets are told, and whose.
+#[derive(Clone, Copy, Debug)]
+struct Room {
+    people: usize,
+    each: usize,
+}
+
+impl Room {
+    const fn sockets(self) -> usize {
+        self.people * self.each
+    }
+}
+
 pub(super) async fn run(options: &Options) -> anyhow::Result<()> {
     let mut report = Report::begin("P9 Fan-out", &options.command("fanout"));
-    for sockets in options.either(&[100_usize][..], &[100, 1_000][..]) {
-        let mut ours = Ours::open(options, *sockets).await?;
-        let (mut raw, mut twin) = (Raw::open(*sockets).await?, Raw::open(*sockets).await?);
+    for room in options.either(&ROOMS[..1], &ROOMS[..]) {
+        let sockets = room.sockets();
+        let mut ours = Ours::open(options, *room).await?;
+        let (mut raw, mut twin) = (Raw::open(sockets).await?, Raw::open(sockets).await?);
         let blocks = options.either(5, 20);
         let plan = Plan { place: Place::OverSockets, blocks, slice: SLICE };
         let told = alternate(plan, async |turn, span| match turn {
@@ -37,7 +64,7 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<()> {
             Turn::Twin => twin.turn(span).await,
         });
         let told = told.await?;
-        let what = |text: &str| format!("{sockets} sockets: {text}");
+        let what = |text: &str| format!("{sockets} sockets of {} people: {text}", room.people);
         report.sides(&what("server CPU per frame"), &told, Metric::Cpu);
         // 0.6 of raw writes.
         let goal = Some(Goal::AtMost(1.0 / 0.6));
@@ -60,38 +87,66 @@ struct Ours {
 }
 
 impl Ours {
-    async fn open(options: &Options, sockets: usize) -> anyhow::Result<Self> {
+    async fn open(options: &Options, room: Room) -> anyhow::Result<Self> {
+        // Only the first is in the group, and so has what is opened.
         let groups = vec![Group::new("g", 0..1).at_once()];
-        let shop = Shop { agents: 1, capacity: 1_000, groups, channels: vec![Channel::to("g")] };
-        let set = vec![("limits.connections_per_staff", "1000".to_owned())];
+        let channels = vec![Channel::to("g")];
+        let shop = Shop { agents: room.people, capacity: 1_000, groups, channels };
+        let set = vec![("limits.connections_per_staff", room.each.to_string())];
         let house = House::open(&options.binary, &shop, Node { set, ..Node::default() }).await?;
-        let token = house.sign_in(&Shop::email(0)).await?;
-        let mut desks = Vec::with_capacity(sockets);
-        for _ in 0..sockets {
-            desks.push(Desk::with_token(house.port, 0, &token).await?);
+        let mut owner = Desk::open(&house, 0).await?;
+        let mut doors = Connections::open(house.port, AT_ONCE).await?;
+        doors.deliver([message(1)].into()).await?;
+        let enquiry = owned(&mut owner).await?;
+        let mut desks = vec![owner];
+        for person in 0..room.people {
+            let token = house.sign_in(&Shop::email(person)).await?;
+            // The owner has one already.
+            for _ in usize::from(person == 0)..room.each {
+                desks.push(Desk::with_token(house.port, person, &token).await?);
+            }
         }
+        let colleagues: BTreeSet<StaffId> =
+            desks.iter().filter(|desk| desk.agent > 0).filter_map(|desk| desk.staff).collect();
         let read = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&read);
-        let desks = Desks::hear(desks, move |_, text| {
+        let mut desks = Desks::hear(desks, move |_, text| {
             let is_one = text.contains("\"message.received\"");
             count.fetch_add(u64::from(is_one), Ordering::Relaxed);
         });
-        let doors = Connections::open(house.port, AT_ONCE).await?;
-        let mut ours =
-            Self { house, doors, _desks: desks, read, sockets: sockets as u64, next_id: 0 };
-        // The first opens the enquiry.
-        ours.messages(1).await?;
+        for (staff, id) in colleagues.into_iter().zip(1..) {
+            let command = Command::AddStaff { enquiry, staff };
+            let frame = ClientFrame::Command { id, command }.encode();
+            desks.writers[0].send(Message::text(frame)).await?;
+        }
+        let sockets = room.sockets() as u64;
+        let mut ours = Self { house, doors, _desks: desks, read, sockets, next_id: 1 };
+        ours.all_hear().await?;
         Ok(ours)
+    }
+
+    /// Until a message is read by everybody: all have been added.
+    async fn all_hear(&mut self) -> anyhow::Result<()> {
+        let began = Instant::now();
+        loop {
+            let first = self.read.load(Ordering::Relaxed);
+            self.next_id += 1;
+            self.doors.deliver([message(self.next_id)].into()).await?;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let heard = self.read.load(Ordering::Relaxed) - first;
+            if heard == self.sockets {
+                return Ok(());
+            }
+            let sockets = self.sockets;
+            ensure!(began.elapsed() < READ_WITHIN, "{heard} of {sockets} sockets are told");
+        }
     }
 
     /// So many, each read by everybody.
     async fn messages(&mut self, count: u64) -> anyhow::Result<()> {
-        let requests = (0..count).map(|_| {
-            self.next_id += 1;
-            let text = wire::text(0, 1, self.next_id, "Where is my parcel, please? It is late.");
-            wire::request(0, &[text])
-        });
-        let requests = requests.collect();
+        let first = self.next_id + 1;
+        self.next_id += count;
+        let requests = (first..=self.next_id).map(message).collect();
         let wanted = self.read.load(Ordering::Relaxed) + count * self.sockets;
         self.doors.deliver(requests).await?;
         let began = Instant::now();
@@ -112,6 +167,22 @@ impl Ours {
         let wall = began.elapsed();
         let operations = self.read.load(Ordering::Relaxed) - first;
         Ok(Slice { operations, wall, cpu: process.cpu()?.saturating_sub(before) })
+    }
+}
+
+/// From the one visitor there is.
+fn message(id: u64) -> Bytes {
+    wire::request(0, &[wire::text(0, 1, id, "Where is my parcel, please? It is late.")])
+}
+
+/// Until an enquiry is this desk's.
+async fn owned(desk: &mut Desk) -> anyhow::Result<EnquiryId> {
+    loop {
+        let frame = timeout(READ_WITHIN, desk.socket.next()).await.context("nothing opened")?;
+        let Message::Text(text) = frame.context("the socket ended")?? else { continue };
+        if let Some(Heard::Owns { enquiry, .. }) = heard(&text) {
+            return Ok(enquiry);
+        }
     }
 }
 

@@ -10,7 +10,8 @@ use super::crowd::{self, AGENTS};
 use crate::ceiling::{Ceiling, Kind};
 use crate::house::{Desk, Desks, House, Node, Shop};
 use crate::measure::Process;
-use crate::measure::show::{Goal, Report};
+use crate::measure::show::{Goal, Report, number};
+use crate::plot::{self, Frame, Series};
 
 /// Sockets opened at once.
 const AT_ONCE: usize = 100;
@@ -39,8 +40,23 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<()> {
     report.figure("CPU each, bare", ceiling.cpu_us, "µs/s", None);
     report.text("memory at each step, ours", points(&ours));
     report.text("memory at each step, bare", points(&ceiling));
+    options.draw("idle-memory", &drawn(&ours, &ceiling))?;
     report.end();
     Ok(())
+}
+
+/// Memory over sockets; the slope is what is quoted.
+fn drawn(ours: &Taken, bare: &Taken) -> String {
+    let series = |name: &str, colour, taken: &Taken| {
+        let point =
+            |(sockets, bytes): &(usize, u64)| (*sockets as f64, *bytes as f64 / f64::from(1 << 20));
+        Series { name: name.to_owned(), colour, points: taken.points.iter().map(point).collect() }
+    };
+    let tick = |(sockets, _): &(usize, u64)| (*sockets as f64, number(*sockets as f64));
+    let ticks = ours.points.iter().map(tick).collect();
+    let frame = Frame { ticks, unit: " MiB", ..Frame::default() };
+    let both = [series("Usher", 0, ours), series("bare sockets that echo", 5, bare)];
+    plot::figure("Memory over idle agent sockets", &frame, &both)
 }
 
 /// What sockets take.

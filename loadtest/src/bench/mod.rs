@@ -1,5 +1,6 @@
 //! The benches: which claims there are, and what each is measured against.
 
+mod aged;
 mod busy;
 mod crowd;
 mod durable;
@@ -9,17 +10,21 @@ mod growth;
 mod idle;
 mod ingest;
 mod outbound;
+mod plan;
 mod push;
 mod recovery;
 mod slow;
 mod storm;
 
 use std::future::Future;
-use std::time::Duration;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::ValueEnum;
+use tokio::time::timeout;
 
+use self::plan::How;
 use crate::house::Binary;
 use crate::measure::disk;
 
@@ -27,6 +32,10 @@ use crate::measure::disk;
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     which: Which,
+    /// Minutes for `all`: what does not fit whole runs in brief, what does not fit at all is left
+    /// out, and which is which is said.
+    #[arg(long, value_name = "MINUTES")]
+    budget: Option<u64>,
     #[command(flatten)]
     options: Options,
 }
@@ -40,6 +49,9 @@ pub struct Options {
     /// Live enquiries where a bench has many, instead of its own number.
     #[arg(long)]
     pub live: Option<u64>,
+    /// Where curves are drawn, as SVG files.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
     #[command(flatten)]
     pub binary: Binary,
 }
@@ -58,6 +70,8 @@ pub enum Which {
     /// P3: the pure machines beside the same policy as straight-line code.
     #[value(alias = "p3")]
     Floor,
+    /// The pure machines where very many are live.
+    Scale,
     /// P5: what an idle agent socket takes.
     #[value(alias = "p5")]
     Idle,
@@ -96,6 +110,14 @@ impl Options {
         self.live.unwrap_or(self.either(brief, whole))
     }
 
+    /// Draws a curve, if that is wanted.
+    pub(crate) fn draw(&self, name: &str, svg: &str) -> anyhow::Result<()> {
+        let Some(dir) = &self.out else { return Ok(()) };
+        std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+        let path = dir.join(format!("{name}.svg"));
+        std::fs::write(&path, svg).with_context(|| path.display().to_string())
+    }
+
     /// What repeats a bench.
     pub(crate) fn command(&self, name: &str) -> String {
         let brief = self.either(" --brief", "");
@@ -112,30 +134,52 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     match args.which {
         Which::Smoke => {
             let little = Options { brief: true, live: Some(500), ..args.options.clone() };
-            SMOKE.into_iter().try_for_each(|which| one(which, &little))
+            SMOKE.into_iter().try_for_each(|which| block_on(one(which, &little), None))
         }
-        Which::All => {
-            let every = Which::value_variants().iter().copied();
-            let mut benches = every.filter(|which| !matches!(which, Which::All | Which::Smoke));
-            benches.try_for_each(|which| one(which, &args.options))
-        }
-        which => one(which, &args.options),
+        Which::All => all(args),
+        which => block_on(one(which, &args.options), None),
     }
 }
 
-fn one(which: Which, options: &Options) -> anyhow::Result<()> {
+/// One after the other; one that fails does not keep the others from running.
+fn all(args: &Args) -> anyhow::Result<()> {
+    let every = Which::value_variants().iter().copied();
+    let benches: Vec<Which> =
+        every.filter(|which| !matches!(which, Which::All | Which::Smoke)).collect();
+    let until = args.budget.map(|minutes| Instant::now() + Duration::from_mins(minutes));
+    let mut failed = Vec::new();
+    for (place, which) in benches.iter().enumerate() {
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let how = left.map_or(How::Whole, |left| plan::choose(&benches[place..], left));
+        let brief = args.options.brief || how == How::Brief;
+        if how == How::LeftOut {
+            println!("\n{which:?} is left out: its time is up");
+            continue;
+        }
+        let options = Options { brief, ..args.options.clone() };
+        if let Err(error) = block_on(one(*which, &options), left) {
+            println!("\n**{which:?} failed**: {error:#}");
+            failed.push(format!("{which:?}"));
+        }
+    }
+    ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
+    Ok(())
+}
+
+async fn one(which: Which, options: &Options) -> anyhow::Result<()> {
     match which {
-        Which::Ingest => block_on(ingest::run(options)),
-        Which::Push => block_on(push::run(options)),
-        Which::Floor => block_on(floor::run(options)),
-        Which::Durable => block_on(durable::run(options)),
-        Which::Idle => block_on(idle::run(options)),
-        Which::Recovery => block_on(recovery::run(options)),
-        Which::Storm => block_on(storm::run(options)),
-        Which::Fanout => block_on(fanout::run(options)),
-        Which::Slow => block_on(slow::run(options)),
-        Which::Outbound => block_on(outbound::run(options)),
-        Which::Growth => block_on(growth::run(options)),
+        Which::Ingest => ingest::run(options).await,
+        Which::Push => push::run(options).await,
+        Which::Floor => floor::run(options).await,
+        Which::Scale => floor::scale::run(options),
+        Which::Durable => durable::run(options).await,
+        Which::Idle => idle::run(options).await,
+        Which::Recovery => recovery::run(options).await,
+        Which::Storm => storm::run(options).await,
+        Which::Fanout => fanout::run(options).await,
+        Which::Slow => slow::run(options).await,
+        Which::Outbound => outbound::run(options).await,
+        Which::Growth => growth::run(options).await,
         Which::All | Which::Smoke => Ok(()),
     }
 }
@@ -149,7 +193,15 @@ fn disk_text(before: Duration, after: Duration) -> String {
 }
 
 /// On one thread: the load must not take more of the machine than it has to.
-fn block_on(bench: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+fn block_on(
+    bench: impl Future<Output = anyhow::Result<()>>,
+    limit: Option<Duration>,
+) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.context("no runtime")?.block_on(bench)
+    runtime.context("no runtime")?.block_on(async {
+        match limit {
+            Some(limit) => timeout(limit, bench).await.context("cut: its time is up")?,
+            None => bench.await,
+        }
+    })
 }

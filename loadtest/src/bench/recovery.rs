@@ -1,43 +1,61 @@
 //! P11: from SIGKILL to every deadline armed, by how much is live, and whether what is closed
 //! matters.
+//!
+//! Two copies of one past are started in turns: as many live enquiries in both, but a hundred times
+//! as many closed ones in one of them.
 
 use std::time::Duration;
 
+use anyhow::ensure;
+
 use super::Options;
 use super::crowd::{self, Crowd};
-use crate::house::Node;
-use crate::measure::show::{Goal, Report, number};
+use crate::house::{House, Node};
+use crate::measure::show::{Goal, Report, number, progress};
 
-const STARTS: usize = 5;
+/// Of the copy with little, the one with much, and back.
+const ROUNDS: usize = 3;
 const HISTORY: u64 = 100;
+/// Closed enquiries of the copy with little, for each live one: one in so many.
+const FEW_OF_LIVE: u64 = 10;
+/// The copy with little against itself.
+const CONTROL: (f64, f64) = (0.92, 1.08);
 
 pub(super) async fn run(options: &Options) -> anyhow::Result<()> {
     let mut report = Report::begin("P11 Recovery", &options.command("recovery"));
     let live = options.live(10_000, 100_000);
+    let few = (live / FEW_OF_LIVE).max(HISTORY);
     let mut crowd = open(options).await?;
-    crowd.grow(live).await?;
-    let took = starts(&mut crowd).await?;
-    drop(crowd);
-    let each = median(&took).as_secs_f64() * 100_000.0 / live as f64;
-    report.text(&format!("{live} live: ready after"), text(&took));
-    report.figure("per 100,000 live", each, "s", Some(Goal::AtMost(1.0)));
+    crowd.age(live, few).await?;
+    let mut little = crowd.house.copy()?;
+    crowd.write_closed(few * HISTORY)?;
+    let mut much = crowd.house;
+    let armed = (settle(&mut little).await?, settle(&mut much).await?);
+    ensure!(armed.0 >= live as f64, "only {} deadlines of {live} live enquiries", armed.0);
 
-    let few = options.either(live.min(200), 3_000);
-    let mut without = open(options).await?;
-    without.grow(few).await?;
-    let mut with = open(options).await?;
-    with.grow(few).await?;
-    with.churn(few * HISTORY).await?;
-    let (mut fresh, mut old) = (Vec::new(), Vec::new());
-    for _ in 0..2 {
-        fresh.extend(starts(&mut without).await?);
-        old.extend(starts(&mut with).await?);
+    let (mut fresh, mut old) = (Starts::default(), Starts::default());
+    for _ in 0..ROUNDS {
+        fresh.add(&mut little, armed.0).await?;
+        old.add(&mut much, armed.1).await?;
+        old.add(&mut much, armed.1).await?;
+        fresh.add(&mut little, armed.0).await?;
     }
-    let closed = few * HISTORY;
-    report.text(&format!("{few} live, nothing closed"), text(&fresh));
-    report.text(&format!("{few} live, {closed} closed"), text(&old));
-    let ratio = median(&old).as_secs_f64() / median(&fresh).as_secs_f64();
-    report.figure("with history / without", ratio, "", Some(Goal::AtMost(1.2)));
+    report.note(&format!("{live} live enquiries, {} deadlines", number(armed.0)));
+    report.text(&format!("{few} closed: ready after"), text(&fresh.ready));
+    report.text(&format!("{few} closed: every deadline armed after"), text(&fresh.armed));
+    report.text(&format!("{} closed: ready after", few * HISTORY), text(&old.ready));
+    report.text(&format!("{} closed: every deadline armed after", few * HISTORY), text(&old.armed));
+    let each = median(&fresh.armed).as_secs_f64() * 100_000.0 / live as f64;
+    report.figure("per 100,000 live", each, "s", Some(Goal::AtMost(1.0)));
+    let control = fresh.control();
+    report.figure("the one with little / itself (control)", control, "", None);
+    if (CONTROL.0..=CONTROL.1).contains(&control) {
+        let ratio = median(&old.armed).as_secs_f64() / median(&fresh.armed).as_secs_f64();
+        let goal = Some(Goal::AtMost(1.2));
+        report.figure(&format!("{HISTORY} × as many closed / 1 ×"), ratio, "", goal);
+    } else {
+        report.text(&format!("{HISTORY} × as many closed / 1 ×"), "no reading");
+    }
     report.end();
     Ok(())
 }
@@ -49,14 +67,43 @@ async fn open(options: &Options) -> anyhow::Result<Crowd> {
         .await
 }
 
-/// Killed and started so many times.
-async fn starts(crowd: &mut Crowd) -> anyhow::Result<Vec<Duration>> {
-    let mut took = Vec::new();
-    for _ in 0..STARTS {
-        crowd.house.kill()?;
-        took.push(crowd.house.start().await?);
+/// Starts it once as it would have run on, so that what it keeps beside the archive is there too,
+/// and leaves it killed. How many deadlines are armed.
+async fn settle(house: &mut House) -> anyhow::Result<f64> {
+    house.start().await?;
+    house.until_level().await?;
+    house.terminate()?;
+    house.start().await?;
+    let armed = house.armed().await?;
+    house.kill()?;
+    progress(&format!("{armed} deadlines are armed after a start"));
+    Ok(armed)
+}
+
+/// How long each took.
+#[derive(Default)]
+struct Starts {
+    ready: Vec<Duration>,
+    armed: Vec<Duration>,
+}
+
+impl Starts {
+    /// Starts what was killed, and kills it again.
+    async fn add(&mut self, house: &mut House, deadlines: f64) -> anyhow::Result<()> {
+        let (ready, armed) = house.start_and_arm(deadlines).await?;
+        house.kill()?;
+        self.ready.push(ready);
+        self.armed.push(armed);
+        Ok(())
     }
-    Ok(took)
+
+    /// Every other against those between.
+    fn control(&self) -> f64 {
+        let of = |odd: usize| -> Vec<Duration> {
+            self.armed.iter().skip(odd).step_by(2).copied().collect()
+        };
+        median(&of(1)).as_secs_f64() / median(&of(0)).as_secs_f64()
+    }
 }
 
 fn median(took: &[Duration]) -> Duration {
@@ -75,10 +122,20 @@ fn text(took: &[Duration]) -> String {
 mod tests {
     use super::*;
 
+    fn seconds(all: &[u64]) -> Vec<Duration> {
+        all.iter().copied().map(Duration::from_secs).collect()
+    }
+
     #[test]
     fn the_median_is_in_the_middle() {
-        let took = [5, 1, 9, 2, 8].map(Duration::from_secs);
+        let took = seconds(&[5, 1, 9, 2, 8]);
         assert_eq!(median(&took), Duration::from_secs(5));
         assert_eq!(text(&took), "median 5 s (1–9, 5 starts)");
+    }
+
+    #[test]
+    fn the_control_holds_every_other_start_against_the_rest() {
+        let starts = Starts { ready: Vec::new(), armed: seconds(&[10, 20, 11, 22, 12, 24]) };
+        assert!((starts.control() - 2.0).abs() < 1e-9, "{}", starts.control());
     }
 }

@@ -19,21 +19,25 @@ use super::Options;
 use super::crowd::{self, Crowd, is_handled};
 use crate::drive::Connections;
 use crate::house::{House, Node, Provider};
-use crate::measure::show::{Goal, Report};
+use crate::measure::show::{Goal, Report, number};
 use crate::measure::{Latencies, Schedule};
+use crate::plot::{self, Frame, Series};
 
 const PER_SECOND: u64 = 500;
 const CONNECTIONS: usize = 32;
 const FIRED: &str = "usher_auto_close_total";
 const COMMITTED: &str = "usher_journal_batch_records_sum";
 const READ_AT_ONCE: usize = 10_000;
+/// Live enquiries that are started, and shown to those who come back, in a second.
+const IDLE_EACH: u64 = 4_000;
 /// To fire all, when it goes badly.
 const PATIENCE: Duration = Duration::from_mins(5);
 
 pub(super) async fn run(options: &Options) -> anyhow::Result<()> {
     let mut report = Report::begin("P7 Timer storm", &options.command("storm"));
     let live = options.live(5_000, 1_000_000);
-    let idle = Duration::from_secs(options.either(10, 60));
+    // Everybody has to be back and calm measured before they run out; a start takes its time.
+    let idle = Duration::from_secs(options.either(15, 30) + live / IDLE_EACH);
     let provider = Provider::start()?;
     // The sending follows from the records, at its pace; it is not what is measured.
     let set = vec![("provider.messages_per_second", "1".to_owned())];
@@ -43,6 +47,7 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<()> {
     let deadlines = (0..live).filter(|visitor| is_handled(*visitor)).count() as u64;
 
     crowd.house.terminate()?;
+    let before = last_record(&crowd.house)?;
     let seconds = u32::try_from(idle.as_secs())?;
     crowd.house.reconfigure(&crowd::shop(Some((seconds, 3_600))))?;
     crowd.house.start().await?;
@@ -52,7 +57,7 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<()> {
     ensure!(crowd.house.metric(FIRED).await? < 1.0, "the storm began before calm was measured");
     let storm = storm(&mut crowd, &mut visitors, deadlines).await?;
     crowd.house.terminate()?;
-    let told = judge(&crowd.house, idle)?;
+    let told = judge(&crowd.house, idle, before)?;
 
     report.note(&format!("{live} live enquiries, {deadlines} deadlines, {PER_SECOND} webhooks/s"));
     let each = storm.durable_in.as_secs_f64() * 1e6 / deadlines as f64;
@@ -67,8 +72,20 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<()> {
     report.text("webhooks, in the storm", storm.latencies.to_string());
     let ratio = storm.latencies.at(0.99).as_secs_f64() / calm.at(0.99).as_secs_f64();
     report.figure("webhook p99, storm / calm", ratio, "", Some(Goal::AtMost(3.0)));
+    options.draw("storm", &drawn(storm.curve))?;
     report.end();
     Ok(())
+}
+
+fn drawn(curve: Vec<(f64, f64)>) -> String {
+    let last = curve.last().map_or(1.0, |last| last.0);
+    let ticks = (0..=4).map(|quarter| {
+        let at = last * f64::from(quarter) / 4.0;
+        (at, format!("{} s", number(at)))
+    });
+    let frame = Frame { ticks: ticks.collect(), ..Frame::default() };
+    let fired = Series { name: "deadlines fired".to_owned(), colour: 1, points: curve };
+    plot::figure("Deadlines due in one second, since the first", &frame, &[fired])
 }
 
 async fn write(
@@ -85,6 +102,8 @@ async fn write(
 
 struct Storm {
     durable_in: Duration,
+    /// How many had fired by then.
+    curve: Vec<(f64, f64)>,
     latencies: Latencies,
 }
 
@@ -114,23 +133,26 @@ async fn storm(
         }
         anyhow::Ok(())
     };
-    let (durable_in, ()) = tokio::try_join!(watch, write)?;
-    Ok(Storm { durable_in, latencies })
+    let (curve, ()) = tokio::try_join!(watch, write)?;
+    let durable_in = Duration::from_secs_f64(curve.last().map_or(0.0, |last| last.0));
+    Ok(Storm { durable_in, curve, latencies })
 }
 
-/// Until all have fired and what was decided is durable.
+/// Until all have fired and what was decided is durable; what had fired when.
 async fn watch(
     house: &House,
     deadlines: u64,
     (began, calm): (Instant, f64),
     done: Arc<AtomicBool>,
-) -> anyhow::Result<Duration> {
+) -> anyhow::Result<Vec<(f64, f64)>> {
+    let mut curve = vec![(0.0, 0.0)];
     loop {
         let durable = house.metric(COMMITTED).await? - calm;
         let fired = house.metric(FIRED).await?;
+        curve.push((began.elapsed().as_secs_f64(), fired));
         if fired >= deadlines as f64 && durable >= deadlines as f64 {
             done.store(true, Ordering::Relaxed);
-            return Ok(began.elapsed());
+            return Ok(curve);
         }
         ensure!(began.elapsed() < PATIENCE, "{fired} of {deadlines} fired");
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -143,12 +165,18 @@ struct Judged {
     early: u64,
 }
 
-/// What the journal says of it.
-fn judge(house: &House, idle: Duration) -> anyhow::Result<Judged> {
+/// Where the journal ends.
+fn last_record(house: &House) -> anyhow::Result<u64> {
+    let store = Store::open(&house.data(), StoreOptions::default())?;
+    Ok(store.journal().reader()?.services()?.pop().context("no service wrote")?.1)
+}
+
+/// What the journal says of it since then.
+fn judge(house: &House, idle: Duration, since: u64) -> anyhow::Result<Judged> {
     let store = Store::open(&house.data(), StoreOptions::default())?;
     let reader = store.journal().reader()?;
     let (service, _) = reader.services()?.pop().context("no service wrote")?;
-    let (mut after, mut switched_on) = (0, None::<Timestamp>);
+    let (mut after, mut switched_on) = (since, None::<Timestamp>);
     let mut fired: BTreeMap<EnquiryId, u64> = BTreeMap::new();
     let mut early = 0;
     loop {

@@ -58,7 +58,8 @@ pub struct Args {
     /// The same number gives the same visitors and habits.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// An Usher that runs already, as `http://127.0.0.1:8480`; left out, one is started.
+    /// An Usher that runs already, as `http://127.0.0.1:8480`; left out, one is started. Its own times
+    /// (to pick up, until it closes) do not pass faster with `--speed`.
     #[arg(long, requires = "accounts", requires = "sandbox")]
     url: Option<String>,
     /// Its agents: a file with an e-mail and a password a line, separated by a blank.

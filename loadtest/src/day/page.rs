@@ -72,7 +72,11 @@ pub(super) fn page(args: &Args, world: &World, tally: &Tally, after: &After) -> 
         section(
             "How enquiries were picked up and closed",
             "",
-            &format!("{}{}", counts(&tally.pick_ups, 2), counts(&tally.closings, 4)),
+            &format!(
+                "<h3>Picked up</h3>{}<h3>Closed</h3>{}",
+                counts(&tally.pick_ups, 2),
+                counts(&tally.closings, 4)
+            ),
         ),
         section(
             "What went wrong",
@@ -339,6 +343,7 @@ fn milliseconds(histogram: &Histogram<u64>, at: f64) -> String {
     match quantile(histogram, at, 1e3) {
         None => "–".to_owned(),
         Some(value) if value < 10.0 => format!("{value:.1} ms"),
+        Some(value) if value >= 10_000.0 => format!("{:.1} s", value / 1e3),
         Some(value) => format!("{value:.0} ms"),
     }
 }
@@ -373,7 +378,7 @@ const STYLE: &str = "\
 *{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);font:15px/1.5 system-ui,-apple-system,'Segoe UI',sans-serif}\
 main{max-width:860px;margin:0 auto;padding:48px 20px 64px}\
 .over{margin:0;color:var(--c0);font-weight:600;letter-spacing:.02em}h1{margin:2px 0 6px;font-size:30px;line-height:1.2;letter-spacing:-.02em}\
-h2{margin:0 0 2px;font-size:18px;letter-spacing:-.01em}.sub{margin:0 0 14px;color:var(--faint);font-size:13.5px}\
+h2{margin:0 0 2px;font-size:18px;letter-spacing:-.01em}h3{margin:14px 0 4px;font-size:13.5px}.sub{margin:0 0 14px;color:var(--faint);font-size:13.5px}\
 .cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(230px,1fr));gap:12px;margin:26px 0}\
 .card,section{background:var(--card);border:1px solid var(--edge);border-radius:14px}\
 .card{padding:16px 18px}.card b{display:block;font-size:27px;line-height:1.15;letter-spacing:-.02em;font-variant-numeric:tabular-nums}\

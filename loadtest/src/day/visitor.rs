@@ -47,6 +47,11 @@ pub(super) fn reply(visitor: u32, message: u32) -> String {
     format!("r{visitor}.{message} of course")
 }
 
+/// Which message of whom is answered. Above an answer may stand the name of who answers.
+fn answer(text: &str) -> Option<(u32, u32)> {
+    label(text.lines().last()?, 'r')
+}
+
 /// Who, and the how-manieth; `mark` is the letter in front.
 pub(super) fn label(text: &str, mark: char) -> Option<(u32, u32)> {
     let (visitor, rest) = text.strip_prefix(mark)?.split_once('.')?;
@@ -164,7 +169,7 @@ impl Visitor<'_> {
                 continue;
             }
             let text = entry["body"]["text"]["body"].as_str().unwrap_or_default();
-            match label(text, 'r') {
+            match answer(text) {
                 Some((visitor, message)) if visitor == self.number => {
                     self.tell(Fact::Answered { visitor, message }).await;
                     answered = true;
@@ -183,7 +188,8 @@ mod tests {
     #[test]
     fn labels_survive_the_way() {
         assert_eq!(label(&text(17, 3, false), 'v'), Some((17, 3)));
-        assert_eq!(label(&reply(17, 4), 'r'), Some((17, 4)));
+        assert_eq!(answer(&reply(17, 4)), Some((17, 4)));
+        assert_eq!(answer(&format!("*Anna*\n{}", reply(17, 4))), Some((17, 4)));
         assert_eq!(label("Hello, this is the Corner Shop!", 'v'), None);
         assert!(text(1, 9, true).ends_with("bye"));
     }

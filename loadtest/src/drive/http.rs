@@ -51,6 +51,14 @@ impl Connections {
         Ok(Self { all: try_join_all(open).await.context("no connection")? })
     }
 
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
     async fn renew(&mut self) -> anyhow::Result<()> {
         let renewed = self.all.iter_mut().map(Connection::renew);
         try_join_all(renewed).await.context("a connection could not be opened again")?;

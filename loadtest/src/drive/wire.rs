@@ -21,6 +21,16 @@ pub fn visitor_of(wa_id: &str) -> Option<u64> {
     wa_id.parse::<u64>().ok()?.checked_sub(FIRST_PHONE)
 }
 
+/// The user id that the provider gave a visitor.
+pub fn user_id(visitor: u64) -> String {
+    format!("DE.{visitor:016}")
+}
+
+/// What a visitor calls themselves.
+pub fn name(visitor: u64) -> String {
+    format!("Visitor {visitor}")
+}
+
 /// Seconds since 1970, as the provider stamps.
 pub fn now_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
@@ -30,8 +40,9 @@ pub fn now_seconds() -> u64 {
 pub fn text(channel: usize, visitor: u64, id: u64, body: &str) -> String {
     let (wa_id, at) = (wa_id(visitor), now_seconds());
     let (number, metadata) = (wamid(id), metadata(channel));
+    let (user_id, name) = (user_id(visitor), name(visitor));
     format!(
-        r#"{{"field":"messages","value":{{"messaging_product":"whatsapp",{metadata},"contacts":[{{"profile":{{"name":"Visitor {visitor}"}},"wa_id":"{wa_id}","user_id":"DE.{visitor:016}"}}],"messages":[{{"from":"{wa_id}","from_user_id":"DE.{visitor:016}","id":"{number}","timestamp":"{at}","type":"text","text":{{"body":"{body}"}}}}]}}}}"#
+        r#"{{"field":"messages","value":{{"messaging_product":"whatsapp",{metadata},"contacts":[{{"profile":{{"name":"{name}"}},"wa_id":"{wa_id}","user_id":"{user_id}"}}],"messages":[{{"from":"{wa_id}","from_user_id":"{user_id}","id":"{number}","timestamp":"{at}","type":"text","text":{{"body":"{body}"}}}}]}}}}"#
     )
 }
 
@@ -129,6 +140,10 @@ mod tests {
         let request = std::str::from_utf8(&request).unwrap();
         let (head, body) = request.split_once("\r\n\r\n").unwrap();
         assert!(head.contains(&format!("Content-Length: {}", body.len())), "{head}");
+        let mut mac = Hmac::<Sha256>::new_from_slice(PLATFORM_SECRET.as_bytes()).unwrap();
+        mac.update(body.as_bytes());
+        let signature = hex::encode(mac.finalize().into_bytes());
+        assert!(head.contains(&format!("X-360dialog-Signature: {signature}\r\n")), "{head}");
         let body: Value = serde_json::from_str(body).unwrap();
         let changes = &body["entry"][0]["changes"];
         assert_eq!(changes[0]["value"]["messages"][0]["text"]["body"], "Is it open?");

@@ -1,7 +1,7 @@
 //! What is read from Usher's metrics.
 
 /// One metric's value, summed over its labels; 0 where it was not told yet.
-pub(super) fn metric(text: &str, name: &str) -> f64 {
+pub(crate) fn metric(text: &str, name: &str) -> f64 {
     let of_name =
         |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']));
     let values = text.lines().filter(of_name).filter_map(|line| line.rsplit(' ').next());

@@ -18,6 +18,7 @@ use crate::measure::Process;
 /// For a program that starts over a large journal.
 const READY_WITHIN: Duration = Duration::from_mins(10);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
+const ARMED: &str = "usher_timer_armed";
 
 /// Which program is measured.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -102,7 +103,7 @@ impl House {
     pub fn build(binary: &Binary, shop: &Shop, node: Node) -> anyhow::Result<Self> {
         let dir = binary.scratch()?;
         let (port, metrics) = (free_port()?, free_port()?);
-        let http = reqwest::Client::builder().pool_max_idle_per_host(64).build()?;
+        let http = client()?;
         let house = Self { http, port, metrics, dir, binary: binary.path()?, node, child: None };
         house.write("webhook-secret", WEBHOOK_SECRET)?;
         house.write("platform-secret", PLATFORM_SECRET)?;
@@ -110,6 +111,19 @@ impl House {
             house.write(&Shop::api_key(channel), &Shop::api_key(channel))?;
         }
         house.write("service.toml", &shop.text())?;
+        house.write("usher.toml", &house.settings())?;
+        Ok(house)
+    }
+
+    /// Another of the same settings, with a copy of the data this one has left; neither runs.
+    pub fn copy(&self) -> anyhow::Result<Self> {
+        anyhow::ensure!(self.child.is_none(), "it runs, and its data changes");
+        let parent = self.dir.path().parent().context("a directory stands in another")?;
+        let dir = TempDir::new_in(parent)?;
+        copy_all(self.dir.path(), dir.path())?;
+        let (port, metrics) = (free_port()?, free_port()?);
+        let (http, binary, node) = (client()?, self.binary.clone(), self.node.clone());
+        let house = Self { http, port, metrics, dir, binary, node, child: None };
         house.write("usher.toml", &house.settings())?;
         Ok(house)
     }
@@ -161,6 +175,8 @@ impl House {
     /// Starts the program; how long it took until it was ready.
     pub async fn start(&mut self) -> anyhow::Result<Duration> {
         anyhow::ensure!(self.child.is_none(), "it runs already");
+        // Connections to the one that ran before are of no use.
+        self.http = client()?;
         let log = fs::File::options().create(true).append(true).open(self.path("log"))?;
         let mut command = match self.node.under.split_first() {
             Some((first, rest)) => {
@@ -208,6 +224,34 @@ impl House {
             return started;
         }
         started.child().unwrap_or(started)
+    }
+
+    /// How many deadlines are armed once that number stands still.
+    pub async fn armed(&self) -> anyhow::Result<f64> {
+        let (mut before, began) = (-1.0, Instant::now());
+        while began.elapsed() < READY_WITHIN {
+            let now = self.metric(ARMED).await?;
+            if (now - before).abs() < 0.5 {
+                return Ok(now);
+            }
+            before = now;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        bail!("deadlines do not settle")
+    }
+
+    /// Starts the program; how long it took until it took work, and until so many deadlines were
+    /// armed.
+    pub async fn start_and_arm(&mut self, armed: f64) -> anyhow::Result<(Duration, Duration)> {
+        let began = Instant::now();
+        let ready = self.start().await?;
+        while began.elapsed() < READY_WITHIN {
+            if self.metric(ARMED).await? >= armed {
+                return Ok((ready, began.elapsed()));
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        bail!("not every deadline was armed in time")
     }
 
     /// SIGKILL: no last words, nothing flushed.
@@ -275,6 +319,25 @@ impl Drop for House {
             child.wait().ok();
         }
     }
+}
+
+fn client() -> anyhow::Result<reqwest::Client> {
+    Ok(reqwest::Client::builder().no_proxy().pool_max_idle_per_host(64).build()?)
+}
+
+fn copy_all(from: &Path, to: &Path) -> anyhow::Result<()> {
+    for entry in fs::read_dir(from).with_context(|| from.display().to_string())? {
+        let (entry, place) = (entry?.path(), to);
+        let place = place.join(entry.file_name().unwrap_or_default());
+        if entry.is_dir() {
+            fs::create_dir_all(&place)?;
+            fs::set_permissions(&place, fs::metadata(&entry)?.permissions())?;
+            copy_all(&entry, &place)?;
+        } else {
+            fs::copy(&entry, &place).with_context(|| place.display().to_string())?;
+        }
+    }
+    Ok(())
 }
 
 /// Below the range from which the kernel gives out ports by itself.

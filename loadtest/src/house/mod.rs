@@ -1,7 +1,7 @@
 //! A running Usher with generated settings: the real program as a child process, its data in a
 //! directory of its own, and the people who sit at its sockets.
 
-mod answers;
+pub(crate) mod answers;
 mod child;
 mod provider;
 pub mod shim;

@@ -12,6 +12,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use usher_domain::ids::StaffId;
 
 use super::child::House;
 use super::shop::Shop;
@@ -25,6 +26,8 @@ type Socket = WebSocketStream<TcpStream>;
 #[derive(Debug)]
 pub struct Desk {
     pub agent: usize,
+    /// As Usher knows them; nobody at a bare socket.
+    pub staff: Option<StaffId>,
     pub socket: Socket,
 }
 
@@ -47,11 +50,13 @@ impl Desk {
         let mut socket = dial(port, Some("usher.v1")).await?;
         let hello = format!("{{\"hello\":{{\"token\":\"{token}\"}}}}");
         socket.send(Message::text(hello)).await?;
+        let mut staff = None;
         while let Some(frame) = socket.next().await {
             match frame? {
                 Message::Text(text) if text.starts_with("{\"done\"") => {
-                    return Ok(Self { agent, socket });
+                    return Ok(Self { agent, staff, socket });
                 }
+                Message::Text(text) if text.starts_with("{\"welcome\"") => staff = myself(&text),
                 Message::Close(close) => bail!("the socket was closed: {close:?}"),
                 _ => {}
             }
@@ -61,7 +66,7 @@ impl Desk {
 
     /// At a bare socket, where nobody signs in.
     pub async fn bare(port: u16, agent: usize) -> anyhow::Result<Self> {
-        Ok(Self { agent, socket: dial(port, None).await? })
+        Ok(Self { agent, staff: None, socket: dial(port, None).await? })
     }
 
     /// All agents of a range, some at a time.
@@ -77,6 +82,12 @@ impl Desk {
         }
         Ok(desks)
     }
+}
+
+/// Who a welcome says one is.
+fn myself(welcome: &str) -> Option<StaffId> {
+    let id = welcome.split("\"staff\":{\"id\":\"").nth(1)?.split('"').next()?;
+    id.parse().ok()
 }
 
 async fn dial(port: u16, protocol: Option<&str>) -> anyhow::Result<Socket> {
@@ -99,7 +110,7 @@ impl Desks {
         let hear = Arc::new(hear);
         let mut tasks = Vec::with_capacity(desks.len());
         let mut writers = Vec::with_capacity(desks.len());
-        for Desk { agent, socket } in desks {
+        for Desk { agent, socket, .. } in desks {
             let (writer, reader) = socket.split();
             writers.push(writer);
             let hear = Arc::clone(&hear);

@@ -30,7 +30,10 @@ fn cpu_model() -> String {
 }
 
 fn commit() -> String {
-    let told = Command::new("git").args(["describe", "--always", "--dirty"]).output();
+    // That of the sources, wherever it is started.
+    let git = ["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty"];
+    let told = Command::new("git").args(git).output();
     let told = told.ok().and_then(|output| String::from_utf8(output.stdout).ok());
-    told.map_or_else(|| "unknown".to_owned(), |text| text.trim().to_owned())
+    let told = told.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+    told.unwrap_or_else(|| "unknown".to_owned())
 }

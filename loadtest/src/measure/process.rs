@@ -180,7 +180,8 @@ mod tests {
         let block = std::hint::black_box(vec![1_u8; 64 << 20]);
         let after = me.memory().unwrap();
         assert!(after.anonymous >= before.anonymous + (48 << 20), "{before:?} {after:?}");
-        assert!(after.resident >= after.anonymous, "{after:?}");
+        // The program itself is pages of a file.
+        assert!(after.resident > after.anonymous, "{after:?}");
         drop(block);
     }
 }

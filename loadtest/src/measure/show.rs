@@ -33,13 +33,14 @@ impl Goal {
 #[derive(Debug)]
 pub struct Report {
     rows: Vec<[String; 5]>,
+    ended: bool,
 }
 
 impl Report {
     /// Begins with the bench's name and the command that repeats it.
     pub fn begin(title: &str, command: &str) -> Self {
         println!("\n## {title}\n\n`{command}`\n{}\n", super::machine::header());
-        Self { rows: Vec::new() }
+        Self { rows: Vec::new(), ended: false }
     }
 
     /// Something to know besides.
@@ -93,8 +94,18 @@ impl Report {
     }
 
     /// Prints the table.
-    pub fn end(self) {
+    pub fn end(mut self) {
+        self.ended = true;
         println!("\n{}", table(&self.rows));
+    }
+}
+
+/// What was found before it failed or was cut is told all the same.
+impl Drop for Report {
+    fn drop(&mut self) {
+        if !self.ended && !self.rows.is_empty() {
+            println!("\n**Not finished**; until then:\n\n{}", table(&self.rows));
+        }
     }
 }
 
@@ -160,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_table_has_a_row_for_each_figure() {
-        let mut report = Report { rows: Vec::new() };
+        let mut report = Report { rows: Vec::new(), ended: true };
         report.figure("p99", 30.0, "ms", Some(Goal::AtMost(25.0)));
         report.text("spread", "0");
         let shown = table(&report.rows);

@@ -11,17 +11,20 @@ mod settings;
 mod table;
 mod trials;
 
+use std::cell::RefCell;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail, ensure};
+use futures_util::future::join_all;
+use tokio::signal::unix::{SignalKind, signal};
 use usher_sandbox::{ReceiptsOptions, Sandbox, SandboxHandle, SandboxOptions};
 
 use crate::house::Binary;
 use crate::measure;
 use service::{Kind, Service, Terms};
 use table::Row;
-use trials::{Faith, Fired, Speed, Stand};
+use trials::{Speed, Stand};
 
 /// Usher beside what a team would build instead.
 #[derive(Clone, Debug, clap::Args)]
@@ -54,7 +57,7 @@ pub struct Args {
     binary: Binary,
 }
 
-/// Runs it.
+/// Runs it. What was found is told also when a part fails or all of it is cut short.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let mut args = args.clone();
     if args.brief {
@@ -69,17 +72,33 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let usher = args.binary.path()?;
     runtime.block_on(async {
         println!("{}", measure::machine::header());
-        let rows = compare(&args, &kinds, &usher).await?;
-        println!("\nSpeed ({} rounds of {} s, 128 connections; latencies at {} messages/s, from when each was due)\n",
-            args.rounds, args.seconds, args.rate);
-        println!("{}", table::speed(&rows));
-        println!("Faith ({} SIGKILLs each under load, program and store together; the provider posts again what got no 200)\n", args.kills);
-        println!("{}", table::faith(&rows));
-        anyhow::Ok(())
+        let findings = Findings::of(&kinds);
+        let cut = tokio::select! {
+            done = compare(&args, &kinds, &usher, &findings) => done,
+            cut = cut_short() => cut,
+        };
+        findings.tell(&args);
+        cut?;
+        findings.is_whole()
     })
 }
 
-async fn compare(args: &Args, kinds: &[Kind], usher: &Path) -> anyhow::Result<Vec<Row>> {
+/// Ends with an error when somebody wants it to end.
+async fn cut_short() -> anyhow::Result<()> {
+    let mut terminated = signal(SignalKind::terminate())?;
+    tokio::select! {
+        pressed = tokio::signal::ctrl_c() => pressed?,
+        _ = terminated.recv() => {}
+    }
+    bail!("cut short")
+}
+
+async fn compare(
+    args: &Args,
+    kinds: &[Kind],
+    usher: &Path,
+    findings: &Findings,
+) -> anyhow::Result<()> {
     let half_an_hour = Duration::from_mins(30);
     let terms = Terms {
         agents: args.agents,
@@ -91,51 +110,122 @@ async fn compare(args: &Args, kinds: &[Kind], usher: &Path) -> anyhow::Result<Ve
     let provider = sandbox.base_url();
     let mut stands = Vec::new();
     for service in services {
-        println!("starting {}", service.kind.name());
-        stands.push((Stand::open(service, &terms, &provider).await?, Speed::default()));
+        let kind = service.kind;
+        println!("starting {}", kind.name());
+        match Stand::open(service, &terms, &provider).await {
+            Ok(stand) => stands.push(stand),
+            Err(error) => findings.failed(kind, "start", &error),
+        }
     }
     let long = Duration::from_secs(args.seconds);
     for round in 0..args.rounds {
         println!("round {} of {}", round + 1, args.rounds);
-        for (stand, speed) in &mut stands {
-            stand.round(long, args.rate, speed).await;
+        for stand in &stands {
+            let mut speed = findings.take_speed(stand.service.kind);
+            stand.round(long, args.rate, &mut speed).await;
+            findings.keep_speed(stand.service.kind, speed);
         }
         // Nobody is always first, or always after the same.
         stands.reverse();
     }
-    let mut rows = Vec::new();
-    for (mut stand, speed) in stands {
-        let kind = stand.service.kind;
-        println!("{}: lost connections, then {} kills", kind.name(), args.kills);
-        let missed = stand.reconnects(args.rate / 2).await?;
-        let faith = stand.kills(args.kills, args.rate / 2).await?;
-        let faith = Faith { missed, ..faith };
-        let (notified, closed) = (Fired::default(), Fired::default());
-        rows.push(Row { kind, speed, faith, notified, closed });
-        stand.close().await;
-    }
+    println!("lost connections and {} kills of each, and timers across a kill", args.kills);
+    // All at once: from here on nothing is timed but the timers themselves.
+    let faiths = stands.into_iter().map(|stand| faith(args, stand, findings));
+    let (_, silences) = tokio::join!(join_all(faiths), silences(args, usher, kinds, findings));
     sandbox.stop().await;
-    silences(args, usher, &mut rows).await?;
-    rows.sort_by_key(|row| row.kind as u8);
-    Ok(rows)
+    silences
 }
 
-/// All at once: nothing is timed here but the timers themselves.
-async fn silences(args: &Args, usher: &Path, rows: &mut [Row]) -> anyhow::Result<()> {
+async fn faith(args: &Args, mut stand: Stand, findings: &Findings) {
+    let kind = stand.service.kind;
+    let times = if args.brief { 3 } else { 5 };
+    match stand.reconnects(args.rate / 2, times).await {
+        Ok(missed) => findings.row(kind, |row| row.missed = Some(missed)),
+        Err(error) => findings.failed(kind, "lost connections", &error),
+    }
+    match stand.kills(args.kills, args.rate / 2).await {
+        Ok(faith) => findings.row(kind, |row| row.faith = Some(faith)),
+        Err(error) => findings.failed(kind, "kills", &error),
+    }
+    stand.close().await;
+}
+
+async fn silences(
+    args: &Args,
+    usher: &Path,
+    kinds: &[Kind],
+    findings: &Findings,
+) -> anyhow::Result<()> {
     const VISITORS: u64 = 60;
-    println!("timers across a kill");
-    let kinds: Vec<Kind> = rows.iter().map(|row| row.kind).collect();
     let (idle, grace) = (Duration::from_secs(4), Duration::from_secs(2));
     let terms = Terms { agents: 12, capacity: args.capacity.max(5), idle, grace };
-    let (services, sandbox) = set_up(&kinds, &terms, usher)?;
-    let runs =
-        services.into_iter().map(|service| trials::silence(service, &terms, &sandbox, VISITORS));
-    let fired = futures_util::future::try_join_all(runs).await?;
-    for (row, (notified, closed)) in rows.iter_mut().zip(fired) {
-        (row.notified, row.closed) = (notified, closed);
-    }
+    let (services, sandbox) = set_up(kinds, &terms, usher)?;
+    let runs = services.into_iter().map(async |service| {
+        let kind = service.kind;
+        match trials::silence(service, &terms, &sandbox, VISITORS).await {
+            Ok(silence) => findings.row(kind, |row| row.silence = Some(silence)),
+            Err(error) => findings.failed(kind, "timers across a kill", &error),
+        }
+    });
+    join_all(runs).await;
     sandbox.stop().await;
     Ok(())
+}
+
+/// What is known so far.
+struct Findings {
+    rows: RefCell<Vec<Row>>,
+    failures: RefCell<Vec<String>>,
+}
+
+impl Findings {
+    fn of(kinds: &[Kind]) -> Self {
+        let rows = kinds.iter().copied().map(Row::of).collect();
+        Self { rows: RefCell::new(rows), failures: RefCell::default() }
+    }
+
+    fn row(&self, kind: Kind, note: impl FnOnce(&mut Row)) {
+        if let Some(row) = self.rows.borrow_mut().iter_mut().find(|row| row.kind == kind) {
+            note(row);
+        }
+    }
+
+    fn take_speed(&self, kind: Kind) -> Speed {
+        let mut speed = Speed::default();
+        self.row(kind, |row| std::mem::swap(&mut row.speed, &mut speed));
+        speed
+    }
+
+    fn keep_speed(&self, kind: Kind, speed: Speed) {
+        self.row(kind, |row| row.speed = speed);
+    }
+
+    fn failed(&self, kind: Kind, what: &str, error: &anyhow::Error) {
+        self.failures.borrow_mut().push(format!("{}: {what}: {error:#}", kind.name()));
+    }
+
+    fn tell(&self, args: &Args) {
+        let rows = self.rows.borrow();
+        println!(
+            "\nSpeed ({} rounds of {} s, 128 connections; latencies at {} messages/s, from when each was due)\n",
+            args.rounds, args.seconds, args.rate
+        );
+        println!("{}", table::speed(&rows));
+        println!(
+            "Faith ({} SIGKILLs each under load, program and store together; the provider posts again what got no 200)\n",
+            args.kills
+        );
+        println!("{}", table::faith(&rows));
+        for failure in self.failures.borrow().iter() {
+            println!("**Failed**: {failure}");
+        }
+    }
+
+    fn is_whole(&self) -> anyhow::Result<()> {
+        let failures = self.failures.borrow().len();
+        ensure!(failures == 0, "{failures} parts failed");
+        Ok(())
+    }
 }
 
 /// The services, and a local 360dialog that knows all their numbers.

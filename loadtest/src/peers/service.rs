@@ -19,7 +19,7 @@ use super::agents::Link;
 use super::desk::{Desk, SimpleDesk, UsherDesk};
 use super::poster::Door;
 use super::{install, settings};
-use crate::house::free_port;
+use crate::house::{answers, free_port};
 use crate::measure::Process;
 
 const SECRET: &str = "the-platform's-secret";
@@ -101,6 +101,7 @@ pub(super) struct Service {
     usher: PathBuf,
     dir: TempDir,
     port: u16,
+    /// Of the peers' store; Usher has none, and tells its metrics there.
     store_port: u16,
     program: Option<Running>,
     store: Option<Running>,
@@ -213,6 +214,19 @@ impl Service {
         running.map(|it| Process::of(it.0.id()).cpu().unwrap_or_default()).sum()
     }
 
+    /// Messages whose sending ended with an unknown outcome, where that is told.
+    pub(super) async fn unknown(&self) -> anyhow::Result<Option<u64>> {
+        if self.kind != Kind::Usher {
+            return Ok(None);
+        }
+        let address = format!("http://127.0.0.1:{}/metrics", self.store_port);
+        let text = self.http.get(address).send().await?.text().await?;
+        let told = answers::metric(&text, "usher_outbound_unknown_total");
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
+        let count = told as u64;
+        Ok(Some(count))
+    }
+
     pub(super) fn log_end(&self) -> String {
         let log = fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
@@ -288,7 +302,7 @@ impl Service {
             ("webhook-secret", settings::WEBHOOK_SECRET.to_owned()),
             ("api-key", self.kind.api_key()),
         ];
-        let node = settings::node(self.port, provider);
+        let node = settings::node(self.port, self.store_port, provider);
         let service = settings::service(&self.terms, &self.kind.number());
         let texts = [("usher.toml", node), ("desk.toml", service)];
         for (name, text) in secrets.into_iter().chain(texts) {

@@ -28,9 +28,9 @@ pub(super) fn hook() -> String {
     format!("/hooks/360dialog/{}", channel())
 }
 
-pub(super) fn node(port: u16, provider: &str) -> String {
+pub(super) fn node(port: u16, metrics: u16, provider: &str) -> String {
     format!(
-        "data_dir = \"data\"\n[http]\nbind = \"127.0.0.1:{port}\"\n[metrics]\nbind = \"\"\n\
+        "data_dir = \"data\"\n[http]\nbind = \"127.0.0.1:{port}\"\n[metrics]\nbind = \"127.0.0.1:{metrics}\"\n\
          [limits]\ncommands_per_second = 10000\ncommands_burst = 10000\n\
          [provider]\nbase_url = \"{provider}\"\nmessages_per_second = 1000\n\
          platform_secret_file = \"platform-secret\"\n\

@@ -3,22 +3,36 @@
 use hdrhistogram::Histogram;
 
 use super::service::Kind;
-use super::trials::{Faith, Fired, Speed};
+use super::trials::{Faith, Fired, Silence, Speed};
 
-/// All that is known of one service.
+/// All that is known of one service; what was not found out is missing.
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) kind: Kind,
     pub(super) speed: Speed,
-    pub(super) faith: Faith,
-    pub(super) notified: Fired,
-    pub(super) closed: Fired,
+    /// Messages never seen after a lost connection.
+    pub(super) missed: Option<u64>,
+    pub(super) faith: Option<Faith>,
+    pub(super) silence: Option<Silence>,
 }
+
+impl Row {
+    pub(super) fn of(kind: Kind) -> Self {
+        Self { kind, speed: Speed::default(), missed: None, faith: None, silence: None }
+    }
+}
+
+const UNKNOWN: &str = "–";
 
 pub(super) fn speed(rows: &[Row]) -> String {
     let head =
         ["service", "acked/s", "min–max", "CPU µs each", "ack p50 ms", "p99", "push p50 ms", "p99"];
     let rows = rows.iter().map(|Row { kind, speed, .. }| {
+        if speed.per_round.is_empty() {
+            let mut row = vec![UNKNOWN.to_owned(); 8];
+            kind.name().clone_into(&mut row[0]);
+            return row;
+        }
         let least = speed.per_round.iter().copied().fold(f64::INFINITY, f64::min);
         let most = speed.per_round.iter().copied().fold(0.0, f64::max);
         let each = speed.cpu.as_secs_f64() * 1e6 / count(speed.acked).max(1.0);
@@ -46,22 +60,29 @@ pub(super) fn faith(rows: &[Row]) -> String {
         "missed after reconnect",
         "notified 0/1/2+",
         "closed 0/1/2+",
+        "shown as unknown",
     ];
-    let times = |Fired { never, once, again }: Fired| format!("{never}/{once}/{again}");
     let rows = rows.iter().map(|row| {
-        let Faith { acked, lost, duplicated, over_capacity, missed } = row.faith;
-        vec![
-            row.kind.name().to_owned(),
-            format!("{lost} of {acked}"),
-            duplicated.to_string(),
-            over_capacity.to_string(),
-            row.speed.spread.to_string(),
-            missed.to_string(),
-            times(row.notified),
-            times(row.closed),
-        ]
+        let faith = |of: fn(&Faith) -> String| row.faith.as_ref().map(of);
+        let silence = |of: fn(&Silence) -> String| row.silence.as_ref().map(of);
+        let cells = [
+            Some(row.kind.name().to_owned()),
+            faith(|faith| format!("{} of {}", faith.lost, faith.acked)),
+            faith(|faith| faith.duplicated.to_string()),
+            faith(|faith| faith.over_capacity.to_string()),
+            (!row.speed.per_round.is_empty()).then(|| row.speed.spread.to_string()),
+            row.missed.map(|missed| missed.to_string()),
+            silence(|silence| times(silence.notified)),
+            silence(|silence| times(silence.closed)),
+            silence(|silence| silence.shown_unknown.map_or("no".to_owned(), |it| it.to_string())),
+        ];
+        cells.map(|cell| cell.unwrap_or_else(|| UNKNOWN.to_owned())).into()
     });
     aligned(&head, rows)
+}
+
+fn times(Fired { never, once, again }: Fired) -> String {
+    format!("{never}/{once}/{again}")
 }
 
 #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52")]

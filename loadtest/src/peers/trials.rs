@@ -69,7 +69,16 @@ pub(super) struct Faith {
     pub(super) lost: u64,
     pub(super) duplicated: u64,
     pub(super) over_capacity: u64,
-    pub(super) missed: u64,
+}
+
+/// What became of the timers that were running when the service was killed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Silence {
+    pub(super) notified: Fired,
+    pub(super) closed: Fired,
+    /// Messages that may or may not have left when it was killed, and are shown as such; `None`:
+    /// the service does not know of such a thing.
+    pub(super) shown_unknown: Option<u64>,
 }
 
 /// How often each visitor got the two messages of silence: never, once, more often.
@@ -181,7 +190,6 @@ impl Stand {
                     lost: book.lost(&all),
                     duplicated: book.duplicated(&all),
                     over_capacity: book.over_capacity(),
-                    missed: 0,
                 }
             })
             .await;
@@ -189,14 +197,13 @@ impl Stand {
     }
 
     /// One agent after the other is without a connection for a moment, while visitors go on writing.
-    pub(super) async fn reconnects(&self, rate: u32) -> anyhow::Result<u64> {
+    pub(super) async fn reconnects(&self, rate: u32, times: usize) -> anyhow::Result<u64> {
         const AWAY: Duration = Duration::from_secs(1);
-        const TIMES: usize = 5;
         let first = self.keeper.look(|book| book.len()).await;
         let crowd = self.crowd.clone();
-        let long = AWAY * 2 * u32::try_from(TIMES)?;
+        let long = AWAY * 2 * u32::try_from(times)?;
         let writing = tokio::spawn(async move { crowd.steadily(rate, long).await });
-        for agent in 0..TIMES.min(self.agents) {
+        for agent in 0..times.min(self.agents) {
             sleep(AWAY).await;
             self.team.order(Order::Without(agent));
             sleep(AWAY).await;
@@ -214,7 +221,7 @@ pub(super) async fn silence(
     terms: &Terms,
     sandbox: &SandboxHandle,
     visitors: u64,
-) -> anyhow::Result<(Fired, Fired)> {
+) -> anyhow::Result<Silence> {
     /// Longer than a job queue takes to notice that its worker died.
     const PATIENCE: Duration = Duration::from_secs(75);
     let provider = sandbox.base_url();
@@ -248,8 +255,9 @@ pub(super) async fn silence(
             complete.get_or_insert_with(Instant::now);
         }
     }
+    let shown_unknown = service.unknown().await?;
     team.leave().await;
-    Ok(seen)
+    Ok(Silence { notified: seen.0, closed: seen.1, shown_unknown })
 }
 
 fn phone(kind: Kind, visitor: u64) -> String {

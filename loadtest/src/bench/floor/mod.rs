@@ -5,6 +5,7 @@
 //! the visitor writes, we write, closed.
 
 mod pure;
+pub(super) mod scale;
 mod straight;
 
 use std::time::{Duration, Instant};
@@ -23,6 +24,14 @@ const EVENTS_A_ROUND: u64 = 5;
 pub(super) const GROUPS: u64 = 50;
 pub(super) const MEMBERS: u64 = 20;
 
+const METHODS: [(&str, Method); 5] = [
+    ("simultaneous", Method::Simultaneous),
+    ("fixed order", Method::FixedOrder),
+    ("round robin", Method::RoundRobin),
+    ("most idle", Method::MostIdle),
+    ("least loaded", Method::LeastLoaded),
+];
+
 /// A policy under load.
 trait Policy {
     /// Opens one in a group, has it picked up, written to, answered and closed.
@@ -32,15 +41,8 @@ trait Policy {
 pub(super) async fn run(options: &Options) -> anyhow::Result<()> {
     let mut report = Report::begin("P3 The rules", &options.command("floor"));
     let sizes: &[u64] = options.either(&[1_000], &[1_000, 100_000]);
-    let methods = [
-        ("simultaneous", Method::Simultaneous),
-        ("fixed order", Method::FixedOrder),
-        ("round robin", Method::RoundRobin),
-        ("most idle", Method::MostIdle),
-        ("least loaded", Method::LeastLoaded),
-    ];
     for live in sizes {
-        for (name, method) in methods {
+        for (name, method) in METHODS {
             let what = format!("{name}, {live} live");
             let mut ours = pure::Pure::new(method, *live);
             let mut ceiling = straight::Straight::new(method, *live);

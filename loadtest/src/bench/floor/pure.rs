@@ -17,9 +17,22 @@ use super::{GROUPS, MEMBERS, Policy};
 
 const WINDOW: Duration = Duration::from_hours(24);
 
+/// One group of so many stands full where some have to wait.
+const FULL_ONE_IN: u64 = 10;
+
+/// What becomes of what is live before anything is measured.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Start {
+    /// Everybody is served.
+    AllServed,
+    /// One group in ten is full, and what comes to it waits in line.
+    SomeWait,
+}
+
 pub(super) struct Pure {
-    floor: Floor,
-    now: Timestamp,
+    pub(super) floor: Floor,
+    pub(super) now: Timestamp,
+    pub(super) settings: Arc<Settings>,
     effects: Vec<Effect>,
     opened: u64,
     pub(super) taken: u64,
@@ -27,10 +40,15 @@ pub(super) struct Pure {
 
 impl Pure {
     pub(super) fn new(method: Method, live: u64) -> Self {
-        let settings = Arc::new(settings(method, live));
+        Self::begin(method, live, Start::AllServed)
+    }
+
+    pub(super) fn begin(method: Method, live: u64, start: Start) -> Self {
+        let settings = Arc::new(settings(method, live, start));
         let mut pure = Self {
             floor: Floor::new(Arc::clone(&settings)),
             now: Timestamp::from_millis(1_780_000_000_000),
+            settings: Arc::clone(&settings),
             effects: Vec::new(),
             opened: 0,
             taken: 0,
@@ -40,8 +58,11 @@ impl Pure {
             pure.give(Command::Presence { staff: *staff, presence: Presence::Active, why });
         }
         for number in 0..live {
-            let enquiry = pure.open(number % GROUPS + 1);
-            pure.take(enquiry);
+            let group = number % GROUPS + 1;
+            let enquiry = pure.open(group);
+            if start == Start::AllServed || !is_full(group) {
+                pure.take(enquiry);
+            }
         }
         pure.taken = 0;
         pure
@@ -99,13 +120,18 @@ impl Policy for Pure {
     }
 }
 
-fn settings(method: Method, live: u64) -> Settings {
+const fn is_full(group: u64) -> bool {
+    group.is_multiple_of(FULL_ONE_IN)
+}
+
+fn settings(method: Method, live: u64, start: Start) -> Settings {
     let mut settings: Settings = bare();
     for number in 1..=GROUPS * MEMBERS {
         let id = StaffId::from_number(u128::from(number));
         // Room for their share of what is live, and a little more; none where nobody may free up.
         let room = live / (GROUPS * MEMBERS) + 5;
-        let capacity = u16::try_from(room).unwrap_or(u16::MAX);
+        let full = start == Start::SomeWait && is_full((number - 1) / MEMBERS + 1);
+        let capacity = if full { 1 } else { u16::try_from(room).unwrap_or(u16::MAX) };
         let names = (String::new(), String::new());
         settings.staff.insert(
             id,
