@@ -236,6 +236,7 @@ fn open_store(config: &Config) -> anyhow::Result<Store> {
             lag_slow: config.projector.lag_slow.into(),
             lag_max,
             on_lag: Box::new(move |lag| lag_seconds.set(lag.age.as_secs_f64())),
+            ..ArchiveOptions::default()
         },
     };
     Ok(Store::open(&config.data_dir, options)?)
