@@ -153,3 +153,28 @@ async fn nobody_is_told_again_what_has_not_changed() {
     shop.write("wamid.2", "Are you there?").await.unwrap();
     assert_eq!(states().await, Vec::<String>::new(), "the floor has heard, and nothing moved");
 }
+
+/// Whoever connects is told what holds at that moment, even where it soon holds no more.
+#[actix::test]
+async fn nobody_is_left_with_what_held_for_a_moment() {
+    tokio::time::pause();
+    let shop = Shop::open().await;
+    let mut first = shop.connect("Ben", 1).await;
+    drop(first.position().await);
+    shop.write("wamid.1", "Hello?").await.unwrap();
+    let enquiry = enquiry_of(&first.event("enquiry.offered").await);
+    let mut ben = shop.connect("Ben", 2).await;
+    for command in ["pick_up", "close"] {
+        let asked = json!({ command: { "enquiry": enquiry } });
+        shop.does("Ben", asked).await.unwrap();
+    }
+    let mut last = Value::Null;
+    while let Ok(Some(mut frame)) =
+        tokio::time::timeout(Duration::from_secs(3), ben.frames.recv()).await
+    {
+        if frame["now"] == "counters" {
+            last = frame["data"].take();
+        }
+    }
+    assert_eq!((&last["load"], &last["offers"]), (&json!(0), &json!(0)), "{last}");
+}

@@ -66,10 +66,11 @@ impl Router {
         first.and_then(|enquiry| self.floor.place(enquiry)).map(|place| place.opened_at)
     }
 
-    /// Lines behind which this person stands, and their own counters.
-    pub(super) fn tell_lines(&self, staff: StaffId) {
+    /// Lines behind which this person stands, and their own counters; what differs from what was last
+    /// told to all is told to all again, so that nobody is left with what held for a moment.
+    pub(super) fn tell_lines(&mut self, staff: StaffId) {
         let settings = std::sync::Arc::clone(&self.peers.settings);
-        let groups = self.groups_of(staff);
+        let groups = self.groups_of(staff).to_vec();
         let lengths: BTreeMap<_, _> = self.floor.line_lengths().collect();
         let queues = settings.queues.values().filter(|queue| groups.contains(&queue.group));
         let queues = queues.map(|queue| (Destination::Queue(queue.id), queue.name.clone()));
@@ -78,18 +79,17 @@ impl Router {
         for (destination, name) in own.chain(queues) {
             let length = lengths.get(&destination).copied().unwrap_or(0);
             let oldest = if length == 0 { None } else { self.oldest(destination) };
-            self.peers.state(
-                staff,
-                &queue_now(
-                    destination,
-                    name,
-                    (length, oldest.map(|at| self.peers.on_the_wall(at))),
-                ),
-            );
+            let shown = (length, oldest.map(|at| self.peers.on_the_wall(at)));
+            self.peers.state(staff, &queue_now(destination, name, shown));
+            if self.told.lines.get(&destination) != Some(&shown) {
+                self.told.lines.remove(&destination);
+            }
         }
         if let Some(counters) = self.counters(staff) {
+            self.told.counters.insert(staff, counters);
             self.peers.state(staff, &Now::Counters(counters));
         }
+        self.stale = true;
     }
 
     pub(super) fn groups_of(&self, staff: StaffId) -> &[GroupId] {
