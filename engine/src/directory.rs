@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use actix::prelude::*;
+use bytestring::ByteString;
 use tokio::sync::oneshot;
 use usher_domain::ids::{ChannelId, VisitorId};
 use usher_domain::record::{Event, Record};
@@ -15,7 +16,7 @@ use usher_store::{Reached, SeenIds};
 
 use crate::channel::{Blocked, Heard, Merged, ReceiptCame, WindowsLapsed};
 use crate::enquiry::Waited;
-use crate::inbound::{Inbound, InboundBody, Sender};
+use crate::inbound::{Inbound, InboundBody, Sender, kept};
 use crate::ledger::{Ack, Release};
 use crate::metrics;
 use crate::peers::{Guard, Peers, new_visitor};
@@ -124,9 +125,9 @@ impl Directory {
         let ack = Arc::clone(ack);
         let Inbound { body, raw } = update;
         if self.peers.channel(channel).is_none() {
-            return self.quarantine(channel, "no such channel", raw.unwrap_or_default(), ack);
+            return self.quarantine(channel, "no such channel", kept(raw), ack);
         }
-        let raw_text = || raw.clone().unwrap_or_default();
+        let raw_text = || kept(raw.clone());
         match body {
             InboundBody::Receipt(receipt) => {
                 let came = ReceiptCame { receipt, raw, ack };
@@ -161,7 +162,7 @@ impl Directory {
         let Some((sender, provider_id)) = update.body.sender_and_id() else { return };
         let Some(ack) = self.first_time(provider_id, ack) else { return };
         let Some(visitor) = self.identify(channel, sender) else {
-            return self.quarantine(channel, "unattributed", update.raw.unwrap_or_default(), ack);
+            return self.quarantine(channel, "unattributed", kept(update.raw), ack);
         };
         self.note_seen(provider_id);
         self.channel(channel, Heard { visitor, update, ack });
@@ -171,7 +172,7 @@ impl Directory {
         &mut self,
         channel: ChannelId,
         body: InboundBody,
-        raw: Option<String>,
+        raw: Option<ByteString>,
         ack: Arc<Ack>,
     ) {
         let Some((sender, provider_id)) = body.sender_and_id() else { return };
@@ -191,12 +192,7 @@ impl Directory {
             _ => None,
         };
         let Some(notice) = notice else {
-            return self.quarantine(
-                channel,
-                "a change of ids without the old one",
-                raw.unwrap_or_default(),
-                ack,
-            );
+            return self.quarantine(channel, "a change of ids without the old one", kept(raw), ack);
         };
         self.load(self.people.wanted_by(&notice));
         let mut effects = Vec::new();
@@ -205,7 +201,7 @@ impl Directory {
         let known = visitor.and_then(|id| self.people.visitor(id)).cloned();
         let Some(visitor) = known else {
             // Nobody we know: kept, so that it can be looked into, and nothing more.
-            let raw = raw.unwrap_or_default();
+            let raw = kept(raw);
             return self.keep(Event::ProviderNoticed { channel, field: "system".into(), raw }, ack);
         };
         self.note_seen(provider_id);
@@ -349,7 +345,7 @@ impl Directory {
 
     fn keep(&self, event: Event, ack: Arc<Ack>) {
         let record = Record::new(self.peers.now(), event);
-        self.peers.ledger.append(vec![record], vec![Release::Ack(ack)]);
+        self.peers.ledger.append([record], [Release::Ack(ack)]);
     }
 
     fn quarantine(&self, channel: ChannelId, why: &str, raw: String, ack: Arc<Ack>) {

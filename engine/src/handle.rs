@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use actix::Addr;
 use thiserror::Error;
@@ -57,6 +59,30 @@ pub enum Unavailable {
 /// One connection of a staff member.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct ConnectionId(pub u64);
+
+/// What was pulled for a connection.
+#[derive(Clone, Debug)]
+pub struct Given {
+    pub pulled: Pulled,
+    /// The client is to be asked, behind the frames, for a sign that it reads them; who gives none is
+    /// let go.
+    pub ask: bool,
+}
+
+/// Waits until there is something to give. Every idle connection holds one, so it is small.
+///
+/// `Err`: the service has let go of the connection; the client comes back and resumes.
+#[derive(Debug)]
+pub struct Pulling(oneshot::Receiver<Given>);
+
+impl Future for Pulling {
+    type Output = Result<Given, Unavailable>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let hears = Pin::new(&mut self.get_mut().0);
+        hears.poll(context).map(|given| given.map_err(|_| Unavailable::Busy))
+    }
+}
 
 /// Who is connecting.
 #[derive(Clone, Debug)]
@@ -268,19 +294,19 @@ impl Engine {
         hears.await.map_err(|_| Unavailable::Busy)
     }
 
-    /// The next frames for a connection, at most `bytes` of them; waits until there is one.
-    /// `Err`: the service has let go of the connection; the client comes back and resumes.
-    pub async fn pull(
+    /// Asks for the next frames for a connection, at most `bytes` of them.
+    pub fn pull(
         &self,
         service: ServiceId,
         staff: StaffId,
         connection: ConnectionId,
         bytes: usize,
-    ) -> Result<Pulled, Unavailable> {
-        let door = self.door(service)?;
+    ) -> Pulling {
         let (frames, hears) = oneshot::channel();
-        door.service.do_send(service::PullFor { staff, connection, bytes, frames });
-        hears.await.map_err(|_| Unavailable::Busy)
+        if let Ok(door) = self.door(service) {
+            door.service.do_send(service::PullFor { staff, connection, bytes, frames });
+        }
+        Pulling(hears)
     }
 
     /// The client answered a ping: its connection is alive.

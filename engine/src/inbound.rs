@@ -1,15 +1,23 @@
 //! What comes in from a provider, in the engine's own words; the gateway translates.
 
+use bytestring::ByteString;
 use usher_domain::ids::{EnquiryId, MessageId};
 use usher_domain::message::{Content, Counts, Delivery, Referral};
 use usher_domain::time::Timestamp;
+
+use crate::poison::Mark;
 
 /// One update for one channel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Inbound {
     pub body: InboundBody,
     /// The provider's JSON text of this update, for what cannot be understood.
-    pub raw: Option<String>,
+    pub raw: Option<ByteString>,
+}
+
+/// As it is kept.
+pub(crate) fn kept(raw: Option<ByteString>) -> String {
+    raw.map(|raw| raw.to_string()).unwrap_or_default()
 }
 
 /// Whose update it is, as the provider names them.
@@ -87,11 +95,11 @@ pub enum InboundBody {
 
 impl InboundBody {
     /// By what this update is known again when it is delivered once more.
-    pub(crate) fn mark(&self) -> String {
+    pub(crate) fn mark(&self) -> Mark {
         match (self.sender_and_id(), self) {
-            (Some((_, provider_id)), _) => provider_id.to_owned(),
+            (Some((_, provider_id)), _) => Mark::of(provider_id),
             (None, Self::Receipt(receipt)) => receipt.mark(),
-            (None, other) => format!("{other:?}"),
+            (None, other) => Mark::of(format!("{other:?}")),
         }
     }
 
@@ -142,8 +150,8 @@ pub struct InboundReceipt {
 }
 
 impl InboundReceipt {
-    pub(crate) fn mark(&self) -> String {
-        format!("{} {:?}", self.provider_id, self.delivery)
+    pub(crate) fn mark(&self) -> Mark {
+        Mark::of((&self.provider_id, std::mem::discriminant(&self.delivery)))
     }
 }
 

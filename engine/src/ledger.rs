@@ -29,6 +29,8 @@ pub(crate) enum Release {
     Feed {
         to: Vec<StaffId>,
         tail: Arc<str>,
+        /// Until what else comes in a moment.
+        may_wait: bool,
     },
     /// A statement of how things are for one person's screens.
     State {
@@ -168,7 +170,11 @@ impl Ledger {
     }
 
     /// One record group, and what waits for it. Returns the sequence of its last record.
-    pub(crate) fn append(&self, records: Vec<Record>, releases: Vec<Release>) -> u64 {
+    pub(crate) fn append(
+        &self,
+        records: impl IntoIterator<Item = Record>,
+        releases: impl IntoIterator<Item = Release>,
+    ) -> u64 {
         let mut gathering = self.0.gathering.borrow_mut();
         let ahead = self.0.wall.ahead();
         for mut record in records {
@@ -185,7 +191,7 @@ impl Ledger {
     }
 
     pub(crate) fn release(&self, release: Release) {
-        self.append(Vec::new(), vec![release]);
+        self.append([], [release]);
     }
 
     /// Whether anything from outside was done since this was built.
@@ -234,10 +240,10 @@ impl Ledger {
     fn perform(&self, releases: Vec<Release>, service: &Addr<Service>) {
         for release in releases {
             match release {
-                Release::Feed { to, tail } => {
+                Release::Feed { to, tail, may_wait } => {
                     let staff = self.0.staff.borrow();
                     for addr in to.iter().filter_map(|id| staff.get(id)) {
-                        addr.do_send(Push(Arc::clone(&tail)));
+                        addr.do_send(Push { tail: Arc::clone(&tail), may_wait });
                     }
                 }
                 Release::State { to, state } => {

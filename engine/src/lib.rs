@@ -29,7 +29,8 @@ mod timer;
 
 pub use clock::Clock;
 pub use handle::{
-    Answer, Attach, ConnectionId, Engine, EngineOptions, Explain, Explained, Unavailable,
+    Answer, Attach, ConnectionId, Engine, EngineOptions, Explain, Explained, Given, Pulling,
+    Unavailable,
 };
 pub use inbound::{About, Inbound, InboundBody, InboundMessage, InboundReceipt, Sender};
 pub use outgoing::{

@@ -21,6 +21,7 @@ use crate::directory::Directory;
 use crate::enquiry::Enquiry;
 use crate::inbound::InboundBody;
 use crate::ledger::{Ledger, Release};
+use crate::poison::Mark;
 use crate::router::{Board, Router};
 use crate::service::{Broken, Service};
 use crate::staff::{Staff, StaffAddrs, State};
@@ -208,7 +209,7 @@ impl Peers {
 
 /// Which update is being taken; outlives the actors, so that one that breaks them is known again.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct InHand(Rc<RefCell<Option<String>>>);
+pub(crate) struct InHand(Rc<Cell<Option<Mark>>>);
 
 impl InHand {
     /// Takes it in hand; it is put down when the returned value is dropped, but not by a panic.
@@ -216,14 +217,14 @@ impl InHand {
         self.take_mark(update.mark())
     }
 
-    pub(crate) fn take_mark(&self, mark: String) -> Taken {
-        *self.0.borrow_mut() = Some(mark);
+    pub(crate) fn take_mark(&self, mark: Mark) -> Taken {
+        self.0.set(Some(mark));
         Taken(self.clone())
     }
 
     /// What was in hand when an actor broke.
-    pub(crate) fn left_behind(&self) -> Option<String> {
-        self.0.borrow_mut().take()
+    pub(crate) fn left_behind(&self) -> Option<Mark> {
+        self.0.take()
     }
 }
 
@@ -234,7 +235,7 @@ pub(crate) struct Taken(InHand);
 impl Drop for Taken {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            self.0.0.borrow_mut().take();
+            self.0.0.take();
         }
     }
 }

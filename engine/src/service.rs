@@ -4,7 +4,6 @@
 mod retention;
 mod way_back;
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -17,7 +16,6 @@ use usher_domain::record::{Event, Record};
 use usher_domain::settings::Settings;
 use usher_domain::time::Timestamp;
 use usher_protocol::command::Command;
-use usher_protocol::feed::Pulled;
 use usher_protocol::refusal::{Code, Refusal};
 use usher_store::{Archive, DataDir, Journal, Store, StoreError};
 
@@ -25,12 +23,12 @@ use crate::channel::{OutcomeCame, Resume};
 use crate::clock::{Clock, Wall};
 use crate::directory::Arrived;
 use crate::enquiry::Told;
-use crate::handle::{Answer, Attach, ConnectionId, Explain, Explained};
+use crate::handle::{Answer, Attach, ConnectionId, Explain, Explained, Given};
 use crate::inbound::Inbound;
 use crate::ledger::{Ack, Credit, Release};
 use crate::outgoing::{BotWord, ProviderCall, SendOutcome};
 use crate::peers::{InHand, Peers, Stepped};
-use crate::poison::Poison;
+use crate::poison::{Mark, Poison};
 use crate::router::{ExplainThis, Pass};
 use crate::staff::{
     AnswerIs, Commanded, Connect, Disconnect, IsAlive, LetGo, PullFrames, SignedOut,
@@ -67,23 +65,20 @@ pub(crate) struct Start {
 /// Where the answer to a command goes.
 #[derive(Debug)]
 pub(crate) enum AnswerTo {
-    Connection { connection: ConnectionId, id: u64, credit: Credit, mark: u64 },
-    Caller { to: oneshot::Sender<Answer>, credit: Credit, mark: u64 },
+    Connection { connection: ConnectionId, id: u64, credit: Credit, mark: Mark },
+    Caller { to: oneshot::Sender<Answer>, credit: Credit, mark: Mark },
 }
 
 /// By what a command is known again when it is given once more.
-pub(crate) fn mark_of(staff: StaffId, command: &Command) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    staff.hash(&mut hasher);
-    format!("{command:?}").hash(&mut hasher);
-    hasher.finish()
+pub(crate) fn mark_of(staff: StaffId, command: &Command) -> Mark {
+    Mark::of((staff, format!("{command:?}")))
 }
 
 impl AnswerTo {
     /// The command that it answers, should it break whoever takes it.
-    pub(crate) fn mark(&self) -> String {
+    pub(crate) const fn mark(&self) -> Mark {
         let (Self::Connection { mark, .. } | Self::Caller { mark, .. }) = self;
-        format!("command {mark:x}")
+        *mark
     }
 
     /// To be released once what the answer says is durable.
@@ -127,7 +122,7 @@ messages! {
     /// A command that the door could not take.
     Refuse { staff: StaffId, to: AnswerTo, refusal: Refusal }
     AttachTo { attach: Attach, done: oneshot::Sender<()> }
-    PullFor { staff: StaffId, connection: ConnectionId, bytes: usize, frames: oneshot::Sender<Pulled> }
+    PullFor { staff: StaffId, connection: ConnectionId, bytes: usize, frames: oneshot::Sender<Given> }
     Alive { staff: StaffId, connection: ConnectionId }
     DetachFrom { staff: StaffId, connection: ConnectionId }
     EndSession { staff: StaffId, session: SessionId }
@@ -245,13 +240,14 @@ impl Service {
         let (bad, good): (Vec<_>, Vec<_>) =
             updates.into_iter().partition(|update| self.poison.holds_update(update));
         for update in bad {
-            tracing::error!(%channel, mark = update.body.mark(), "an update that broke twice is kept aside");
+            tracing::error!(%channel, mark = ?update.body.mark(), "an update that broke twice is kept aside");
             metrics::counter!(crate::metrics::QUARANTINED).increment(1);
-            let raw = update.raw.unwrap_or_else(|| format!("{:?}", update.body));
+            let raw =
+                update.raw.map_or_else(|| format!("{:?}", update.body), |raw| raw.to_string());
             let why = "it broke whoever took it, twice".to_owned();
             let event = Event::Quarantined { channel, why, raw };
             let record = Record::new(peers.now(), event);
-            peers.ledger.append(vec![record], vec![Release::Ack(Arc::clone(ack))]);
+            peers.ledger.append([record], [Release::Ack(Arc::clone(ack))]);
         }
         good
     }
@@ -322,7 +318,7 @@ pass_on! {
     Order => |message, peers, poison| {
         let Order { staff, command, to } = message;
         match peers.staff(staff) {
-            Some(_) if poison.holds(&to.mark()) => {
+            Some(_) if poison.holds(to.mark()) => {
                 let text = "This has broken the service twice, and is not tried again.";
                 to.answer(peers, staff, Err(Refusal::saying(Code::Malformed, text)));
             }

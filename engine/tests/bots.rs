@@ -15,7 +15,7 @@ use usher_domain::rule::{Branch, Destination, Leaf, Stop};
 use usher_domain::settings::{Bot, Settings};
 use usher_engine::{
     Answer, Attach, BotAction, BotCall, BotSaid, BotWord, ConnectionId, Engine, EngineOptions,
-    Inbound, InboundBody, InboundMessage, Outgoing, ProviderCall, SendOutcome, Sender,
+    Given, Inbound, InboundBody, InboundMessage, Outgoing, ProviderCall, SendOutcome, Sender,
 };
 use usher_protocol::event::{Direction, Writer};
 use usher_protocol::feed::Pulled;
@@ -169,7 +169,10 @@ async fn pull(
                 _ = pong.tick() => engine.alive(service, staff, connection),
             }
         };
-        let Ok(Pulled::Frames(frames)) = frames else { return };
+        let Ok(Given { pulled: Pulled::Frames(frames), ask }) = frames else { return };
+        if ask {
+            engine.alive(service, staff, connection);
+        }
         for frame in frames {
             shown.send(serde_json::from_str(&frame).unwrap()).await.unwrap();
         }

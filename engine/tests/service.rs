@@ -13,8 +13,8 @@ use usher_domain::ids::{ChannelId, EnquiryId, MessageId, ServiceId, SessionId, S
 use usher_domain::message::{Content, Counts, Delivery};
 use usher_domain::settings::Settings;
 use usher_engine::{
-    About, Attach, ConnectionId, Engine, EngineOptions, Inbound, InboundBody, InboundMessage,
-    InboundReceipt, Outgoing, ProviderCall, SendOutcome, Sender,
+    About, Attach, ConnectionId, Engine, EngineOptions, Given, Inbound, InboundBody,
+    InboundMessage, InboundReceipt, Outgoing, ProviderCall, SendOutcome, Sender,
 };
 use usher_protocol::command::{Command, SetPresence};
 use usher_protocol::feed::Pulled;
@@ -130,8 +130,12 @@ async fn pull(
     (service, staff, connection): (ServiceId, StaffId, ConnectionId),
     shown: mpsc::Sender<Value>,
 ) {
-    while let Ok(Pulled::Frames(frames)) = engine.pull(service, staff, connection, 16 * 1024).await
+    while let Ok(Given { pulled: Pulled::Frames(frames), ask }) =
+        engine.pull(service, staff, connection, 16 * 1024).await
     {
+        if ask {
+            engine.alive(service, staff, connection);
+        }
         for frame in frames {
             shown.send(serde_json::from_str::<Value>(&frame).unwrap()).await.unwrap();
         }

@@ -43,6 +43,10 @@ const ENGINE_STOPS_WITHIN: Duration = Duration::from_secs(2);
 /// A client that opens a connection and says nothing.
 const REQUEST_HEAD_WITHIN: Duration = Duration::from_secs(10);
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// What is sent before more is asked for (bytes). A connection's buffer keeps the pages that were once
+/// written to, so the greeting of an agent's socket goes through few of them; and who has stopped
+/// reading holds no more than this and one frame.
+const WRITTEN_AT_ONCE: usize = 3 * 1024;
 
 /// The running program.
 pub struct App {
@@ -273,6 +277,7 @@ fn serve(config: &Config, listener: TcpListener, public: Public) -> anyhow::Resu
         .max_connections(amount(config.http.connections_max).div_ceil(workers))
         .client_request_timeout(REQUEST_HEAD_WITHIN)
         .keep_alive(KEEP_ALIVE)
+        .h1_write_buffer_size(WRITTEN_AT_ONCE)
         .shutdown_timeout(config.http.stop_grace.as_secs())
         .on_connect(socket::tune)
         .disable_signals();

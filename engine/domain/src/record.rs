@@ -40,6 +40,8 @@ impl Record {
 
     #[must_use]
     pub fn leaving(mut self, after: After) -> Self {
+        // Mostly the only one; a vector that grows by itself begins with room for four.
+        self.after.reserve_exact(1);
         self.after.push(after);
         self
     }

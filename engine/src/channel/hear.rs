@@ -15,7 +15,7 @@ use usher_domain::visitor::{Change, Visitor};
 use super::{Channel, Heard, Live};
 use crate::directory::{Pin, Remember};
 use crate::enquiry::{Enquiry, Opened, Told};
-use crate::inbound::{Inbound, InboundBody, InboundMessage};
+use crate::inbound::{Inbound, InboundBody, InboundMessage, kept};
 use crate::ledger::{Ack, Release};
 use crate::peers::{new_enquiry, new_message};
 
@@ -87,8 +87,8 @@ impl Channel {
                 owner: None,
             }),
         ];
-        let records = events.into_iter().map(|event| Record::new(now, event)).collect();
-        self.peers.ledger.append(records, vec![Release::Ack(ack)]);
+        let records = events.into_iter().map(|event| Record::new(now, event));
+        self.peers.ledger.append(records, [Release::Ack(ack)]);
     }
 
     /// No enquiry is live and none is opened: it stands in the thread all the same.
@@ -152,11 +152,11 @@ impl Channel {
             | InboundBody::Account { .. }
             | InboundBody::UnknownNumber { .. }
             | InboundBody::Unattributed { .. } => {
-                let raw = update.raw.unwrap_or_default();
+                let raw = kept(update.raw);
                 Event::ProviderNoticed { channel, field: "messages".into(), raw }
             }
         };
-        self.peers.ledger.append(vec![Record::new(now, event)], vec![Release::Ack(ack)]);
+        self.peers.ledger.append([Record::new(now, event)], [Release::Ack(ack)]);
     }
 
     fn remember(&self, visitor: &Visitor, change: Change) {

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use actix::prelude::*;
+use bytestring::ByteString;
 use usher_domain::floor::event::Closer;
 use usher_domain::ids::{ChannelId, EnquiryId, MessageId, StaffId, VisitorId};
 use usher_domain::outbox::{self, Outbox};
@@ -46,7 +47,7 @@ pub(crate) struct Heard {
 #[rtype(result = "()")]
 pub(crate) struct ReceiptCame {
     pub(crate) receipt: InboundReceipt,
-    pub(crate) raw: Option<String>,
+    pub(crate) raw: Option<ByteString>,
     pub(crate) ack: Arc<Ack>,
 }
 

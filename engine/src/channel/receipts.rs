@@ -14,7 +14,7 @@ use usher_store::HeldReceipt;
 
 use super::{Channel, ReceiptCame};
 use crate::enquiry::{Became, Told};
-use crate::inbound::{About, InboundReceipt};
+use crate::inbound::{About, InboundReceipt, kept};
 use crate::ledger::{Ack, Release};
 
 /// Messages of ours whose delivery is remembered; older ones are looked up.
@@ -48,8 +48,8 @@ impl Delivered {
 impl Channel {
     fn take(&mut self, ReceiptCame { receipt, raw, ack }: ReceiptCame) {
         match self.about(&receipt) {
-            Some(about) => self.take_about(about, receipt, vec![Release::Ack(ack)]),
-            None => self.hold(receipt, raw.unwrap_or_default(), ack),
+            Some(about) => self.take_about(about, receipt, Some(Release::Ack(ack))),
+            None => self.hold(receipt, kept(raw), ack),
         }
     }
 
@@ -67,7 +67,7 @@ impl Channel {
             raw,
         });
         let record = Record::new(now, Event::ReceiptHeld(held.clone()));
-        let seq = self.peers.ledger.append(vec![record], vec![Release::Ack(ack)]);
+        let seq = self.peers.ledger.append([record], [Release::Ack(ack)]);
         if let Some(oldest) = self.unmatched.hold(now, seq, held) {
             self.unmatched(*oldest);
         }
@@ -92,7 +92,7 @@ impl Channel {
     /// The message of this id is known: so is what its receipts were about.
     pub(super) fn match_receipts(&mut self, provider_id: &str, about: About) {
         for held in self.unmatched.matched(provider_id) {
-            self.take_about(about, receipt_of(held), Vec::new());
+            self.take_about(about, receipt_of(held), None);
         }
     }
 
@@ -108,7 +108,7 @@ impl Channel {
         }
     }
 
-    fn take_about(&mut self, about: About, receipt: InboundReceipt, releases: Vec<Release>) {
+    fn take_about(&mut self, about: About, receipt: InboundReceipt, release: Option<Release>) {
         let ledger = self.peers.ledger.clone();
         self.resolve_doubt(about.message, &receipt.provider_id);
         let now = self.peers.now();
@@ -118,7 +118,7 @@ impl Channel {
             None => advance(self.delivery_of(about.message), news),
         };
         let Some(delivery) = moved else {
-            ledger.append(Vec::new(), releases);
+            ledger.append([], release);
             return;
         };
         if receipt.participant.is_none() {
@@ -131,7 +131,7 @@ impl Channel {
             provider_at: receipt.provider_at.unwrap_or_else(|| self.peers.wall_now()),
             code: receipt.code,
         };
-        ledger.append(vec![Record::new(now, event)], releases);
+        ledger.append([Record::new(now, event)], release);
         if let Some(enquiry) = about.enquiry {
             let failure = receipt.code.map(|code| (code, receipt.title.unwrap_or_default()));
             let became = Became { message: about.message, delivery, failure, by_receipt: true };

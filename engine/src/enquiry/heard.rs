@@ -16,8 +16,9 @@ use super::Enquiry;
 use crate::channel::received;
 use crate::clip;
 use crate::directory::Remember;
-use crate::inbound::{Inbound, InboundBody, InboundMessage};
+use crate::inbound::{Inbound, InboundBody, InboundMessage, kept};
 use crate::ledger::{Ack, Release};
+use crate::metrics::MESSAGES;
 use crate::outgoing::ProviderCall;
 use crate::router::Decide;
 
@@ -69,7 +70,7 @@ impl Enquiry {
                 let mut told = text.clone();
                 clip::clip(&mut told, NOTICE_MAX);
                 let event = Event::SystemNoticed { channel, visitor, enquiry, provider_id, text };
-                self.write(vec![event], vec![Release::Ack(ack)]);
+                self.write([event], [Release::Ack(ack)]);
                 self.notice(self.room(), told);
             }
             InboundBody::NumberChanged { .. }
@@ -79,9 +80,9 @@ impl Enquiry {
             | InboundBody::Account { .. }
             | InboundBody::UnknownNumber { .. }
             | InboundBody::Unattributed { .. } => {
-                let (channel, raw) = (self.channel, update.raw.unwrap_or_default());
+                let (channel, raw) = (self.channel, kept(update.raw));
                 let event = Event::ProviderNoticed { channel, field: "messages".into(), raw };
-                self.write(vec![event], vec![Release::Ack(ack)]);
+                self.write([event], [Release::Ack(ack)]);
             }
         }
     }
@@ -117,7 +118,7 @@ impl Enquiry {
         self.note(Command::VisitorWrote { counts: Counts::Edit, provider_at: now });
         let (target, told) = (self.message_of(&of), clip::content(shown(&content)));
         let event = Event::MessageEdited { channel, visitor, enquiry, provider_id, of, content };
-        self.write(vec![event], vec![Release::Ack(ack)]);
+        self.write([event], [Release::Ack(ack)]);
         if let Some(message) = target {
             let telling =
                 Telling::Edited { enquiry: self.id, message, content: told, time: now.into() };
@@ -129,7 +130,7 @@ impl Enquiry {
         let (channel, visitor, enquiry) = self.of_room();
         let target = self.message_of(&of);
         let event = Event::MessageRevoked { channel, visitor, enquiry, provider_id, of };
-        self.write(vec![event], vec![Release::Ack(ack)]);
+        self.write([event], [Release::Ack(ack)]);
         if let Some(message) = target {
             let time = self.stamp().into();
             self.tell(self.room(), &Telling::Revoked { enquiry: self.id, message, time });
@@ -146,7 +147,7 @@ impl Enquiry {
         let (channel, visitor, enquiry) = self.of_room();
         let (target, told) = (self.message_of(&on), emoji.clone());
         let event = Event::Reacted { channel, visitor, enquiry, provider_id, on, emoji, by: None };
-        self.write(vec![event], vec![Release::Ack(ack)]);
+        self.write([event], [Release::Ack(ack)]);
         if let Some(message) = target {
             let (writer, time) = (Writer::Visitor, self.stamp().into());
             let telling = Telling::Reacted { enquiry: self.id, message, writer, emoji: told, time };
@@ -170,20 +171,17 @@ impl Enquiry {
         }
         self.last_inbound = Some(received.provider_id.clone());
         let for_the_bot = self.bot_hears(&received);
-        let mut releases = vec![Release::Ack(ack)];
-        releases.extend(self.fetch(&received));
+        let releases = [Release::Ack(ack)].into_iter().chain(self.fetch(&received));
         let replies = received.reply_to.is_some();
-        let mut events = Vec::new();
-        if std::mem::take(&mut self.unopened) {
+        let opened = std::mem::take(&mut self.unopened).then(|| {
             let (enquiry, channel, visitor) = (self.id, self.channel, self.visitor.id);
-            events.push(Event::EnquiryOpened { enquiry, channel, visitor });
-        }
-        let order = self.peers.ledger.last() + events.len() as u64 + 1;
+            Event::EnquiryOpened { enquiry, channel, visitor }
+        });
+        let order = self.peers.ledger.last() + u64::from(opened.is_some()) + 1;
         let telling = self.telling_of(&received, order);
-        events.push(Event::MessageReceived(Box::new(received)));
-        self.write(events, releases);
-        metrics::counter!(crate::metrics::MESSAGES, "direction" => "in", "kind" => kind(counts), "outcome" => "taken")
-            .increment(1);
+        let received = Event::MessageReceived(Box::new(received));
+        self.write(opened.into_iter().chain([received]), releases);
+        count_taken(counts);
         if opening {
             let opened_by = match (delayed, replies && self.answers_template()) {
                 (true, _) => OpenedBy::OldMessage,
@@ -210,7 +208,7 @@ impl Enquiry {
         self.last_inbound = provider_id;
         self.unopened = false;
         let (enquiry, channel, visitor) = (self.id, self.channel, self.visitor.id);
-        self.write(vec![Event::EnquiryOpened { enquiry, channel, visitor }], Vec::new());
+        self.write([Event::EnquiryOpened { enquiry, channel, visitor }], []);
         let replied = replies && self.answers_template();
         self.begin(if replied { OpenedBy::Reply } else { OpenedBy::Message }, true);
     }
@@ -344,6 +342,19 @@ impl Enquiry {
             }
         }
     }
+}
+
+/// What nearly all are has its labels made once.
+fn count_taken(counts: Counts) {
+    let taken = match kind(counts) {
+        "message" => {
+            metrics::counter!(MESSAGES, "direction" => "in", "kind" => "message", "outcome" => "taken")
+        }
+        kind => {
+            metrics::counter!(MESSAGES, "direction" => "in", "kind" => kind, "outcome" => "taken")
+        }
+    };
+    taken.increment(1);
 }
 
 const fn kind(counts: Counts) -> &'static str {

@@ -315,17 +315,21 @@ impl Enquiry {
     }
 
     /// Writes events down, the machine's newest state with the last one.
-    fn write(&mut self, events: Vec<Event>, releases: Vec<Release>) {
+    fn write(
+        &mut self,
+        events: impl IntoIterator<Item = Event>,
+        releases: impl IntoIterator<Item = Release>,
+    ) {
         let now = self.now;
-        let mut records: Vec<Record> =
-            events.into_iter().map(|event| Record::new(now, event)).collect();
-        if let Some(last) = records.pop() {
-            let mut last = last.leaving(self.kept());
-            if std::mem::take(&mut self.talk_changed) {
-                last = last.leaving(self.talk_kept());
-            }
-            records.push(last);
-        }
+        let mut events = events.into_iter().peekable();
+        let changes = events.peek().is_some() && std::mem::take(&mut self.talk_changed);
+        let talk = changes.then(|| self.talk_kept());
+        let mut after = Some(self.kept()).into_iter().chain(talk);
+        let records = std::iter::from_fn(|| {
+            let record = Record::new(now, events.next()?);
+            let is_last = events.peek().is_none();
+            Some(if is_last { after.by_ref().fold(record, Record::leaving) } else { record })
+        });
         self.order = self.peers.ledger.append(records, releases);
         self.arm();
     }
@@ -347,7 +351,8 @@ impl Enquiry {
     /// What is told to people, once everything before it is durable.
     fn tell(&self, to: Vec<StaffId>, telling: &Telling) {
         if !to.is_empty() {
-            self.peers.ledger.release(Release::Feed { to, tail: telling.tail() });
+            let may_wait = telling.may_wait();
+            self.peers.ledger.release(Release::Feed { to, tail: telling.tail(), may_wait });
         }
     }
 

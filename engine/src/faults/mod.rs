@@ -31,7 +31,7 @@ use usher_store::{
     ArchiveReader, Cursor, EnquiryFilter, EnquiryRow, MessageRow, RoomEntry, Store, StoreOptions,
 };
 
-use crate::handle::{Attach, ConnectionId, Engine, EngineOptions, Unavailable};
+use crate::handle::{Attach, ConnectionId, Engine, EngineOptions, Given, Unavailable};
 use crate::inbound::{Inbound, InboundBody, InboundMessage, Sender};
 use crate::outgoing::{ProviderCall, SendOutcome};
 
@@ -239,7 +239,10 @@ impl Shop {
             loop {
                 tokio::select! {
                     pulled = engine.pull(service, staff, connection, 16 * 1024) => {
-                        let Ok(Pulled::Frames(frames)) = pulled else { break };
+                        let Ok(Given { pulled: Pulled::Frames(frames), ask }) = pulled else { break };
+                        if ask {
+                            engine.alive(service, staff, connection);
+                        }
                         for frame in frames {
                             // The test may be over.
                             shown.send(serde_json::from_str(&frame).unwrap()).await.ok();
@@ -353,7 +356,7 @@ pub(crate) fn from(wa_id: &str, provider_id: &str, text: &str) -> Inbound {
         referral: None,
         forwarded: false,
     };
-    let raw = Some(format!("{{\"id\":\"{provider_id}\"}}"));
+    let raw = Some(format!("{{\"id\":\"{provider_id}\"}}").into());
     Inbound { body: InboundBody::Message(Box::new(message)), raw }
 }
 

@@ -12,7 +12,6 @@ use usher_domain::record::{After, Event, MessageReceived, Record};
 use usher_domain::settings::Settings;
 use usher_domain::time::Timestamp;
 use usher_domain::visitor::{Identities, Visitor};
-use usher_protocol::feed::Pulled;
 use usher_store::{Commit, Entry, Store, encode};
 
 use super::{Open, Shop, VISITOR, enquiry_of, message};
@@ -323,7 +322,7 @@ async fn until_let_go(shop: &Shop, connection: u64, reads: bool) -> Duration {
         }
         panic!("never let go");
     }
-    while let Ok(Pulled::Frames(_)) = shop.engine.pull(service, staff, id, 16 * 1024).await {}
+    while shop.engine.pull(service, staff, id, 16 * 1024).await.is_ok() {}
     began.elapsed()
 }
 
@@ -335,4 +334,25 @@ async fn who_is_dead_or_reads_too_slowly_is_let_go_in_time() {
     assert!((33..35).contains(&dead), "{dead} s");
     let slow = until_let_go(&shop, 2, false).await.as_secs();
     assert!((10..13).contains(&slow), "{slow} s");
+}
+
+#[actix::test]
+async fn who_reads_nothing_is_let_go_though_the_socket_takes_all_there_is() {
+    tokio::time::pause();
+    let shop = Shop::open().await;
+    let mut anna = shop.connect("Anna", 1).await;
+    shop.write("wamid.0", "Hello?").await.unwrap();
+    let enquiry = enquiry_of(&anna.event("enquiry.offered").await);
+    shop.does("Anna", json!({ "pick_up": { "enquiry": enquiry } })).await.unwrap();
+    let writes = async {
+        for number in 1..80 {
+            shop.write(&format!("wamid.{number}"), "And?").await.unwrap();
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    };
+    let (let_go, ()) = tokio::join!(until_let_go(&shop, 2, true), writes);
+    assert!((7..=10).contains(&let_go.as_secs()), "{let_go:?}");
+    // The other connection of the same person answers what it is asked, and stays.
+    shop.write("wamid.last", "Are you there?").await.unwrap();
+    while anna.event("message.received").await["message"]["content"]["body"] != "Are you there?" {}
 }

@@ -169,11 +169,9 @@ impl Router {
                 }
             }
         }
-        let releases = answer
-            .map(|(staff, answer)| answer.release(&self.peers, staff, Ok(json!({}))))
-            .into_iter()
-            .collect();
-        self.peers.ledger.append(records, releases);
+        let release =
+            answer.map(|(staff, answer)| answer.release(&self.peers, staff, Ok(json!({}))));
+        self.peers.ledger.append(records, release);
         self.pass_on(happened, &closed);
         self.stale = true;
         self.alarm.set(&self.peers, Waiter::Router, self.floor.next_deadline());

@@ -16,5 +16,5 @@ pub(super) fn failing_bot(peers: &Peers, bot: BotId) {
     let to = settings.staff.values().filter(above).map(|person| person.id).collect();
     let text = format!("The bot {name} fails again and again; it is passed over for a minute.");
     let notice = Telling::Notice { level: Level::Warning, text, enquiry: None };
-    peers.ledger.release(Release::Feed { to, tail: notice.tail() });
+    peers.ledger.release(Release::Feed { to, tail: notice.tail(), may_wait: false });
 }

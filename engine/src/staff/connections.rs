@@ -6,7 +6,7 @@ use actix::prelude::*;
 use usher_domain::attendance;
 use usher_domain::settings::Role;
 use usher_domain::time::Timestamp;
-use usher_protocol::feed::{Outlet, Recovery};
+use usher_protocol::feed::{Outlet, Patience, Pulled, Recovery};
 use usher_protocol::frame::{Myself, Resume, Welcome, snapshot};
 use usher_protocol::{HEARTBEAT_SECONDS, PART_BYTES_MAX};
 
@@ -14,15 +14,13 @@ use super::{
     Arriving, Connect, Connection, Disconnect, Greet, IsAlive, Mark, Parked, PullFrames,
     ShowPresenceTo, Staff, Wanted,
 };
-use crate::handle::ConnectionId;
+use crate::handle::{ConnectionId, Given};
 use crate::ledger::Release;
 use crate::metrics as names;
 use crate::router::{Show, TellTo};
 
-/// Without a pong for this long a connection is dead.
-const DEAD_AFTER: Duration = Duration::from_secs(33);
-/// With something to pull that nobody pulls for this long it reads too slowly.
-const BEHIND_MAX: Duration = Duration::from_secs(10);
+/// What may wait is given at the latest after this: one write for many.
+const GATHERED_FOR: Duration = Duration::from_millis(40);
 
 impl Staff {
     fn greet(&mut self, Greet { connection, heads }: Greet) {
@@ -59,8 +57,8 @@ impl Staff {
         // The first statement always fits.
         outlet.state(&presence).ok();
         let now = self.peers.now();
-        let open = Connection { session, outlet, pull: None, heard: now, behind_since: None };
-        self.connections.insert(connection, open);
+        let open = Connection { session, outlet, pull: None, patience: Patience::new(now) };
+        self.connections.insert(connection, Box::new(open));
         self.arm();
         self.count_sessions();
         self.peers.router.do_send(TellTo(self.id));
@@ -93,36 +91,42 @@ impl Staff {
     /// Gives waiting pulls what there is.
     pub(super) fn serve_pulls(&mut self) {
         let now = self.peers.now();
-        let mut falls_behind = false;
+        let mut ends_sooner = false;
         for connection in self.connections.values_mut() {
             let idle = connection.outlet.is_idle(&self.feed);
             match connection.pull.take() {
                 Some(parked) if idle => connection.pull = Some(parked),
                 Some(Parked { bytes, frames }) => {
                     let pulled = connection.outlet.pull(&self.feed, bytes);
-                    connection.behind_since = None;
+                    let ask = connection.patience.gave(now, bytes_of(&pulled));
+                    ends_sooner |= ask;
                     // The door may be gone; then the connection is found dead.
-                    frames.send(pulled).ok();
+                    frames.send(Given { pulled, ask }).ok();
                 }
-                None if idle => connection.behind_since = None,
-                None => {
-                    falls_behind |= connection.behind_since.is_none();
-                    connection.behind_since.get_or_insert(now);
-                }
+                None if idle => connection.patience.is_level(),
+                None => ends_sooner |= connection.patience.falls_behind(now),
             }
         }
-        if falls_behind {
+        if ends_sooner {
             self.arm();
         }
     }
 
+    /// Gives waiting pulls what there is, and what else comes in a moment.
+    pub(super) fn serve_pulls_soon(&mut self, ctx: &mut Context<Self>) {
+        if self.gathers || self.connections.is_empty() {
+            return;
+        }
+        self.gathers = true;
+        ctx.run_later(GATHERED_FOR, |staff, _| {
+            staff.gathers = false;
+            staff.serve_pulls();
+        });
+    }
+
     /// When the first connection will be dead, or has read too slowly, unless it does better.
     pub(super) fn patience_ends(&self) -> Option<Timestamp> {
-        let ends = self.connections.values().flat_map(|connection| {
-            let behind = connection.behind_since.map(|since| since + BEHIND_MAX);
-            behind.into_iter().chain([connection.heard + DEAD_AFTER])
-        });
-        ends.min()
+        self.connections.values().map(|connection| connection.patience.ends()).min()
     }
 
     pub(super) fn let_go_of_the_dead(&mut self) {
@@ -130,11 +134,7 @@ impl Staff {
         let lost: Vec<ConnectionId> = self
             .connections
             .iter()
-            .filter(|(_, connection)| {
-                let behind =
-                    connection.behind_since.is_some_and(|since| now.since(since) >= BEHIND_MAX);
-                behind || now.since(connection.heard) >= DEAD_AFTER
-            })
+            .filter(|(_, connection)| connection.patience.ends() <= now)
             .map(|(id, _)| *id)
             .collect();
         self.evict(&lost);
@@ -167,6 +167,11 @@ impl Staff {
             connected.insert(self.id);
         }
     }
+}
+
+fn bytes_of(pulled: &Pulled) -> usize {
+    let Pulled::Frames(frames) = pulled else { return 0 };
+    frames.iter().map(String::len).sum()
 }
 
 impl Handler<Connect> for Staff {
@@ -242,7 +247,7 @@ impl Handler<IsAlive> for Staff {
     fn handle(&mut self, IsAlive(connection): IsAlive, _: &mut Context<Self>) {
         let now = self.peers.now();
         if let Some(open) = self.connections.get_mut(&connection) {
-            open.heard = now;
+            open.patience.heard(now);
         }
     }
 }

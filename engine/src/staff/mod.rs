@@ -22,11 +22,11 @@ use usher_domain::settings::Role;
 use usher_domain::time::Timestamp;
 use usher_protocol::command::Command;
 use usher_protocol::event::{Named, Now, PresenceNow};
-use usher_protocol::feed::{FeedServer, Outlet, Pulled};
+use usher_protocol::feed::{FeedServer, Outlet, Patience};
 use usher_protocol::frame::{Resume, ServerFrame, reply_error};
 use usher_protocol::refusal::{Code, Refusal};
 
-use crate::handle::{Answer, ConnectionId};
+use crate::handle::{Answer, ConnectionId, Given};
 use crate::peers::{Due, Guard, Peers};
 use crate::router::Decide;
 use crate::service::AnswerTo;
@@ -37,7 +37,11 @@ pub(crate) type StaffAddrs = Rc<BTreeMap<StaffId, Addr<Staff>>>;
 /// A numbered event, written once for everybody who gets it.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
-pub(crate) struct Push(pub(crate) Arc<str>);
+pub(crate) struct Push {
+    pub(crate) tail: Arc<str>,
+    /// Until what else comes in a moment.
+    pub(crate) may_wait: bool,
+}
 
 /// A statement of how things are; a later one with the same key takes its place.
 #[derive(Clone, Debug, Message)]
@@ -83,7 +87,7 @@ pub(crate) struct Mark(pub(crate) ConnectionId);
 pub(crate) struct PullFrames {
     pub(crate) connection: ConnectionId,
     pub(crate) bytes: usize,
-    pub(crate) frames: oneshot::Sender<Pulled>,
+    pub(crate) frames: oneshot::Sender<Given>,
 }
 
 /// The client answered a ping.
@@ -146,10 +150,13 @@ pub(crate) struct Staff {
     id: StaffId,
     attendance: Attendance,
     feed: FeedServer,
-    connections: BTreeMap<ConnectionId, Connection>,
+    /// Mostly one: a node of the tree has room for eleven.
+    connections: BTreeMap<ConnectionId, Box<Connection>>,
     arriving: BTreeMap<ConnectionId, Arriving>,
     since: Timestamp,
     alarm: Alarm,
+    /// What may wait is given in a moment.
+    gathers: bool,
 }
 
 #[derive(Debug)]
@@ -158,15 +165,13 @@ struct Connection {
     outlet: Outlet,
     /// Somebody waits for frames.
     pull: Option<Parked>,
-    heard: Timestamp,
-    /// Since when there is something to pull that nobody pulls.
-    behind_since: Option<Timestamp>,
+    patience: Patience,
 }
 
 #[derive(Debug)]
 struct Parked {
     bytes: usize,
-    frames: oneshot::Sender<Pulled>,
+    frames: oneshot::Sender<Given>,
 }
 
 /// Somebody who is connecting: what they are shown is being gathered.
@@ -194,6 +199,7 @@ impl Staff {
             arriving: BTreeMap::new(),
             since,
             alarm: Alarm::default(),
+            gathers: false,
         }
     }
 
@@ -290,9 +296,9 @@ impl Actor for Staff {
 impl Handler<Push> for Staff {
     type Result = ();
 
-    fn handle(&mut self, Push(tail): Push, _: &mut Context<Self>) {
+    fn handle(&mut self, Push { tail, may_wait }: Push, ctx: &mut Context<Self>) {
         self.feed.push(tail);
-        self.serve_pulls();
+        if may_wait { self.serve_pulls_soon(ctx) } else { self.serve_pulls() }
     }
 }
 

@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use crate::json::{self, Fault, Node};
 use crate::phone;
-use sender::Contacts;
+use sender::{Contacts, digits};
 
 pub use crate::errors::ProviderError;
 pub use model::{
@@ -51,13 +51,13 @@ impl From<Fault> for Unreadable {
 ///
 /// The updates are in the order of the body; the same message may be among them twice. Invalid
 /// UTF-8 is replaced, not refused.
-pub fn parse(body: &[u8]) -> Result<Vec<Update>, Unreadable> {
+pub fn parse(body: &[u8]) -> Result<Vec<Update<'_>>, Unreadable> {
     read(body, Bare::Ignored)
 }
 
 /// Like [`parse`], and also takes the older form that a sandbox may send: `messages` and `contacts`
 /// without an envelope.
-pub fn parse_sandbox(body: &[u8]) -> Result<Vec<Update>, Unreadable> {
+pub fn parse_sandbox(body: &[u8]) -> Result<Vec<Update<'_>>, Unreadable> {
     read(body, Bare::Accepted)
 }
 
@@ -68,8 +68,17 @@ enum Bare {
     Ignored,
 }
 
-fn read(body: &[u8], bare: Bare) -> Result<Vec<Update>, Unreadable> {
-    let text: Cow<'_, str> = String::from_utf8_lossy(body);
+fn read(body: &[u8], bare: Bare) -> Result<Vec<Update<'_>>, Unreadable> {
+    match String::from_utf8_lossy(body) {
+        Cow::Borrowed(text) => read_text(text, bare),
+        Cow::Owned(text) => {
+            let updates = read_text(&text, bare)?;
+            Ok(updates.into_iter().map(Update::into_owned).collect())
+        }
+    }
+}
+
+fn read_text(text: &str, bare: Bare) -> Result<Vec<Update<'_>>, Unreadable> {
     let root = json::read(text.trim_start_matches('\u{feff}'))?;
     if !root.is_object() {
         return Err(Unreadable::NotAnObject);
@@ -92,20 +101,20 @@ fn read(body: &[u8], bare: Bare) -> Result<Vec<Update>, Unreadable> {
 
 static NO_ENTRY: Node<'static> = Node::Null;
 
-fn read_entry(entry: &Node<'_>, updates: &mut Vec<Update>) {
+fn read_entry<'a>(entry: &Node<'a>, updates: &mut Vec<Update<'a>>) {
     let changes = entry.get("changes");
     if changes.is_null() {
         updates.push(Change::new(entry, None, &NO_ENTRY).ignored(IgnoredReason::Empty, entry));
     }
     for change in changes.items() {
-        let field = change.get("field").filled();
+        let field = change.get("field").slice();
         let value = change.get("value");
         if value.items().is_empty() {
-            let empty = Change::new(entry, field, value);
+            let empty = Change::new(entry, field.clone(), value);
             updates.push(empty.ignored(IgnoredReason::Empty, change));
         }
         for value in value.items() {
-            Change::new(entry, field, value).read(updates);
+            Change::new(entry, field.clone(), value).read(updates);
         }
     }
 }
@@ -113,51 +122,49 @@ fn read_entry(entry: &Node<'_>, updates: &mut Vec<Update>) {
 /// One `value` with what is around it.
 struct Change<'v, 'a> {
     value: &'v Node<'a>,
-    field: Option<&'v str>,
-    waba_id: Option<&'v str>,
-    phone_number_id: Option<&'v str>,
-    display_phone_number: Option<String>,
+    field: Option<Cow<'a, str>>,
+    waba_id: Option<Cow<'a, str>>,
+    phone_number_id: Option<Cow<'a, str>>,
+    display_phone_number: Option<Cow<'a, str>>,
     entry_time_ms: Option<u64>,
 }
 
 impl<'v, 'a> Change<'v, 'a> {
-    fn new(entry: &'v Node<'a>, field: Option<&'v str>, value: &'v Node<'a>) -> Self {
+    fn new(entry: &Node<'a>, field: Option<Cow<'a, str>>, value: &'v Node<'a>) -> Self {
         let metadata = value.get("metadata");
-        let display = [metadata, value]
-            .into_iter()
-            .find_map(|node| node.get("display_phone_number").filled());
+        let display =
+            [metadata, value].into_iter().find_map(|node| node.get("display_phone_number").slice());
         Self {
             value,
             field,
-            waba_id: entry.get("id").filled(),
-            phone_number_id: metadata.get("phone_number_id").filled(),
-            display_phone_number: display
-                .map(|text| phone::digits(text).unwrap_or_else(|| text.to_owned())),
+            waba_id: entry.get("id").slice(),
+            phone_number_id: metadata.get("phone_number_id").slice(),
+            display_phone_number: display.map(|text| digits(text.clone()).unwrap_or(text)),
             entry_time_ms: millis(entry.get("time")),
         }
     }
 
-    fn update(&self, body: UpdateBody, source: &Node<'_>) -> Update {
+    fn update(&self, body: UpdateBody<'a>, source: &Node<'a>) -> Update<'a> {
         Update {
-            waba_id: self.waba_id.map(str::to_owned),
-            phone_number_id: self.phone_number_id.map(str::to_owned),
+            waba_id: self.waba_id.clone(),
+            phone_number_id: self.phone_number_id.clone(),
             display_phone_number: self.display_phone_number.clone(),
-            field: self.field.unwrap_or_default().to_owned(),
+            field: self.field.clone().unwrap_or_default(),
             entry_time_ms: self.entry_time_ms,
             body,
             raw: source.raw(),
         }
     }
 
-    fn ignored(&self, reason: IgnoredReason, source: &Node<'_>) -> Update {
+    fn ignored(&self, reason: IgnoredReason, source: &Node<'a>) -> Update<'a> {
         self.update(UpdateBody::Ignored { reason }, source)
     }
 
-    fn read(&self, updates: &mut Vec<Update>) {
+    fn read(&self, updates: &mut Vec<Update<'a>>) {
         if !self.value.is_object() {
             return updates.push(self.ignored(IgnoredReason::Unreadable, self.value));
         }
-        match self.field {
+        match self.field.as_deref() {
             Some("messages") => self.traffic(updates),
             Some("smb_message_echoes") => {
                 self.each("message_echoes", updates, |contacts, node| self.echo(contacts, node));
@@ -184,8 +191,8 @@ impl<'v, 'a> Change<'v, 'a> {
     fn each(
         &self,
         key: &str,
-        updates: &mut Vec<Update>,
-        read: impl Fn(&Contacts, &Node<'_>) -> UpdateBody,
+        updates: &mut Vec<Update<'a>>,
+        read: impl Fn(&Contacts<'a>, &Node<'a>) -> UpdateBody<'a>,
     ) {
         let contacts = Contacts::new(self.value.get("contacts"));
         let items = self.value.get(key).items();
@@ -198,7 +205,7 @@ impl<'v, 'a> Change<'v, 'a> {
     }
 
     /// Messages, receipts and errors of the field `messages`.
-    fn traffic(&self, updates: &mut Vec<Update>) {
+    fn traffic(&self, updates: &mut Vec<Update<'a>>) {
         if !self.names_traffic() {
             return updates.push(self.ignored(IgnoredReason::Empty, self.value));
         }
@@ -220,7 +227,7 @@ impl<'v, 'a> Change<'v, 'a> {
         }
     }
 
-    fn message(&self, contacts: &Contacts, node: &Node<'_>) -> UpdateBody {
+    fn message(&self, contacts: &Contacts<'a>, node: &Node<'a>) -> UpdateBody<'a> {
         if self.is_ours(contacts, node) {
             return self.echo(contacts, node);
         }
@@ -236,16 +243,16 @@ impl<'v, 'a> Change<'v, 'a> {
     }
 
     /// Whether a message says it comes from our own number.
-    fn is_ours(&self, contacts: &Contacts, node: &Node<'_>) -> bool {
+    fn is_ours(&self, contacts: &Contacts<'a>, node: &Node<'a>) -> bool {
         let Some(from) = node.get("from").filled().and_then(phone::digits) else {
             return false;
         };
-        let ours = self.phone_number_id == Some(&from)
+        let ours = self.phone_number_id.as_deref() == Some(&from)
             || self.display_phone_number.as_deref() == Some(&from);
         ours && !contacts.knows(&from)
     }
 
-    fn echo(&self, contacts: &Contacts, node: &Node<'_>) -> UpdateBody {
+    fn echo(&self, contacts: &Contacts<'a>, node: &Node<'a>) -> UpdateBody<'a> {
         let to = contacts.recipient(node);
         UpdateBody::Echo(Box::new(Echo {
             id: node.get("id").text(),
@@ -261,7 +268,7 @@ impl<'v, 'a> Change<'v, 'a> {
 }
 
 /// A kind without its body explains itself by the errors beside the messages.
-fn takes_errors(body: &UpdateBody, node: &Node<'_>) -> bool {
+fn takes_errors(body: &UpdateBody<'_>, node: &Node<'_>) -> bool {
     let UpdateBody::Message(message) = body else {
         return false;
     };

@@ -47,7 +47,7 @@ pub(crate) enum Node<'a> {
 
 static NULL: Node<'static> = Node::Null;
 
-impl Node<'_> {
+impl<'a> Node<'a> {
     /// The member of that name, the last one if it is repeated; `Null` if there is none.
     pub(crate) fn get(&self, key: &str) -> &Self {
         if let Self::Object { members, .. } = self
@@ -94,6 +94,16 @@ impl Node<'_> {
         self.filled().map(str::to_owned)
     }
 
+    /// [`filled`](Self::filled), borrowed from the source where nothing in it was escaped.
+    pub(crate) fn slice(&self) -> Option<Cow<'a, str>> {
+        let slice = match self {
+            Self::Text(Cow::Borrowed(text)) | Self::Number(text) => Cow::Borrowed(text.trim()),
+            Self::Text(Cow::Owned(text)) => Cow::Owned(text.trim().to_owned()),
+            _ => return None,
+        };
+        Some(slice).filter(|text| !text.is_empty())
+    }
+
     /// A whole number, also when it is written as a string, with a fraction of zero or an exponent.
     pub(crate) fn whole(&self) -> Option<i64> {
         let text = self.filled()?;
@@ -122,15 +132,16 @@ impl Node<'_> {
     }
 
     /// The source text of this value; a string is written anew.
-    pub(crate) fn raw(&self) -> String {
-        match self {
-            Self::Null => "null".to_owned(),
-            Self::Bool(value) => value.to_string(),
-            Self::Number(raw) | Self::List { raw, .. } | Self::Object { raw, .. } => {
-                (*raw).to_owned()
+    pub(crate) fn raw(&self) -> Cow<'a, str> {
+        Cow::Borrowed(match self {
+            Self::Null => "null",
+            Self::Bool(true) => "true",
+            Self::Bool(false) => "false",
+            Self::Number(raw) | Self::List { raw, .. } | Self::Object { raw, .. } => raw,
+            Self::Text(text) => {
+                return Cow::Owned(serde_json::Value::from(text.as_ref()).to_string());
             }
-            Self::Text(text) => serde_json::Value::from(text.as_ref()).to_string(),
-        }
+        })
     }
 }
 

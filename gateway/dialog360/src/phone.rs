@@ -1,11 +1,16 @@
 //! Decides what looks like a phone number and what like a business-scoped user id.
 
+use std::borrow::Cow;
+
 /// The shortest and longest run of digits taken for a phone number (E.164 allows 15; groups and
 /// test numbers are longer or shorter).
 const DIGITS: std::ops::RangeInclusive<usize> = 5..=20;
 
 /// The digits of a phone number, its punctuation removed; `None` when it is not one.
-pub(crate) fn digits(text: &str) -> Option<String> {
+pub(crate) fn digits(text: &str) -> Option<Cow<'_, str>> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return DIGITS.contains(&text.len()).then_some(Cow::Borrowed(text));
+    }
     let mut digits = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -14,7 +19,7 @@ pub(crate) fn digits(text: &str) -> Option<String> {
             _ => return None,
         }
     }
-    DIGITS.contains(&digits.len()).then_some(digits)
+    DIGITS.contains(&digits.len()).then_some(Cow::Owned(digits))
 }
 
 /// `US.1349…` or `US.ENT.1181…`.

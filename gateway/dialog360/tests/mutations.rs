@@ -9,6 +9,7 @@
 
 mod support;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::thread;
 
@@ -110,9 +111,9 @@ fn parse_twice(body: &[u8], outcome: &mut Outcome) -> Option<Vec<String>> {
         return None;
     };
     outcome.parsed += 1;
-    let id = |update: Update| match update.body {
+    let id = |update: Update<'_>| match update.body {
         UpdateBody::Message(message) => message.id,
-        UpdateBody::Receipt(receipt) => receipt.id,
+        UpdateBody::Receipt(receipt) => receipt.id.map(Cow::into_owned),
         UpdateBody::Echo(echo) => echo.id,
         _ => None,
     };

@@ -1,12 +1,14 @@
 //! The webhook door: who may deliver, to which channel each update goes, and that 200 is only said
 //! once all of it is durable.
 
+mod body;
+
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
-use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName};
+use actix_web::http::{Method, StatusCode};
 use actix_web::web::{self, Bytes, Data, Payload, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, ResponseError as _};
 use dialog360::inbound::{self as wire, Update};
@@ -21,14 +23,13 @@ use usher_engine::{Clock, Engine, Inbound, InboundBody, Unavailable};
 
 use super::problem::Problem;
 use crate::metrics::{AUTH_FAILURES, WEBHOOK_SECONDS, WEBHOOKS};
-use crate::provider::inbound::translate;
+use crate::provider::inbound::{part_of, translate};
+use body::Cut;
 
 const PATH: &str = "/hooks/360dialog";
 /// Updates handed over at once. The provider batches up to 1,000; each takes one of the service's
 /// credits, and more than there are would never be taken.
 const UPDATES_AT_ONCE: usize = 1_000;
-/// For a body to arrive whole.
-const BODY_WITHIN: Duration = Duration::from_secs(30);
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// Who delivers to which channel.
@@ -140,44 +141,63 @@ impl Webhooks {
         if declared.is_some_and(|length| length > self.body_max) {
             return Outcome::TooLarge;
         }
-        let arrives = payload.to_bytes_limited(self.body_max);
-        let body = match tokio::time::timeout(BODY_WITHIN, arrives).await {
-            Ok(Ok(Ok(body))) => body,
-            Ok(Ok(Err(_))) | Err(_) => return Outcome::Lost,
-            Ok(Err(_)) => return Outcome::TooLarge,
+        let body = match body::whole(payload, self.body_max).await {
+            Ok(body) => body,
+            Err(Cut::Lost) => return Outcome::Lost,
+            Err(Cut::TooLarge) => return Outcome::TooLarge,
         };
         if !hook.is_signed(request, &body) {
             return Outcome::Unauthorized;
         }
-        self.keep(hook, &body).await
+        self.keep(hook, body).await
     }
 
     /// Stores all that a body holds, whatever it is.
-    async fn keep(&self, hook: &Hook, body: &Bytes) -> Outcome {
-        let (stored, outcome) = match wire::parse(body) {
-            Ok(updates) => (self.store(hook, updates).await, Outcome::Stored),
+    async fn keep(&self, hook: &Hook, body: Bytes) -> Outcome {
+        let (sorted, outcome) = match wire::parse(&body) {
+            Ok(updates) => (self.sorted(hook, updates, &body).await, Outcome::Stored),
             Err(why) => {
                 tracing::warn!(channel = %hook.channel, %why, "a webhook was not readable");
-                let raw = String::from_utf8_lossy(body).into_owned();
-                let body = InboundBody::Unattributed { why: "unreadable" };
-                let updates = vec![Inbound { body, raw: Some(raw) }];
-                (
-                    self.engine.receive(hook.service, hook.channel, updates).await,
-                    Outcome::Unreadable,
-                )
+                let unreadable = vec![(hook.channel, vec![unreadable(&body)])];
+                (Ok(unreadable), Outcome::Unreadable)
             }
+        };
+        // The connection has its buffer back while the commit runs.
+        drop(body);
+        let stored = match sorted {
+            Ok(by_channel) => self.store(hook, by_channel).await,
+            Err(unavailable) => Err(unavailable),
         };
         stored.map_or(Outcome::Unavailable, |()| outcome)
     }
 
-    async fn store(&self, hook: &Hook, updates: Vec<Update>) -> Result<(), Unavailable> {
+    async fn store(
+        &self,
+        hook: &Hook,
+        mut by_channel: Vec<(ChannelId, Vec<Inbound>)>,
+    ) -> Result<(), Unavailable> {
+        if by_channel.len() <= 1 {
+            let Some((channel, all)) = by_channel.pop() else { return Ok(()) };
+            return self.hand_over(hook, channel, all).await;
+        }
+        let all = by_channel.into_iter().map(|(channel, all)| self.hand_over(hook, channel, all));
+        try_join_all(all).await.map(|_| ())
+    }
+
+    /// The updates of a body, by the channels whose numbers they name.
+    async fn sorted(
+        &self,
+        hook: &Hook,
+        updates: Vec<Update<'_>>,
+        body: &Bytes,
+    ) -> Result<Vec<(ChannelId, Vec<Inbound>)>, Unavailable> {
         let mut by_channel: Vec<(ChannelId, Vec<Inbound>)> = Vec::with_capacity(1);
         let now = self.clock.now();
         for update in updates {
             let to = self.addressee(hook, update.phone_number_id.as_deref()).await?;
             let inbound = match to {
-                Some(_) => translate(update, now),
-                None => unknown_number(update),
+                Some(_) => translate(update, body, now),
+                None => unknown_number(update, body),
             };
             let channel = to.unwrap_or(hook.channel);
             match by_channel.iter_mut().find(|(known, _)| *known == channel) {
@@ -185,8 +205,7 @@ impl Webhooks {
                 None => by_channel.push((channel, vec![inbound])),
             }
         }
-        let all = by_channel.into_iter().map(|(channel, all)| self.hand_over(hook, channel, all));
-        try_join_all(all).await.map(|_| ())
+        Ok(by_channel)
     }
 
     async fn hand_over(
@@ -246,9 +265,16 @@ impl Webhooks {
     }
 }
 
-fn unknown_number(update: Update) -> Inbound {
-    let phone_number_id = update.phone_number_id.unwrap_or_default();
-    Inbound { body: InboundBody::UnknownNumber { phone_number_id }, raw: Some(update.raw) }
+/// All of a body, as one update that nobody is named for.
+fn unreadable(body: &Bytes) -> Inbound {
+    let raw = part_of(body, String::from_utf8_lossy(body));
+    Inbound { body: InboundBody::Unattributed { why: "unreadable" }, raw: Some(raw) }
+}
+
+fn unknown_number(update: Update<'_>, body: &Bytes) -> Inbound {
+    let phone_number_id = update.phone_number_id.unwrap_or_default().into_owned();
+    let raw = Some(part_of(body, update.raw));
+    Inbound { body: InboundBody::UnknownNumber { phone_number_id }, raw }
 }
 
 impl Hook {
@@ -347,43 +373,35 @@ impl Outcome {
     }
 }
 
-/// Each channel has a route of its own, which is compared as it stands: matching a pattern took
-/// longer than reading the body.
+/// One scope for all channels: what follows is looked up, not compared with a route for each.
 pub(super) fn routes(webhooks: &Data<Webhooks>, config: &mut ServiceConfig) {
-    for &channel in webhooks.hooks.keys() {
-        let webhooks = webhooks.clone();
-        let take =
-            move |request, payload| receive(webhooks.clone(), Some(channel), request, payload);
-        let door = web::resource(format!("{PATH}/{channel}"));
-        config.service(door.route(web::post().to(take)).route(web::get().to(greet)));
-    }
-    let others = web::resource(format!("{PATH}/{{channel}}"));
-    config.service(others.route(web::post().to(to_another)).route(web::get().to(greet)));
-}
-
-/// The address is written in another way, or of no channel here.
-async fn to_another(
-    request: HttpRequest,
-    payload: Payload,
-    webhooks: Data<Webhooks>,
-) -> HttpResponse {
-    let channel = request.match_info().get("channel").and_then(|id| id.parse().ok());
-    receive(webhooks, channel, request, payload).await
+    let webhooks = webhooks.clone();
+    let take = move |request, payload| receive(webhooks.clone(), request, payload);
+    config.service(web::scope(PATH).default_service(web::to(take)));
 }
 
 async fn receive(
     webhooks: Data<Webhooks>,
-    channel: Option<ChannelId>,
     request: HttpRequest,
     payload: Payload,
-) -> HttpResponse {
+) -> Result<HttpResponse, Problem> {
+    let rest = request.match_info().unprocessed();
+    let channel = rest.strip_prefix('/').filter(|channel| !channel.is_empty());
+    let channel =
+        channel.filter(|channel| !channel.contains('/')).ok_or_else(Problem::not_found)?;
+    if *request.method() != Method::POST {
+        return Ok(greet(request.method()));
+    }
     let began = Instant::now();
-    let outcome = webhooks.take(channel, &request, payload).await;
+    let outcome = webhooks.take(channel.parse().ok(), &request, payload).await;
     webhooks.counters.count(outcome, began.elapsed());
-    outcome.answer(webhooks.body_max)
+    Ok(outcome.answer(webhooks.body_max))
 }
 
 /// Whoever looks whether the address is there hears that it is.
-async fn greet() -> HttpResponse {
-    HttpResponse::Ok().finish()
+fn greet(method: &Method) -> HttpResponse {
+    match *method {
+        Method::GET => HttpResponse::Ok().finish(),
+        _ => HttpResponse::MethodNotAllowed().finish(),
+    }
 }

@@ -4,19 +4,23 @@ mod content;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
+use actix_web::web::Bytes;
+use bytestring::ByteString;
 use dialog360::inbound as wire;
 use usher_domain::message::{Delivery, Referral};
 use usher_domain::time::Timestamp;
 use usher_engine::{About, Inbound, InboundBody, InboundMessage, InboundReceipt, Sender};
 
-/// Translates an update; `now` stands for times the provider does not give.
-pub fn translate(update: wire::Update, now: Timestamp) -> Inbound {
+/// Translates an update out of `whole`; `now` stands for times the provider does not give.
+pub fn translate(update: wire::Update<'_>, whole: &Bytes, now: Timestamp) -> Inbound {
     let wire::Update { field, body, raw, .. } = update;
     let body = match body {
         wire::UpdateBody::Message(message) => of_message(*message, &raw),
         wire::UpdateBody::Receipt(receipt) => of_receipt(*receipt),
         wire::UpdateBody::Echo(echo) => of_echo(*echo, &raw, now),
-        wire::UpdateBody::Preference(preference) => of_preference(preference, field),
+        wire::UpdateBody::Preference(preference) => of_preference(preference, &field),
         wire::UpdateBody::UserIdChange(change) => of_user_id_change(change),
         wire::UpdateBody::AccountError(_) => account("errors"),
         wire::UpdateBody::Ignored { reason: wire::IgnoredReason::Unreadable } => {
@@ -33,9 +37,22 @@ pub fn translate(update: wire::Update, now: Timestamp) -> Inbound {
         | wire::UpdateBody::PhoneName(_)
         | wire::UpdateBody::Ignored {
             reason: wire::IgnoredReason::UnknownField | wire::IgnoredReason::Empty,
-        } => InboundBody::Account { field },
+        } => InboundBody::Account { field: field.into_owned() },
     };
-    Inbound { body, raw: Some(raw) }
+    Inbound { body, raw: Some(part_of(whole, raw)) }
+}
+
+/// Shares the body that the text was read from, where it stands in it as it is.
+pub fn part_of(whole: &Bytes, text: Cow<'_, str>) -> ByteString {
+    let shared = match &text {
+        Cow::Borrowed(text) => {
+            let start = text.as_ptr().addr().wrapping_sub(whole.as_ptr().addr());
+            let end = start.checked_add(text.len()).filter(|end| *end <= whole.len());
+            end.and_then(|end| ByteString::try_from(whole.slice(start..end)).ok())
+        }
+        Cow::Owned(_) => None,
+    };
+    shared.unwrap_or_else(|| text.into_owned().into())
 }
 
 fn account(field: &str) -> InboundBody {
@@ -154,7 +171,7 @@ fn of_referral(referral: wire::Referral) -> Referral {
     Referral { source, url: source_url, headline, body }
 }
 
-fn of_receipt(receipt: wire::Receipt) -> InboundBody {
+fn of_receipt(receipt: wire::Receipt<'_>) -> InboundBody {
     let wire::Receipt { id, status, timestamp, participant, callback_data, errors, .. } = receipt;
     let delivery = match status {
         wire::ReceiptStatus::Sent => Delivery::Sent,
@@ -171,9 +188,9 @@ fn of_receipt(receipt: wire::Receipt) -> InboundBody {
     let error = errors.into_iter().next().filter(|_| failed);
     let (code, title) = error.map_or((None, None), |error| (error.code, error.title));
     InboundBody::Receipt(InboundReceipt {
-        provider_id,
+        provider_id: provider_id.into_owned(),
         delivery,
-        participant,
+        participant: participant.map(Cow::into_owned),
         provider_at: timestamp.map(Timestamp::from_millis),
         code,
         title,
@@ -202,13 +219,13 @@ fn of_echo(echo: wire::Echo, raw: &str, now: Timestamp) -> InboundBody {
     }
 }
 
-fn of_preference(preference: wire::Preference, field: String) -> InboundBody {
+fn of_preference(preference: wire::Preference, field: &str) -> InboundBody {
     let wire::Preference { wa_id, user_id, category, value, .. } = preference;
     let marketing = category.as_deref().is_none_or(|category| category == "marketing_messages");
     let stop = match value {
         wire::PreferenceValue::Stop if marketing => true,
         wire::PreferenceValue::Resume | wire::PreferenceValue::Signup if marketing => false,
-        _ => return InboundBody::Account { field },
+        _ => return account(field),
     };
     if wa_id.is_none() && user_id.is_none() {
         return InboundBody::Unattributed { why: "no sender" };

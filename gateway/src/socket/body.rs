@@ -4,7 +4,7 @@
 //! The server polls a body only while the socket can take more. So somebody who stops reading is
 //! given one batch and no more; what follows stays in the feed, which is bounded.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -15,7 +15,8 @@ use actix::Addr;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::web::{Bytes, BytesMut};
 use tokio::time::Instant;
-use usher_engine::{Engine, Unavailable};
+use usher_domain::time::Timestamp;
+use usher_engine::{Clock, Engine, Given, Pulling};
 use usher_protocol::BATCH_BYTES_MAX;
 use usher_protocol::close::Close;
 use usher_protocol::feed::Pulled;
@@ -26,17 +27,26 @@ use super::{Member, push};
 /// A connection that takes this long to make room for the next batch has let its feed stand.
 const STOOD_STILL: Duration = Duration::from_secs(8);
 
-type Answer = Pin<Box<dyn Future<Output = Result<Pulled, Unavailable>>>>;
+/// Of a frame from here (RFC 6455 §5.2).
+const HEAD_MAX: usize = 10;
+/// A ping without a payload (RFC 6455 §5.5.2).
+const PING: [u8; 2] = [0x89, 0];
 
 /// What was asked for and has not come.
 struct Pull {
-    answer: Answer,
+    answer: Pulling,
     /// Asked only long after the last batch was handed over.
     late: bool,
 }
 
-/// Whose feed is written; `None` before the greeting and after the end.
-pub(super) type Feed = Rc<RefCell<Option<Member>>>;
+/// What the session and its outgoing half know of each other.
+#[derive(Debug, Default)]
+pub(super) struct Feed {
+    /// Whose feed is written; `None` before the greeting and after the end.
+    pub(super) of: Cell<Option<Member>>,
+    /// Since when a sign is waited for that the client reads what it is given.
+    pub(super) asked: Cell<Option<Timestamp>>,
+}
 
 /// What the session writes of its own accord, and between that the feed.
 pub(super) struct Outgoing {
@@ -44,38 +54,69 @@ pub(super) struct Outgoing {
     own: BoxBody,
     session: Addr<Session>,
     engine: Engine,
-    feed: Feed,
+    feed: Rc<Feed>,
     pull: Option<Pull>,
+    /// Pulled, and not yet given to the socket.
+    batch: std::vec::IntoIter<String>,
+    /// Whether a question follows the batch.
+    asks: bool,
     handed: Instant,
 }
 
 impl Outgoing {
-    pub(super) fn new(own: BoxBody, session: Addr<Session>, engine: Engine, feed: Feed) -> Self {
-        Self { own, session, engine, feed, pull: None, handed: Instant::now() }
+    pub(super) fn new(
+        own: BoxBody,
+        session: Addr<Session>,
+        engine: Engine,
+        feed: Rc<Feed>,
+    ) -> Self {
+        Self {
+            own,
+            session,
+            engine,
+            feed,
+            pull: None,
+            batch: Vec::new().into_iter(),
+            asks: false,
+            handed: Instant::now(),
+        }
     }
 
-    /// The next batch of the feed.
+    /// The next frame of the feed.
     fn poll_feed(&mut self, context: &mut Context<'_>) -> Poll<Bytes> {
-        let Some(member) = *self.feed.borrow() else {
-            self.pull = None;
+        let Some(member) = self.feed.of.get() else {
+            // Nothing is written after the end, not even what was pulled before it.
+            (self.pull, self.batch, self.asks) = (None, Vec::new().into_iter(), false);
             self.handed = Instant::now();
             return Poll::Pending;
         };
+        if let Some(written) = self.next_written() {
+            self.handed = Instant::now();
+            return Poll::Ready(written);
+        }
+        self.poll_pull(member, context)
+    }
+
+    /// Asks for the next batch, and takes it.
+    fn poll_pull(&mut self, member: Member, context: &mut Context<'_>) -> Poll<Bytes> {
+        let Member { service, staff, connection, .. } = member;
         let pull = self.pull.get_or_insert_with(|| Pull {
-            answer: ask(&self.engine, member),
+            answer: self.engine.pull(service, staff, connection, BATCH_BYTES_MAX),
             late: self.handed.elapsed() > STOOD_STILL,
         });
-        let Poll::Ready(pulled) = pull.answer.as_mut().poll(context) else { return Poll::Pending };
+        let Poll::Ready(pulled) = Pin::new(&mut pull.answer).poll(context) else {
+            return Poll::Pending;
+        };
         let late = pull.late;
         self.pull = None;
         match pulled {
-            Ok(Pulled::Frames(frames)) => {
-                self.handed = Instant::now();
-                return Poll::Ready(self.written(&frames));
+            Ok(Given { pulled: Pulled::Frames(frames), ask }) => {
+                (self.batch, self.asks) = (frames.into_iter(), ask);
+                return self.poll_feed(context);
             }
             // A pull waits until there is something: asking again at the next turn is enough.
-            Ok(Pulled::Idle) => context.waker().wake_by_ref(),
-            Ok(Pulled::Behind) => self.end(Ended::Decided(Close::Behind)),
+            Ok(Given { pulled: Pulled::Idle, .. }) => context.waker().wake_by_ref(),
+            Ok(Given { pulled: Pulled::Behind, .. }) => self.end(Ended::Decided(Close::Behind)),
             // The service lets go of those who read nothing, of the dead, and of all at a rebuild.
             Err(_) if late => self.end(Ended::Decided(Close::Behind)),
             Err(_) => self.end(Ended::LetGo),
@@ -83,31 +124,27 @@ impl Outgoing {
         Poll::Pending
     }
 
-    /// Everything in one write.
-    fn written(&self, frames: &[String]) -> Bytes {
-        let bytes = frames.iter().map(|frame| frame.len() + 10).sum();
-        let mut written = BytesMut::with_capacity(bytes);
-        for frame in frames {
-            text_frame(frame, &mut written);
-            push::observe(frame);
-            if frame.starts_with("{\"bye\":") {
-                self.end(Ended::Said(frame.clone()));
-            }
+    /// The next of the batch, and behind the last the question whether it is read.
+    fn next_written(&mut self) -> Option<Bytes> {
+        let Some(frame) = self.batch.next() else {
+            return std::mem::take(&mut self.asks).then(|| {
+                self.feed.asked.set(Some(Clock::system().now()));
+                Bytes::from_static(&PING)
+            });
+        };
+        let mut written = BytesMut::with_capacity(frame.len() + HEAD_MAX);
+        text_frame(&frame, &mut written);
+        push::observe(&frame);
+        if frame.starts_with("{\"bye\":") {
+            self.end(Ended::Said(frame));
         }
-        written.freeze()
+        Some(written.freeze())
     }
 
     fn end(&self, ended: Ended) {
-        self.feed.borrow_mut().take();
+        self.feed.of.take();
         self.session.do_send(ended);
     }
-}
-
-fn ask(engine: &Engine, member: Member) -> Answer {
-    let engine = engine.clone();
-    Box::pin(async move {
-        engine.pull(member.service, member.staff, member.connection, BATCH_BYTES_MAX).await
-    })
 }
 
 /// An unmasked, whole text frame (RFC 6455 §5.2).

@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use actix::{Actor, ActorContext as _, ActorFutureExt as _, AsyncContext as _, Handler, Message};
-use actix::{StreamHandler, WrapFuture as _};
+use actix::{SpawnHandle, StreamHandler, WrapFuture as _};
 use actix_http::ws::Item;
 use actix_web_actors::ws::{self, CloseCode, CloseReason, ProtocolError, WebsocketContext};
 use bytestring::ByteString;
@@ -34,6 +34,8 @@ use super::pace::{Pace, Verdict};
 use super::pieces::Pieces;
 use super::{Member, Sockets};
 
+/// Between the moments at which hearts beat.
+const BEATS_MILLIS: u64 = 250;
 /// How long the client may take to answer our close.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// Seconds after which somebody who found no room may try again.
@@ -41,11 +43,13 @@ const CROWDED_RETRY: u32 = 30;
 const UNAVAILABLE_RETRY: u32 = 2;
 /// Who was not heard for so long was let go for that.
 const SILENCE: Duration = Duration::from_secs(30);
+/// Who was asked for so long whether it reads what it is given was let go for that.
+const UNREAD: Duration = Duration::from_secs(6);
 
 pub(super) struct Session {
     sockets: Sockets,
     passage: Rc<Passage>,
-    feed: Feed,
+    feed: Rc<Feed>,
     stage: Stage,
     pace: Pace,
     pieces: Pieces,
@@ -53,6 +57,8 @@ pub(super) struct Session {
     token: Option<Token>,
     /// The last frame of any kind.
     heard: Timestamp,
+    /// The patience with somebody who does not greet.
+    hello: Option<SpawnHandle>,
 }
 
 enum Stage {
@@ -101,13 +107,13 @@ impl Session {
         sockets: Sockets,
         token: Option<Token>,
         passage: Rc<Passage>,
-        feed: Feed,
+        feed: Rc<Feed>,
     ) -> Self {
         let limits = sockets.shared.limits;
         let heard = sockets.shared.clock.now();
         let pace = Pace::new(limits.per_second, limits.burst, heard);
         let (stage, pieces) = (Stage::Greeting, Pieces::default());
-        Self { sockets, passage, feed, stage, pace, pieces, token, heard }
+        Self { sockets, passage, feed, stage, pace, pieces, token, heard, hello: None }
     }
 
     const fn member(&self) -> Option<Member> {
@@ -144,6 +150,9 @@ impl Session {
     }
 
     fn hello(&mut self, hello: Hello, ctx: &mut WebsocketContext<Self>) {
+        if let Some(patience) = self.hello.take() {
+            ctx.cancel_future(patience);
+        }
         let shared = &self.sockets.shared;
         self.token = hello.token.or(self.token.take());
         let person = self
@@ -184,7 +193,7 @@ impl Session {
     ) {
         match (attached, std::mem::replace(&mut session.stage, Stage::Ending)) {
             (Ok(()), Stage::Attaching(attached)) => {
-                *session.feed.borrow_mut() = Some(attached.member);
+                session.feed.of.set(Some(attached.member));
                 session.watch_sign_in(attached.member.session, ctx);
                 session.stage = Stage::Live(attached);
             }
@@ -260,10 +269,13 @@ impl Session {
     /// The service does not say why it lets go; the rest is known here.
     fn let_go(&self) -> Close {
         let shared = &self.sockets.shared;
+        let since = |then| shared.clock.now().since(then);
         if shared.registry.is_stopping() {
             Close::Restarting
-        } else if shared.clock.now().since(self.heard) >= SILENCE {
+        } else if since(self.heard) >= SILENCE {
             Close::Silent
+        } else if self.feed.asked.get().is_some_and(|asked| since(asked) >= UNREAD) {
+            Close::Behind
         } else {
             Close::Rebuilt
         }
@@ -297,7 +309,7 @@ impl Session {
     fn farewell(&mut self, bye: &Bye, reason: String, ctx: &mut WebsocketContext<Self>) {
         tracing::debug!(code = bye.code, text = bye.text, "socket is closed");
         self.stage = Stage::Ending;
-        self.feed.borrow_mut().take();
+        self.feed.of.take();
         ctx.close(Some(CloseReason {
             code: CloseCode::Other(bye.code),
             description: Some(reason),
@@ -308,7 +320,7 @@ impl Session {
     fn closed_by_client(&mut self, reason: Option<CloseReason>, ctx: &mut WebsocketContext<Self>) {
         if !matches!(self.stage, Stage::Ending) {
             self.stage = Stage::Ending;
-            self.feed.borrow_mut().take();
+            self.feed.of.take();
             ctx.close(reason);
         }
         ctx.stop();
@@ -337,13 +349,22 @@ impl Actor for Session {
     type Context = WebsocketContext<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.run_later(Duration::from_secs(HELLO_SECONDS.into()), |session, ctx| {
+        let hello = ctx.run_later(Duration::from_secs(HELLO_SECONDS.into()), |session, ctx| {
             if matches!(session.stage, Stage::Greeting) {
                 session.end(Close::NoHello, None, ctx);
             }
         });
-        ctx.run_interval(Duration::from_secs(HEARTBEAT_SECONDS.into()), Self::beat);
+        self.hello = Some(hello);
+        ctx.run_later(until_the_beat(self.heard), |_, ctx| {
+            ctx.run_interval(Duration::from_secs(HEARTBEAT_SECONDS.into()), Self::beat);
+        });
     }
+}
+
+/// Hearts beat together: what wakes for one does the work of many.
+fn until_the_beat(now: Timestamp) -> Duration {
+    let into = now.millis() % BEATS_MILLIS;
+    Duration::from_millis(BEATS_MILLIS - into)
 }
 
 impl StreamHandler<Result<ws::Message, ProtocolError>> for Session {
@@ -360,7 +381,10 @@ impl StreamHandler<Result<ws::Message, ProtocolError>> for Session {
                 ctx.pong(&payload);
                 self.alive();
             }
-            Ok(ws::Message::Pong(_)) => self.alive(),
+            Ok(ws::Message::Pong(_)) => {
+                self.feed.asked.take();
+                self.alive();
+            }
             Ok(ws::Message::Nop) => {}
             Err(error) => {
                 tracing::debug!(%error, "a socket's frames make no sense");

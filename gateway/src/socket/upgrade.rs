@@ -1,6 +1,5 @@
 //! From an HTTP request to a session: origin, sub-protocol and token are judged before the upgrade.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 
 use actix_web::body::{BoxBody, MessageBody as _};
@@ -11,7 +10,7 @@ use usher_protocol::SUB_PROTOCOL;
 use usher_protocol::frame::Token;
 
 use super::Sockets;
-use super::body::Outgoing;
+use super::body::{Feed, Outgoing};
 use super::gate::{Gate, Passage};
 use super::session::Session;
 
@@ -26,7 +25,7 @@ pub(super) async fn upgrade(
         Err(refused) => return Ok(refused.answer()),
     };
     let passage = Rc::new(Passage::default());
-    let feed = Rc::new(RefCell::new(None));
+    let feed = Rc::new(Feed::default());
     let frame_max = sockets.shared.limits.frame_max;
     let engine = sockets.shared.engine.clone();
     let session = Session::new(sockets, token, Rc::clone(&passage), Rc::clone(&feed));

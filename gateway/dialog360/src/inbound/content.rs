@@ -198,7 +198,7 @@ fn interactive(node: &Node<'_>) -> Option<Content> {
                 // Meant to be JSON in a string; the JSON itself is as good.
                 response_json: response
                     .text()
-                    .or_else(|| (!response.is_null()).then(|| response.raw())),
+                    .or_else(|| (!response.is_null()).then(|| response.raw().into_owned())),
             })
         }
         "call_permission_reply" => Some(Content::CallPermissionReply {

@@ -1,29 +1,51 @@
-//! What a webhook can say, in neutral types.
+//! What a webhook can say, in neutral types. What most updates have and few readers want is borrowed
+//! from the body.
+
+use std::borrow::Cow;
 
 use crate::errors::ProviderError;
 
 /// One message, receipt or notice out of a webhook body.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Update {
-    pub waba_id: Option<String>,
+pub struct Update<'a> {
+    pub waba_id: Option<Cow<'a, str>>,
     /// Which number of ours it concerns; what an update is routed by.
-    pub phone_number_id: Option<String>,
+    pub phone_number_id: Option<Cow<'a, str>>,
     /// Digits only where it looks like a phone number, else as given.
-    pub display_phone_number: Option<String>,
+    pub display_phone_number: Option<Cow<'a, str>>,
     /// `messages`, `account_update`, …; empty if the provider named none.
-    pub field: String,
+    pub field: Cow<'a, str>,
     /// When the provider made the entry; given with most notices, not with messages.
     pub entry_time_ms: Option<u64>,
-    pub body: UpdateBody,
+    pub body: UpdateBody<'a>,
     /// The JSON text of this one element, as it came. A stricter reader may refuse it.
-    pub raw: String,
+    pub raw: Cow<'a, str>,
+}
+
+impl Update<'_> {
+    /// The same, without the body it was read from.
+    pub fn into_owned(self) -> Update<'static> {
+        Update {
+            waba_id: owned(self.waba_id),
+            phone_number_id: owned(self.phone_number_id),
+            display_phone_number: owned(self.display_phone_number),
+            field: self.field.into_owned().into(),
+            entry_time_ms: self.entry_time_ms,
+            body: self.body.into_owned(),
+            raw: self.raw.into_owned().into(),
+        }
+    }
+}
+
+fn owned(text: Option<Cow<'_, str>>) -> Option<Cow<'static, str>> {
+    text.map(|text| text.into_owned().into())
 }
 
 /// What an update is about.
 #[derive(Clone, Debug, PartialEq)]
-pub enum UpdateBody {
+pub enum UpdateBody<'a> {
     Message(Box<Message>),
-    Receipt(Box<Receipt>),
+    Receipt(Box<Receipt<'a>>),
     /// Sent by the business itself from its phone app, not by a visitor.
     Echo(Box<Echo>),
     Preference(Preference),
@@ -45,6 +67,29 @@ pub enum UpdateBody {
     Ignored {
         reason: IgnoredReason,
     },
+}
+
+impl UpdateBody<'_> {
+    fn into_owned(self) -> UpdateBody<'static> {
+        match self {
+            Self::Receipt(receipt) => UpdateBody::Receipt(Box::new(receipt.into_owned())),
+            Self::Message(message) => UpdateBody::Message(message),
+            Self::Echo(echo) => UpdateBody::Echo(echo),
+            Self::Preference(wish) => UpdateBody::Preference(wish),
+            Self::UserIdChange(change) => UpdateBody::UserIdChange(change),
+            Self::TemplateStatus(status) => UpdateBody::TemplateStatus(status),
+            Self::TemplateQuality(quality) => UpdateBody::TemplateQuality(quality),
+            Self::TemplateCategory(category) => UpdateBody::TemplateCategory(category),
+            Self::TemplateComponents(template) => UpdateBody::TemplateComponents(template),
+            Self::AccountUpdate(update) => UpdateBody::AccountUpdate(update),
+            Self::AccountReview { decision } => UpdateBody::AccountReview { decision },
+            Self::AccountAlert(alert) => UpdateBody::AccountAlert(alert),
+            Self::PhoneQuality(quality) => UpdateBody::PhoneQuality(quality),
+            Self::PhoneName(name) => UpdateBody::PhoneName(name),
+            Self::AccountError(errors) => UpdateBody::AccountError(errors),
+            Self::Ignored { reason } => UpdateBody::Ignored { reason },
+        }
+    }
 }
 
 /// Why an update means nothing to us.
@@ -295,22 +340,49 @@ pub struct Referral {
 
 /// What became of a message of ours.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Receipt {
-    pub id: Option<String>,
+pub struct Receipt<'a> {
+    pub id: Option<Cow<'a, str>>,
     pub status: ReceiptStatus,
     /// Unix milliseconds.
     pub timestamp: Option<u64>,
     /// Phone in digits, or the id of a group.
-    pub recipient_id: Option<String>,
-    pub recipient_user_id: Option<String>,
+    pub recipient_id: Option<Cow<'a, str>>,
+    pub recipient_user_id: Option<Cow<'a, str>>,
     pub to_group: bool,
     /// In a group: whose receipt it is, by phone or else by user id.
-    pub participant: Option<String>,
+    pub participant: Option<Cow<'a, str>>,
     /// What we gave as `biz_opaque_callback_data`.
-    pub callback_data: Option<String>,
+    pub callback_data: Option<Cow<'a, str>>,
     pub errors: Vec<ProviderError>,
-    pub pricing: Option<Pricing>,
-    pub conversation: Option<Conversation>,
+    pub pricing: Option<Pricing<'a>>,
+    pub conversation: Option<Conversation<'a>>,
+}
+
+impl Receipt<'_> {
+    fn into_owned(self) -> Receipt<'static> {
+        Receipt {
+            id: owned(self.id),
+            status: self.status,
+            timestamp: self.timestamp,
+            recipient_id: owned(self.recipient_id),
+            recipient_user_id: owned(self.recipient_user_id),
+            to_group: self.to_group,
+            participant: owned(self.participant),
+            callback_data: owned(self.callback_data),
+            errors: self.errors,
+            pricing: self.pricing.map(|pricing| Pricing {
+                billable: pricing.billable,
+                model: owned(pricing.model),
+                kind: owned(pricing.kind),
+                category: owned(pricing.category),
+            }),
+            conversation: self.conversation.map(|conversation| Conversation {
+                id: owned(conversation.id),
+                origin: owned(conversation.origin),
+                expires_at: conversation.expires_at,
+            }),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -326,17 +398,17 @@ pub enum ReceiptStatus {
 }
 
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Pricing {
+pub struct Pricing<'a> {
     pub billable: Option<bool>,
-    pub model: Option<String>,
-    pub kind: Option<String>,
-    pub category: Option<String>,
+    pub model: Option<Cow<'a, str>>,
+    pub kind: Option<Cow<'a, str>>,
+    pub category: Option<Cow<'a, str>>,
 }
 
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Conversation {
-    pub id: Option<String>,
-    pub origin: Option<String>,
+pub struct Conversation<'a> {
+    pub id: Option<Cow<'a, str>>,
+    pub origin: Option<Cow<'a, str>>,
     pub expires_at: Option<u64>,
 }
 

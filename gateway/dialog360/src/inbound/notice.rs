@@ -1,5 +1,7 @@
 //! Decides what the fields other than `messages` say about accounts, templates and people.
 
+use std::borrow::Cow;
+
 use super::millis;
 use super::model::{
     AccountAlert, AccountUpdate, PhoneName, PhoneQuality, Preference, PreferenceValue, Restriction,
@@ -9,7 +11,7 @@ use super::sender::{Contacts, wa_id};
 use crate::json::Node;
 
 /// The notice of a field, or `None` for a field that is not followed.
-pub(super) fn body(field: &str, value: &Node<'_>) -> Option<UpdateBody> {
+pub(super) fn body<'a>(field: &str, value: &Node<'a>) -> Option<UpdateBody<'a>> {
     Some(match field {
         "message_template_status_update" => UpdateBody::TemplateStatus(template_status(value)),
         "message_template_quality_update" => UpdateBody::TemplateQuality(TemplateQuality {
@@ -106,12 +108,12 @@ fn alert(value: &Node<'_>) -> AccountAlert {
     }
 }
 
-pub(super) fn preference(contacts: &Contacts, node: &Node<'_>) -> UpdateBody {
+pub(super) fn preference<'a>(contacts: &Contacts<'a>, node: &Node<'a>) -> UpdateBody<'a> {
     let person = contacts.named(node.get("wa_id"), node.get("user_id"));
     let value = node.get("value").filled().unwrap_or_default().to_ascii_lowercase();
     UpdateBody::Preference(Preference {
-        wa_id: person.wa_id,
-        user_id: person.user_id,
+        wa_id: person.wa_id.map(Cow::into_owned),
+        user_id: person.user_id.map(Cow::into_owned),
         category: node.get("category").text(),
         value: match value.as_str() {
             "stop" => PreferenceValue::Stop,
@@ -124,7 +126,7 @@ pub(super) fn preference(contacts: &Contacts, node: &Node<'_>) -> UpdateBody {
     })
 }
 
-pub(super) fn user_id_change(node: &Node<'_>) -> UpdateBody {
+pub(super) fn user_id_change<'a>(node: &Node<'a>) -> UpdateBody<'a> {
     let (user, parent) = (node.get("user_id"), node.get("parent_user_id"));
     UpdateBody::UserIdChange(UserIdChange {
         wa_id: wa_id(node.get("wa_id")),

@@ -1,5 +1,7 @@
 //! Decides what a status says about a message of ours.
 
+use std::borrow::Cow;
+
 use super::millis;
 use super::model::{Conversation, IgnoredReason, Pricing, Receipt, ReceiptStatus, UpdateBody};
 use super::sender::Contacts;
@@ -10,13 +12,21 @@ use crate::json::Node;
 const PARTICIPANT: [&str; 3] =
     ["recipient_participant_id", "recipient_participant_user_id", "participant_recipient_id"];
 
-pub(super) fn receipt(contacts: &Contacts, node: &Node<'_>) -> UpdateBody {
+const KNOWN: [(&str, ReceiptStatus); 5] = [
+    ("sent", ReceiptStatus::Sent),
+    ("delivered", ReceiptStatus::Delivered),
+    ("read", ReceiptStatus::Read),
+    ("played", ReceiptStatus::Played),
+    ("failed", ReceiptStatus::Failed),
+];
+
+pub(super) fn receipt<'a>(contacts: &Contacts<'a>, node: &Node<'a>) -> UpdateBody<'a> {
     let unreadable = UpdateBody::Ignored { reason: IgnoredReason::Unreadable };
     let Some(status) = status(node) else {
         return unreadable;
     };
-    let id = node.get("id").text();
-    let callback_data = node.get("biz_opaque_callback_data").text();
+    let id = node.get("id").slice();
+    let callback_data = node.get("biz_opaque_callback_data").slice();
     if id.is_none() && callback_data.is_none() {
         return unreadable;
     }
@@ -29,7 +39,7 @@ pub(super) fn receipt(contacts: &Contacts, node: &Node<'_>) -> UpdateBody {
         recipient_id,
         recipient_user_id,
         to_group,
-        participant: PARTICIPANT.iter().find_map(|key| node.get(key).text()),
+        participant: PARTICIPANT.iter().find_map(|key| node.get(key).slice()),
         callback_data,
         errors: ProviderError::list(node.get("errors")),
         pricing: pricing(node),
@@ -38,48 +48,45 @@ pub(super) fn receipt(contacts: &Contacts, node: &Node<'_>) -> UpdateBody {
 }
 
 fn status(node: &Node<'_>) -> Option<ReceiptStatus> {
-    Some(match node.get("status").filled()?.to_ascii_lowercase().as_str() {
-        "sent" => ReceiptStatus::Sent,
-        "delivered" => ReceiptStatus::Delivered,
-        "read" => ReceiptStatus::Read,
-        "played" => ReceiptStatus::Played,
-        "failed" => ReceiptStatus::Failed,
-        other => ReceiptStatus::Other(other.to_owned()),
+    let status = node.get("status").filled()?;
+    let known = KNOWN.iter().find(|(name, _)| name.eq_ignore_ascii_case(status));
+    Some(match known {
+        Some((_, status)) => status.clone(),
+        None => ReceiptStatus::Other(status.to_ascii_lowercase()),
     })
 }
 
-fn recipient(
-    contacts: &Contacts,
-    node: &Node<'_>,
-    to_group: bool,
-) -> (Option<String>, Option<String>) {
+/// Phone or group, and user id.
+type Recipient<'a> = (Option<Cow<'a, str>>, Option<Cow<'a, str>>);
+
+fn recipient<'a>(contacts: &Contacts<'a>, node: &Node<'a>, to_group: bool) -> Recipient<'a> {
     let (id, user_id) = (node.get("recipient_id"), node.get("recipient_user_id"));
     if to_group {
-        return (id.text(), user_id.text());
+        return (id.slice(), user_id.slice());
     }
     let person = contacts.named(id, user_id);
     // An address that is neither phone nor user id is kept as it is: only the id decides here.
-    let odd = || id.text().filter(|text| Some(text) != person.user_id.as_ref());
+    let odd = || id.slice().filter(|text| Some(text) != person.user_id.as_ref());
     let wa_id = person.wa_id.clone().or_else(odd);
     (wa_id, person.user_id)
 }
 
-fn pricing(node: &Node<'_>) -> Option<Pricing> {
+fn pricing<'a>(node: &Node<'a>) -> Option<Pricing<'a>> {
     // In receipts of groups it has been seen inside the conversation.
     let nodes = [node.get("pricing"), node.get("conversation").get("pricing")];
     let node = nodes.into_iter().find(|node| node.is_object())?;
     Some(Pricing {
         billable: node.get("billable").bool(),
-        model: node.get("pricing_model").text(),
-        kind: node.get("type").text(),
-        category: node.get("category").text(),
+        model: node.get("pricing_model").slice(),
+        kind: node.get("type").slice(),
+        category: node.get("category").slice(),
     })
 }
 
-fn conversation(node: &Node<'_>) -> Option<Conversation> {
+fn conversation<'a>(node: &Node<'a>) -> Option<Conversation<'a>> {
     node.is_object().then(|| Conversation {
-        id: node.get("id").text(),
-        origin: node.get("origin").get("type").text(),
+        id: node.get("id").slice(),
+        origin: node.get("origin").get("type").slice(),
         expires_at: millis(node.get("expiration_timestamp")),
     })
 }

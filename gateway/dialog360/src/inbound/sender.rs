@@ -1,5 +1,6 @@
 //! Decides who a message is from: `contacts` matched by phone or user id, never by position.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::model::Sender;
@@ -11,13 +12,35 @@ use crate::phone;
 const LINEAR_MAX: usize = 8;
 
 /// The `contacts` of one value.
-pub(super) struct Contacts {
-    all: Vec<Sender>,
-    index: HashMap<String, usize>,
+pub(super) struct Contacts<'a> {
+    all: Vec<Contact<'a>>,
+    index: HashMap<Cow<'a, str>, usize>,
 }
 
-impl Contacts {
-    pub(super) fn new(contacts: &Node<'_>) -> Self {
+/// Somebody as the provider names them; like [`Sender`], borrowed from the body.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Contact<'a> {
+    pub(super) wa_id: Option<Cow<'a, str>>,
+    pub(super) user_id: Option<Cow<'a, str>>,
+    parent_user_id: Option<Cow<'a, str>>,
+    profile_name: Option<Cow<'a, str>>,
+    username: Option<Cow<'a, str>>,
+}
+
+impl From<Contact<'_>> for Sender {
+    fn from(contact: Contact<'_>) -> Self {
+        Self {
+            wa_id: contact.wa_id.map(Cow::into_owned),
+            user_id: contact.user_id.map(Cow::into_owned),
+            parent_user_id: contact.parent_user_id.map(Cow::into_owned),
+            profile_name: contact.profile_name.map(Cow::into_owned),
+            username: contact.username.map(Cow::into_owned),
+        }
+    }
+}
+
+impl<'a> Contacts<'a> {
+    pub(super) fn new(contacts: &Node<'a>) -> Self {
         let all: Vec<_> = contacts.items().iter().map(contact).collect();
         let mut index = HashMap::new();
         if all.len() > LINEAR_MAX {
@@ -31,16 +54,16 @@ impl Contacts {
         Self { all, index }
     }
 
-    fn find(&self, id: &str) -> Option<&Sender> {
+    fn find(&self, id: &str) -> Option<&Contact<'a>> {
         if self.all.len() > LINEAR_MAX {
             return self.index.get(id).and_then(|&position| self.all.get(position));
         }
-        let same = |known: &Option<String>| known.as_deref() == Some(id);
+        let same = |known: &Option<Cow<'a, str>>| known.as_deref() == Some(id);
         self.all.iter().find(|contact| same(&contact.wa_id) || same(&contact.user_id))
     }
 
     /// The one contact, if there is just one.
-    fn sole(&self) -> Option<&Sender> {
+    fn sole(&self) -> Option<&Contact<'a>> {
         let [contact] = self.all.as_slice() else {
             return None;
         };
@@ -52,64 +75,76 @@ impl Contacts {
     }
 
     /// Who wrote a message.
-    pub(super) fn sender(&self, message: &Node<'_>) -> Sender {
+    pub(super) fn sender(&self, message: &Node<'a>) -> Sender {
         let parent = message.get("from_parent_user_id");
-        self.person(message.get("from"), message.get("from_user_id"), parent)
+        self.person(message.get("from"), message.get("from_user_id"), parent).into()
     }
 
     /// To whom an echo went.
-    pub(super) fn recipient(&self, echo: &Node<'_>) -> Sender {
-        self.person(echo.get("to"), echo.get("to_user_id"), echo.get("to_parent_user_id"))
+    pub(super) fn recipient(&self, echo: &Node<'a>) -> Sender {
+        self.person(echo.get("to"), echo.get("to_user_id"), echo.get("to_parent_user_id")).into()
     }
 
     /// Of whom a receipt or wish speaks.
-    pub(super) fn named(&self, wa_id: &Node<'_>, user_id: &Node<'_>) -> Sender {
+    pub(super) fn named(&self, wa_id: &Node<'a>, user_id: &Node<'a>) -> Contact<'a> {
         self.person(wa_id, user_id, &Node::Null)
     }
 
     /// `address` is meant to be a phone, but may hold a user id or junk. Junk counts only if a
     /// contact bears it; with no usable id at all, a lone contact is who it must be.
-    fn person(&self, address: &Node<'_>, user_id: &Node<'_>, parent: &Node<'_>) -> Sender {
-        let address = address.filled();
-        let number = address.and_then(phone::digits);
-        let misplaced = || address.filter(|text| phone::is_user_id(text));
-        let user_id = user_id.filled().or_else(misplaced);
-        let by_address = number.as_deref().or(address).and_then(|id| self.find(id));
-        let by_user_id = || user_id.and_then(|id| self.find(id));
+    fn person(&self, address: &Node<'a>, user_id: &Node<'a>, parent: &Node<'a>) -> Contact<'a> {
+        let address = address.slice();
+        let number = address.clone().and_then(digits);
+        let misplaced = || address.clone().filter(|text| phone::is_user_id(text));
+        let user_id = user_id.slice().or_else(misplaced);
+        let by_address = number.as_ref().or(address.as_ref()).and_then(|id| self.find(id));
+        let by_user_id = || user_id.as_ref().and_then(|id| self.find(id));
         let nameless = number.is_none() && user_id.is_none();
         let contact = by_address
             .or_else(by_user_id)
             .or_else(|| self.sole().filter(|_| nameless))
             .cloned()
             .unwrap_or_default();
-        Sender {
+        Contact {
             wa_id: number.or(contact.wa_id),
-            user_id: user_id.map(str::to_owned).or(contact.user_id),
-            parent_user_id: parent.text().or(contact.parent_user_id),
-            profile_name: contact.profile_name,
-            username: contact.username,
+            user_id: user_id.or(contact.user_id),
+            parent_user_id: parent.slice().or(contact.parent_user_id),
+            ..contact
         }
     }
 }
 
-fn contact(node: &Node<'_>) -> Sender {
+fn contact<'a>(node: &Node<'a>) -> Contact<'a> {
     let profile = node.get("profile");
-    let username = [profile, node].into_iter().find_map(|node| node.get("username").filled());
-    Sender {
-        wa_id: wa_id(node.get("wa_id")),
-        user_id: node.get("user_id").text(),
-        parent_user_id: node.get("parent_user_id").text(),
-        profile_name: profile.get("name").text(),
-        username: username
-            .map(|name| name.trim_start_matches('@').to_owned())
-            .filter(|name| !name.is_empty()),
+    let username = [profile, node].into_iter().find_map(|node| node.get("username").slice());
+    Contact {
+        wa_id: node.get("wa_id").slice().map(|text| digits(text.clone()).unwrap_or(text)),
+        user_id: node.get("user_id").slice(),
+        parent_user_id: node.get("parent_user_id").slice(),
+        profile_name: profile.get("name").slice(),
+        username: username.map(without_at).filter(|name| !name.is_empty()),
+    }
+}
+
+fn without_at(name: Cow<'_, str>) -> Cow<'_, str> {
+    match name {
+        Cow::Borrowed(name) => Cow::Borrowed(name.trim_start_matches('@')),
+        Cow::Owned(name) => Cow::Owned(name.trim_start_matches('@').to_owned()),
+    }
+}
+
+/// [`phone::digits`] of what may be borrowed.
+pub(super) fn digits(text: Cow<'_, str>) -> Option<Cow<'_, str>> {
+    match text {
+        Cow::Borrowed(text) => phone::digits(text),
+        Cow::Owned(text) => Some(Cow::Owned(phone::digits(&text)?.into_owned())),
     }
 }
 
 /// A phone in digits; what is explicitly called `wa_id` is believed even if it is not one.
 pub(super) fn wa_id(node: &Node<'_>) -> Option<String> {
     let text = node.filled()?;
-    Some(phone::digits(text).unwrap_or_else(|| text.to_owned()))
+    Some(phone::digits(text).map_or_else(|| text.to_owned(), Cow::into_owned))
 }
 
 #[cfg(test)]

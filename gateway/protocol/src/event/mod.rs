@@ -165,6 +165,12 @@ impl Event {
         "notice",
     ];
 
+    /// Whether nobody minds hearing of it a moment later, together with what else comes: these are
+    /// most of all events, and a write each would be most of what a busy socket costs.
+    pub const fn may_wait(&self) -> bool {
+        matches!(self, Self::Status { .. } | Self::Updated { .. } | Self::Missed { .. })
+    }
+
     /// The event's text from `"event":` on, written once for everybody who gets it; the number is
     /// put in front by [`splice`](crate::frame::splice).
     pub fn tail(&self) -> Arc<str> {

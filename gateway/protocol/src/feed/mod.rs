@@ -9,9 +9,11 @@
 mod client;
 mod keys;
 mod outlet;
+mod patience;
 mod server;
 
 pub use client::{FeedClient, Incoming, Next, Offline, Submitted, Unanswered};
 pub use keys::Keys;
 pub use outlet::{Outlet, Overrun, Pulled};
+pub use patience::Patience;
 pub use server::{Batch, Cursor, FeedServer, Limits, Pull, Recovery};

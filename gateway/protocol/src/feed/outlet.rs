@@ -115,6 +115,8 @@ impl Outlet {
             frames.take(frame.to_string());
             self.greeting.pop_front();
         }
+        // An idle connection keeps no room for what it was greeted with.
+        self.greeting = VecDeque::new();
         while let Some(frame) = self.answers.front() {
             if !frames.fits(frame.len()) {
                 return frames.done();
@@ -140,6 +142,10 @@ impl Outlet {
             }
             self.now_bytes -= entry.get().len() + entry.key().len();
             frames.take(entry.remove().to_string());
+        }
+        if self.now.is_empty() {
+            // An emptied tree keeps a node.
+            self.now = BTreeMap::new();
         }
         frames.done()
     }

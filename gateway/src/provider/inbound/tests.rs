@@ -14,9 +14,10 @@ const NOW: Timestamp = Timestamp::from_millis(1_795_426_200_000);
 fn only(field: &str, value: Value) -> InboundBody {
     let body = json!({"object": "whatsapp_business_account",
         "entry": [{"id": "1", "changes": [{"field": field, "value": value}]}]});
-    let mut updates = wire::parse(body.to_string().as_bytes()).unwrap();
+    let whole = Bytes::from(body.to_string());
+    let mut updates = wire::parse(&whole).unwrap();
     assert_eq!(updates.len(), 1, "{body}");
-    translate(updates.remove(0), NOW).body
+    translate(updates.remove(0), &whole, NOW).body
 }
 
 fn value() -> Value {
@@ -368,7 +369,24 @@ fn what_came_is_kept_word_for_word() {
     let body = r#"{"entry":[{"id":"1","changes":[{"field":"messages","value":{"metadata":
         {"phone_number_id":"1"},"messages":[{"id":"w","from":"16505551234","type":"text",
         "text":{"body":"x"},"later":[1,2]}]}}]}]}"#;
-    let update = wire::parse(body.as_bytes()).unwrap().remove(0);
-    let raw = translate(update, NOW).raw.unwrap();
+    let whole = Bytes::from_static(body.as_bytes());
+    let update = wire::parse(&whole).unwrap().remove(0);
+    let raw = translate(update, &whole, NOW).raw.unwrap();
     assert!(raw.contains("\"later\""), "{raw}");
+    assert!(whole.as_ptr_range().contains(&raw.as_ptr()), "the body itself, not a copy");
+    // What does not stand in the body as it is, is kept all the same.
+    for (body, kept) in [
+        (
+            &br#"{"entry":[{"changes":[{"field":"messages","value":{"messages":[null]}}]}]}"#[..],
+            "null",
+        ),
+        (
+            &b"{\"entry\":[{\"changes\":[{\"field\":\"messages\",\"value\":\"\xff\"}]}]}"[..],
+            "\"\u{fffd}\"",
+        ),
+    ] {
+        let whole = Bytes::from_static(body);
+        let update = wire::parse(&whole).unwrap().remove(0);
+        assert_eq!(translate(update, &whole, NOW).raw.unwrap(), kept);
+    }
 }
