@@ -112,10 +112,12 @@ impl<'a> Paper<'a> {
         }
         for (place, text) in &self.frame.ticks {
             let x = self.x(*place);
+            // What stands at the edge must not be cut off there.
+            let anchor = if x > end - 20.0 { "end" } else { "middle" };
             push(
                 svg,
                 &format!(
-                    r#"<text class="tick" x="{x:.1}" y="{:.1}" text-anchor="middle">{}</text>"#,
+                    r#"<text class="tick" x="{x:.1}" y="{:.1}" text-anchor="{anchor}">{}</text>"#,
                     base + 18.0,
                     escape(text)
                 ),

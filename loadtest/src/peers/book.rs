@@ -300,6 +300,6 @@ mod tests {
 
     #[test]
     fn the_spread_is_of_what_was_given_meanwhile() {
-        assert_eq!(spread(&[5, 5, 0], &[7, 6, 4]), 3);
+        assert_eq!(spread(&[5, 5, 0], &[7, 6, 9]), 8);
     }
 }

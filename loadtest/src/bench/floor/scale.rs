@@ -3,6 +3,7 @@
 //!
 //! A part of what is live is served, a part waits in line.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,18 +23,19 @@ const ROUNDS: u64 = 50_000;
 pub(in crate::bench) fn run(options: &Options) -> anyhow::Result<()> {
     let mut report = Report::begin("The rules, very many live", &options.command("scale"));
     let most = options.live(100_000, 1_000_000);
-    let sizes: Vec<u64> =
-        [1_000, most / 100, most / 10, most].into_iter().filter(|size| *size >= 1_000).collect();
+    let sizes = [1_000, most / 100, most / 10, most];
+    let sizes: BTreeSet<u64> = sizes.into_iter().filter(|size| *size >= 1_000).collect();
+    // First of all: what is given back is used again unseen.
+    let room = room(Method::RoundRobin, most)?;
+    report.figure(&format!("memory each, round robin, {most} live"), room, "B", None);
     let mut curves = Vec::new();
     for ((name, method), colour) in METHODS.into_iter().zip(0..) {
         let mut points = Vec::new();
         for live in &sizes {
             progress(&format!("{name}, {live} live"));
-            let Measured { each, room, restart } = measure(method, *live)?;
-            let text = format!(
-                "{} ns an event; {room:.0} B and {restart:.0} ns of a restart a live one",
-                number(each)
-            );
+            let Measured { each, restart } = measure(method, *live)?;
+            let (event, restart) = (number(each), number(restart));
+            let text = format!("{event} ns an event, {restart} ns of a restart a live one");
             report.text(&format!("{name}, {live} live"), text);
             points.push(((*live as f64).log10(), each));
         }
@@ -52,17 +54,22 @@ pub(in crate::bench) fn run(options: &Options) -> anyhow::Result<()> {
 struct Measured {
     /// Nanoseconds on a core an event.
     each: f64,
-    /// Bytes a live one; what an earlier size gave back may be used again unseen.
-    room: f64,
     /// Nanoseconds on a core a live one.
     restart: f64,
 }
 
-fn measure(method: Method, live: u64) -> anyhow::Result<Measured> {
+/// Bytes a live one.
+fn room(method: Method, live: u64) -> anyhow::Result<f64> {
     let me = Process::of(std::process::id());
     let empty = me.memory()?.anonymous;
+    let pure = Pure::begin(method, live, Start::SomeWait);
+    let full = me.memory()?.anonymous;
+    drop(pure);
+    Ok(full.saturating_sub(empty) as f64 / live as f64)
+}
+
+fn measure(method: Method, live: u64) -> anyhow::Result<Measured> {
     let mut pure = Pure::begin(method, live, Start::SomeWait);
-    let room = me.memory()?.anonymous.saturating_sub(empty) as f64 / live as f64;
     let began = on_core()?;
     let mut rounds = 0;
     for number in 0..ROUNDS {
@@ -74,7 +81,7 @@ fn measure(method: Method, live: u64) -> anyhow::Result<Measured> {
     let took = on_core()?.saturating_sub(began).as_nanos() as f64;
     let events = rounds * EVENTS_A_ROUND + (ROUNDS - rounds);
     let restart = restart(&pure)?.as_nanos() as f64 / live as f64;
-    Ok(Measured { each: took / events as f64, room, restart })
+    Ok(Measured { each: took / events as f64, restart })
 }
 
 /// Puts back what is live and goes on, as after a restart.
