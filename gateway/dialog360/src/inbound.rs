@@ -4,6 +4,7 @@
 mod content;
 mod model;
 mod notice;
+mod owned;
 mod receipt;
 mod sender;
 
