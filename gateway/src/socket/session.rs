@@ -44,7 +44,7 @@ const UNAVAILABLE_RETRY: u32 = 2;
 /// Who was not heard for so long was let go for that.
 const SILENCE: Duration = Duration::from_secs(30);
 /// Who was asked for so long whether it reads what it is given was let go for that.
-const UNREAD: Duration = Duration::from_secs(6);
+const UNREAD: Duration = Duration::from_secs(5);
 
 pub(super) struct Session {
     sockets: Sockets,

@@ -15,7 +15,7 @@ const BEHIND_MAX: Duration = Duration::from_secs(10);
 /// Who was heard within this time is not asked.
 const ASKED_EVERY: Duration = Duration::from_secs(2);
 /// For an answer to come, and a second more for so many bytes that lie before the question.
-const ANSWER_WITHIN: Duration = Duration::from_secs(7);
+const ANSWER_WITHIN: Duration = Duration::from_secs(6);
 const BYTES_A_SECOND: usize = 8 * 1024;
 
 /// The signs of life of one connection.
@@ -125,7 +125,7 @@ mod tests {
     fn a_slow_link_has_time_for_what_it_was_given() {
         let mut patience = Patience::new(at(0));
         let asks = (0..6).filter(|n| patience.gave(at(n * 900), 16 * 1024)).count();
-        assert_eq!((asks, patience.ends()), (1, at(2_700 + 7_000 + 8_000)));
+        assert_eq!((asks, patience.ends()), (1, at(2_700 + 6_000 + 8_000)));
     }
 
     #[test]
