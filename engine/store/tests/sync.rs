@@ -104,7 +104,8 @@ fn a_failed_write_back_is_made_good_from_the_log() {
         lines.iter().filter(|line| wanted(line)).filter_map(|line| offset(line)).collect()
     };
     let lost = written(&trace[..failed], &|line| thread(line) == beside);
-    assert!(lost.len() > 5, "hardly anything was written back: {lost:?}");
+    // How many pages a piece holds is chance: how the commits were gathered.
+    assert!(lost.len() > 2, "hardly anything was written back: {lost:?}");
     // Nothing is written back beside the journal's own thread until that has made it good.
     let meanwhile = trace[failed + 1..].split(|line| thread(line) == beside).next().unwrap();
     let synced = |line: &&str| is_sync(line) && line.ends_with("= 0");
