@@ -297,6 +297,7 @@ impl Outbox {
             && at <= now
         {
             self.wakes.pop_first();
+            self.forget_lines(at);
             match wake {
                 // One that has left is looked at again when it is put back.
                 Wake::Withdraw(message) => {
@@ -306,8 +307,14 @@ impl Outbox {
                 Wake::Line(visitor) => self.wake_line(now, visitor, effects),
             }
         }
+        self.forget_lines(now);
+    }
+
+    /// Before anything else that is due by then: when a line is forgotten must not hang on who
+    /// happened to ask in between.
+    fn forget_lines(&mut self, by: Timestamp) {
         while let Some(&(at, visitor)) = self.empty.first()
-            && at <= now
+            && at <= by
         {
             self.empty.pop_first();
             self.lines.remove(&visitor);

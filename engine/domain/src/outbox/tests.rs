@@ -4,6 +4,8 @@ use super::*;
 use crate::ids::{MessageId, VisitorId};
 use crate::time::Timestamp;
 
+mod held_back;
+
 const START: u64 = 1_000_000;
 
 fn at(millis: u64) -> Timestamp {
@@ -421,26 +423,6 @@ fn silence_of_the_provider_stops_the_channel_before_everything_is_lost() {
             (0, send(200, 1)),
             (20, Effect::StopChannel { why: StopWhy::NoAnswers }),
         ],
-    );
-}
-
-#[test]
-fn a_message_held_back_lets_the_others_pass_and_comes_back_once() {
-    let held = || refused(100, 131_049, Disposition::HoldBack(Duration::from_secs(100)));
-    check(
-        &[(0, push(100)), (0, push(101)), (10, held()), (20, took(101)), (100_020, held())],
-        &[
-            (0, send(100, 1)),
-            (10, send(101, 1)),
-            (20, accepted(101)),
-            (100_010, send(100, 2)),
-            (100_020, Effect::GiveUp { message: m(100), code: Some(131_049) }),
-        ],
-    );
-    // Long after its line was forgotten.
-    check(
-        &[(0, push(100)), (10, held()), (90_000, Command::Withdraw { message: m(100) })],
-        &[(0, send(100, 1)), (90_000, Effect::Withdrawn { message: m(100) })],
     );
 }
 
