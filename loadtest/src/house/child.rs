@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use reqwest::header::CONNECTION;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -295,7 +296,9 @@ impl House {
 
     async fn metrics(&self) -> anyhow::Result<String> {
         let address = format!("http://127.0.0.1:{}/metrics", self.metrics);
-        Ok(self.http.get(address).send().await?.text().await?)
+        // On a connection of its own: one that waited while the program stood still is closed by it.
+        let request = self.http.get(address).header(CONNECTION, "close");
+        Ok(request.send().await?.text().await?)
     }
 
     /// Until the archive has everything.
