@@ -217,11 +217,22 @@ fn run(
         let own = (restored.remove(&id).unwrap_or_default(), held.remove(&id).unwrap_or_default());
         context.run(Channel::new(peers.clone(), id, own));
     }
+    let present = staff(peers, contexts.staff, live.attendance);
+    contexts.router.run(Router::new(peers.clone(), floor, present));
+    resend(peers)
+}
+
+/// Starts everybody with what is kept of their attendance; how present they are.
+fn staff(
+    peers: &Peers,
+    contexts: BTreeMap<StaffId, Context<Staff>>,
+    mut kept: BTreeMap<StaffId, AttendanceKept>,
+) -> Vec<Present> {
     let times =
         Times { idle_after: peers.settings.idle_after, grace: peers.settings.presence_grace };
     let mut present = Vec::new();
-    for (id, context) in contexts.staff {
-        let attendance = match live.attendance.remove(&id) {
+    for (id, context) in contexts {
+        let attendance = match kept.remove(&id) {
             Some(kept) => Attendance::restore(peers.now(), times, kept),
             None => Attendance::new(times),
         };
@@ -234,8 +245,7 @@ fn run(
         let epoch = peers.now().millis();
         context.run(Staff::new(peers.clone(), id, attendance, epoch));
     }
-    contexts.router.run(Router::new(peers.clone(), floor, present));
-    resend(peers)
+    present
 }
 
 /// What live enquiries go on with besides their states, read in a few sweeps for all of them.
