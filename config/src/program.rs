@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
+use usher_domain::attendance::CONNECTIONS_MAX;
 
 use crate::node::{Node, Value};
 use crate::table::Table;
@@ -269,7 +270,9 @@ fn limits(mut table: Table<'_>) -> Option<Limits> {
     let frame_max = table.must("frame_max", value::size(KIB..=MIB));
     let commands_per_second = table.must("commands_per_second", value::whole(1..=10_000));
     let commands_burst = table.must("commands_burst", value::whole(1..=10_000));
-    let connections_per_staff = table.must("connections_per_staff", value::whole(1..=1_000));
+    let connections_max = u32::try_from(CONNECTIONS_MAX).expect("a small number");
+    let connections_per_staff =
+        table.must("connections_per_staff", value::whole(1..=connections_max));
     table.done();
     Some(Limits {
         credits_per_service: credits_per_service?,

@@ -96,6 +96,7 @@ format = "humane"
 bind = "0.0.0.0:1"
 [limits]
 commands_burst = 0
+connections_per_staff = 17
 "#;
     let setup = Setup::new().file(text).env("USHER_HTTP_STOP_GRACE", "5");
     let faults = setup.faults();
@@ -109,6 +110,7 @@ commands_burst = 0
             "http.connections_max",
             "http.stop_grace",
             "limits.commands_burst",
+            "limits.connections_per_staff",
             "log.format",
             "log.level",
             "projector.lag_max",
@@ -118,6 +120,8 @@ commands_burst = 0
     assert_eq!(found["http.body_max"], "must be a text, not a whole number");
     assert_eq!(found["log.format"], "`humane` is not a choice; did you mean `human`?");
     assert_eq!(found["limits.commands_burst"], "is 0; must be 1 to 10000");
+    // As many as the rules admit: beyond it the wrong close code would be said.
+    assert_eq!(found["limits.connections_per_staff"], "is 17; must be 1 to 16");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::errors::{Check, Invalid, graph, respond};
 use crate::faults::{Aim, Fault};
 use crate::gate;
 use crate::phones::{Entry, Status};
-use crate::receipts::{self, Accepted};
+use crate::receipts::{self, Accepted, Turn};
 use crate::validate::{self, Message, Recipient};
 use crate::world::{Provider, World};
 
@@ -49,7 +49,7 @@ pub(crate) async fn send(
         };
     }
     match take(&provider, number, &body) {
-        Ok((accepted, answer)) => finish(&provider, accepted, answer).await,
+        Ok((accepted, turn, answer)) => finish(&provider, accepted, turn, answer).await,
         Err(why) => {
             refuse(&provider, number, &body, &why);
             why.answer()
@@ -58,14 +58,19 @@ pub(crate) async fn send(
 }
 
 /// Answers an accepted message: well, wrongly, or never.
-async fn finish(provider: &Arc<Provider>, accepted: Accepted, answer: Value) -> HttpResponse {
+async fn finish(
+    provider: &Arc<Provider>,
+    accepted: Accepted,
+    turn: Turn,
+    answer: Value,
+) -> HttpResponse {
     let number = accepted.number;
     let to = accepted.wa_id.clone();
     let strikes = |fault| gate::strikes(provider, number, "messages", Some(&to), fault).is_some();
     if strikes(Fault::StatusBeforeResponse) {
-        receipts::follow_at_once(provider, &accepted).await;
+        receipts::follow_at_once(provider, &accepted, turn).await;
     } else {
-        provider.spawn(receipts::follow(Arc::clone(provider), accepted));
+        provider.spawn(receipts::follow(Arc::clone(provider), accepted, turn));
     }
     if strikes(Fault::Ambiguous5xx) {
         return graph(500, 131_000, "An unknown error occurred.");
@@ -120,7 +125,7 @@ fn read(provider: &Provider, number: usize, body: &Value) -> Check {
 }
 
 /// Everything between a well-shaped body and its wamid.
-fn take(provider: &Provider, number: usize, body: &Value) -> Check<(Accepted, Value)> {
+fn take(provider: &Provider, number: usize, body: &Value) -> Check<(Accepted, Turn, Value)> {
     let message = validate::message(body)?;
     let now_ms = provider.now_ms();
     let mut world = provider.world();
@@ -167,11 +172,13 @@ fn take(provider: &Provider, number: usize, body: &Value) -> Check<(Accepted, Va
         by_user_id: matches!(message.recipient, Recipient::UserId(_)),
         read_by_business: false,
     };
-    thread(&mut world, &wa_id, number)?.push(entry);
+    let thread = thread(&mut world, &wa_id, number)?;
+    thread.push(entry);
+    let turn = thread.turns.next();
     if let Some(phone) = world.known_phone(&wa_id) {
         phone.changed.notify_waiters();
     }
-    Ok((Accepted { number, wa_id, wamid, fails_with }, answer))
+    Ok((Accepted { number, wa_id, wamid, fails_with }, turn, answer))
 }
 
 fn addressee(world: &mut World, number: usize, message: &Message) -> Check<String> {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::clock::Bucket;
+use crate::receipts::Turns;
 
 /// Messages a phone keeps per conversation.
 const KEPT: usize = 2_000;
@@ -93,6 +94,8 @@ pub(crate) struct Thread {
     pub(crate) entries: VecDeque<Entry>,
     pub(crate) pair: Bucket,
     pub(crate) typing_until_ms: u64,
+    /// In which the business's messages come to the phone.
+    pub(crate) turns: Turns,
     /// Time of the last message that opened the 24-hour window.
     window_from_ms: Option<u64>,
 }
@@ -103,6 +106,7 @@ impl Default for Thread {
             entries: VecDeque::new(),
             pair: Bucket::new(45, Duration::from_secs(6)),
             typing_until_ms: 0,
+            turns: Turns::default(),
             window_from_ms: None,
         }
     }

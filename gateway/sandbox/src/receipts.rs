@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use crate::delivery::{self, Underway};
@@ -22,10 +23,49 @@ pub(crate) struct Accepted {
     pub(crate) fails_with: Option<i64>,
 }
 
+/// A message's turn to come to the phone: after all that were taken before it for the same
+/// conversation, however long the pauses of each.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    /// Ends once the message before has come; nothing is ever sent.
+    after: oneshot::Receiver<()>,
+    /// Dropped once this one has.
+    _before: oneshot::Sender<()>,
+}
+
+/// The end of a conversation's line of turns.
+#[derive(Debug)]
+pub(crate) struct Turns(oneshot::Receiver<()>);
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self(oneshot::channel().1)
+    }
+}
+
+impl Turns {
+    pub(crate) fn next(&mut self) -> Turn {
+        let (before, last) = oneshot::channel();
+        Turn { after: std::mem::replace(&mut self.0, last), _before: before }
+    }
+}
+
+impl Turn {
+    async fn come(&mut self) {
+        // The only end it has is the sender's.
+        (&mut self.after).await.ok();
+    }
+}
+
 /// Everything that happens to the message after the answer, at the pace of the options.
-pub(crate) async fn follow(provider: Arc<Provider>, message: Accepted) {
+pub(crate) async fn follow(provider: Arc<Provider>, message: Accepted, turn: Turn) {
+    let mut turn = Some(turn);
     for status in plan(&provider, &message) {
         pause(&provider).await;
+        let mut turn = turn.take();
+        if let Some(turn) = &mut turn {
+            turn.come().await;
+        }
         if may(&provider, &message, status) {
             drop(emit(&provider, &message, status).await);
         }
@@ -33,7 +73,8 @@ pub(crate) async fn follow(provider: Arc<Provider>, message: Accepted) {
 }
 
 /// The same without a pause, and done only when the business has been told.
-pub(crate) async fn follow_at_once(provider: &Arc<Provider>, message: &Accepted) {
+pub(crate) async fn follow_at_once(provider: &Arc<Provider>, message: &Accepted, mut turn: Turn) {
+    turn.come().await;
     for status in plan(provider, message) {
         if !may(provider, message, status) {
             continue;

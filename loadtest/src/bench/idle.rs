@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
+use usher_domain::attendance::CONNECTIONS_MAX;
 
 use super::Options;
 use super::crowd::{self, AGENTS};
@@ -75,7 +76,7 @@ fn points(taken: &Taken) -> String {
 }
 
 async fn ours(options: &Options, steps: &[usize], watch: Duration) -> anyhow::Result<Taken> {
-    let set = vec![("limits.connections_per_staff", "1000".to_owned())];
+    let set = vec![("limits.connections_per_staff", CONNECTIONS_MAX.to_string())];
     let node = Node { set, ..Node::default() };
     let house = House::open(&options.binary, &crowd::shop(None), node).await?;
     let mut tokens = Vec::new();

@@ -87,6 +87,33 @@ async fn receipts_carry_the_callback_data_and_reach_the_phone() {
 }
 
 #[tokio::test]
+async fn a_phone_shows_messages_in_the_order_they_were_taken() {
+    let bench = Bench::start(|options| options.receipts.delay_ms = (0, 60));
+    bench.open_window().await;
+    let mut taken = Vec::new();
+    for n in 0..20 {
+        let sent = bench.provider("messages", text_to(PHONE, &n.to_string())).await;
+        taken.push(sent.body["messages"][0]["id"].clone());
+    }
+    // As somebody who looks at the phone sees them come.
+    let (mut cursor, mut shown) = (0, Vec::new());
+    while shown.len() < taken.len() {
+        let path = format!("phones/{PHONE}/thread?after={cursor}&wait_ms=20000");
+        let thread = bench.get(&path).await;
+        cursor = thread["cursor"].as_u64().unwrap();
+        let entries = thread["entries"].as_array().unwrap();
+        assert!(!entries.is_empty(), "{shown:?}");
+        for entry in entries.iter().filter(|e| e["from"] == "business" && e["shown"] == true) {
+            if !shown.contains(&entry["id"]) {
+                shown.push(entry["id"].clone());
+            }
+        }
+    }
+    assert_eq!(shown, taken);
+    bench.stop().await;
+}
+
+#[tokio::test]
 async fn outside_the_window_only_templates_arrive() {
     let bench = Bench::start(|_| {});
     let fails = async |why: &str| {
