@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use usher_domain::ids::{ServiceId, VisitorId};
 
+use crate::db::DbError;
 use crate::encoding::BadRecord;
 use crate::journal::CommitFailed;
 
@@ -21,7 +22,7 @@ pub enum StoreError {
         source: io::Error,
     },
     #[error("the database failed")]
-    Database(#[from] rusqlite::Error),
+    Database(#[from] DbError),
     #[error("the journal's write-ahead log could not be written back: readers hold it")]
     CheckpointHeld,
     #[error("record {seq} of {service} cannot be read")]
@@ -41,6 +42,12 @@ pub enum StoreError {
     NotADigest,
 }
 
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Database(error.into())
+    }
+}
+
 impl StoreError {
     pub(crate) fn file(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
@@ -49,24 +56,8 @@ impl StoreError {
 
     /// Whether trying the same again later can help: the disk failed, not the record.
     pub(crate) fn is_of_the_disk(&self) -> bool {
-        use rusqlite::ErrorCode as Code;
         match self {
-            Self::Database(error) => matches!(
-                error.sqlite_error_code(),
-                Some(
-                    Code::DatabaseBusy
-                        | Code::DatabaseLocked
-                        | Code::OutOfMemory
-                        | Code::ReadOnly
-                        | Code::SystemIoFailure
-                        | Code::DatabaseCorrupt
-                        | Code::DiskFull
-                        | Code::CannotOpen
-                        | Code::FileLockingProtocolFailed
-                        | Code::NoLargeFileSupport
-                        | Code::NotADatabase
-                )
-            ),
+            Self::Database(error) => error.is_of_the_disk(),
             Self::File { .. } | Self::InUse { .. } | Self::CheckpointHeld => true,
             Self::Record { .. }
             | Self::Panicked { .. }

@@ -4,6 +4,7 @@
 //! are laid out so that they can be found again.
 
 mod archive;
+mod db;
 mod directory;
 mod encoding;
 mod erase;
@@ -37,6 +38,7 @@ pub use archive::read::{
     Unsent, resend_key,
 };
 pub use archive::{Archive, ArchiveOptions, Reached, Stuck, rebuild};
+pub use db::DbError;
 pub use directory::DataDir;
 pub use encoding::{BadRecord, decode, encode};
 pub use erase::Erased;

@@ -1,10 +1,9 @@
-//! How ids, instants and JSON stand in SQLite columns.
+//! How ids, instants and JSON stand in columns.
 
 use std::time::Duration;
 
+use rusqlite::Connection;
 use rusqlite::config::DbConfig;
-use rusqlite::types::Type;
-use rusqlite::{Connection, Error, Result, Row};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use usher_domain::ids::{
@@ -13,6 +12,8 @@ use usher_domain::ids::{
 };
 use usher_domain::time::Timestamp;
 use uuid::Uuid;
+
+use crate::db::{DbError, Result};
 
 /// An id as the 16 bytes it is stored as.
 pub(crate) type Blob = [u8; 16];
@@ -70,62 +71,15 @@ pub(crate) fn word<T: Serialize>(value: &T) -> String {
     json(value).trim_matches('"').to_owned()
 }
 
-/// Columns by name, in the types that are meant.
-pub(crate) trait Columns {
-    fn id<T: Id>(&self, column: &str) -> Result<T>;
-    fn id_opt<T: Id>(&self, column: &str) -> Result<Option<T>>;
-    fn time(&self, column: &str) -> Result<Timestamp>;
-    fn time_opt(&self, column: &str) -> Result<Option<Timestamp>>;
-    fn number(&self, column: &str) -> Result<u64>;
-    fn json<T: DeserializeOwned>(&self, column: &str) -> Result<T>;
-    fn json_opt<T: DeserializeOwned>(&self, column: &str) -> Result<Option<T>>;
-    fn word<T: DeserializeOwned>(&self, column: &str) -> Result<T>;
-}
-
-impl Columns for Row<'_> {
-    fn id<T: Id>(&self, column: &str) -> Result<T> {
-        self.get(column).map(T::from_blob)
-    }
-
-    fn id_opt<T: Id>(&self, column: &str) -> Result<Option<T>> {
-        Ok(self.get::<_, Option<Blob>>(column)?.map(T::from_blob))
-    }
-
-    fn time(&self, column: &str) -> Result<Timestamp> {
-        self.get(column).map(instant)
-    }
-
-    fn time_opt(&self, column: &str) -> Result<Option<Timestamp>> {
-        Ok(self.get::<_, Option<i64>>(column)?.map(instant))
-    }
-
-    fn number(&self, column: &str) -> Result<u64> {
-        self.get(column).map(uint)
-    }
-
-    fn json<T: DeserializeOwned>(&self, column: &str) -> Result<T> {
-        parse(self.get_ref(column)?.as_str()?)
-    }
-
-    fn json_opt<T: DeserializeOwned>(&self, column: &str) -> Result<Option<T>> {
-        self.get_ref(column)?.as_str_or_null()?.map(parse).transpose()
-    }
-
-    fn word<T: DeserializeOwned>(&self, column: &str) -> Result<T> {
-        parse(&format!("\"{}\"", self.get_ref(column)?.as_str()?))
-    }
-}
-
 pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
-    serde_json::from_str(text)
-        .map_err(|error| Error::FromSqlConversionFailure(0, Type::Text, Box::new(error)))
+    serde_json::from_str(text).map_err(DbError::meaning)
 }
 
 /// Whoever else has a database is waited for so long.
 pub(crate) const BUSY: Duration = Duration::from_secs(5);
 
 /// What every connection is set to.
-pub(crate) fn prepare(connection: &Connection) -> Result<()> {
+pub(crate) fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(160);
     connection.busy_timeout(BUSY)?;
     // Otherwise whatever binds a LIMIT is planned anew each time it is run.

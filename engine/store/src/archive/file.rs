@@ -1,5 +1,6 @@
 //! `archive.db`: how it is opened, and when it is not worth keeping.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,14 +8,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use usher_domain::ids::ServiceId;
 
+use crate::db::Db;
 use crate::directory::DataDir;
 use crate::error::StoreError;
 use crate::journal::JournalReader;
-use crate::sql::{self, Columns, uint};
+use crate::sql;
 
 /// Rises with every change of `schema.sql` or of what is projected: an older archive is made anew.
 const VERSION: i64 = 4;
+
+const SCHEMA: &str = include_str!("schema.sql");
 
 /// Pages of the write-ahead log after which it is written back (16 MiB): a page that many
 /// transactions change is written back once, and the journal's syncs do not wait for more than that.
@@ -65,10 +70,8 @@ pub(super) fn open_memory(name: &str) -> Result<Connection, StoreError> {
 }
 
 pub(super) fn create(connection: &Connection) -> Result<(), StoreError> {
-    connection.execute_batch(&format!(
-        "BEGIN; {} PRAGMA user_version = {VERSION}; COMMIT;",
-        include_str!("schema.sql")
-    ))?;
+    connection
+        .execute_batch(&format!("BEGIN; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;"))?;
     Ok(())
 }
 
@@ -83,11 +86,17 @@ pub(super) fn is_usable(dir: &DataDir, journal: &JournalReader) -> Result<bool, 
     if version(&connection)? != VERSION {
         return Ok(false);
     }
-    let heads: std::collections::BTreeMap<_, _> = journal.services()?.into_iter().collect();
-    let mut statement = connection.prepare("SELECT service, seq FROM positions")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let (service, seq) = (row.id("service")?, row.number("seq")?);
+    is_not_ahead(&Db::Sqlite(connection), journal)
+}
+
+/// Whether the journal has everything that the archive shows.
+pub(super) fn is_not_ahead(db: &Db, journal: &JournalReader) -> Result<bool, StoreError> {
+    let heads: BTreeMap<_, _> = journal.services()?.into_iter().collect();
+    let positions: Vec<(ServiceId, u64)> =
+        db.all("SELECT service, seq FROM positions", (), |row| {
+            Ok((row.id("service")?, row.number("seq")?))
+        })?;
+    for (service, seq) in positions {
         if heads.get(&service).is_none_or(|head| *head < seq) {
             tracing::warn!(%service, seq, "the archive is ahead of the journal");
             return Ok(false);
@@ -104,8 +113,15 @@ fn version(connection: &Connection) -> Result<i64, StoreError> {
 }
 
 /// The last journal row of all services that was looked at.
-pub(super) fn through(connection: &Connection) -> Result<u64, StoreError> {
-    Ok(connection.query_row("SELECT journal_id FROM through", [], |row| row.get(0)).map(uint)?)
+pub(super) fn through(db: &Db) -> Result<u64, StoreError> {
+    let found = db.one("SELECT journal_id FROM through", (), |row| row.number("journal_id"))?;
+    Ok(found.unwrap_or_default())
+}
+
+/// The tables that the archive consists of, but for the full-text index.
+pub(super) fn tables() -> impl Iterator<Item = &'static str> {
+    let lines = SCHEMA.lines().filter_map(|line| line.strip_prefix("CREATE TABLE "));
+    lines.filter_map(|line| line.split([' ', '(']).next())
 }
 
 /// Removes a database: the file first, so that it is never found without its log.

@@ -15,11 +15,11 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rusqlite::{Connection, TransactionBehavior};
 use thiserror::Error;
 use tokio::sync::watch;
 use usher_domain::ids::ServiceId;
 
+use crate::db::{Db, Result as Read};
 use crate::directory::DataDir;
 use crate::error::StoreError;
 use crate::journal::JournalReader;
@@ -122,7 +122,8 @@ impl Archive {
             rebuild::rebuild_from(dir, &journal)?;
         }
         let connection = file::open(dir)?;
-        let (mut projector, reached) = Projector::new(connection, Arc::clone(&progress))?;
+        let (mut projector, reached) =
+            Projector::new(Db::Sqlite(connection), Arc::clone(&progress))?;
         projector.catch_up(&journal, options.batch_max)?;
         let at = At::Disk(dir.clone());
         let (lag_slow, lag_max) = (options.lag_slow, options.lag_max);
@@ -139,24 +140,22 @@ impl Archive {
             At::Disk(dir) => file::open_read_only(dir)?,
             At::Memory(name) => file::open_memory(name)?,
         };
-        Ok(ArchiveReader::new(connection))
+        Ok(ArchiveReader::new(Db::Sqlite(connection)))
     }
 
     /// Changes what is projected already, in one transaction beside the projector's.
-    pub(crate) fn change<T>(
-        &self,
-        run: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> Result<T, StoreError> {
-        let mut connection = match &self.at {
+    pub(crate) fn change<T>(&self, run: impl FnOnce(&Db) -> Read<T>) -> Result<T, StoreError> {
+        let connection = match &self.at {
             At::Disk(dir) => file::open(dir)?,
             At::Memory(name) => file::open_memory(name)?,
         };
         // The log is written back by the projector's own connection.
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         connection.pragma_update(None, "secure_delete", true)?;
-        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let changed = run(&tx)?;
-        tx.commit()?;
+        let db = Db::Sqlite(connection);
+        let transaction = db.begin()?;
+        let changed = run(&db)?;
+        transaction.commit()?;
         Ok(changed)
     }
 
@@ -217,7 +216,7 @@ impl Projector {
         let name = file::memory_name();
         let connection = file::open_memory(&name)?;
         file::create(&connection)?;
-        let (projector, reached) = Self::new(connection, Arc::clone(&progress))?;
+        let (projector, reached) = Self::new(Db::Sqlite(connection), Arc::clone(&progress))?;
         let ArchiveOptions { lag_slow, lag_max, .. } = ArchiveOptions::default();
         let at = At::Memory(name);
         let (hurry, _) = sync_channel(1);

@@ -6,18 +6,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::watch;
 use usher_domain::ids::ServiceId;
 use usher_domain::record::Record;
 
 use super::project::{Live, Target, Texts, project};
 use super::{Reached, file};
+use crate::db::Db;
 use crate::encoding::{BadRecord, decode};
 use crate::error::StoreError;
 use crate::journal::{JournalReader, JournalRow};
 use crate::progress::Progress;
-use crate::sql::{Columns, Id, int, millis};
+use crate::sql::{Id, int, millis};
 
 type Positions = BTreeMap<ServiceId, Reached>;
 
@@ -64,7 +64,7 @@ impl Batch {
 /// The archive's one writer.
 #[derive(Debug)]
 pub(crate) struct Projector {
-    connection: Connection,
+    db: Db,
     positions: Positions,
     /// Last journal row looked at.
     through: u64,
@@ -74,13 +74,13 @@ pub(crate) struct Projector {
 
 impl Projector {
     pub(super) fn new(
-        connection: Connection,
+        db: Db,
         progress: Arc<Progress>,
     ) -> Result<(Self, watch::Receiver<Positions>), StoreError> {
-        let positions = read_positions(&connection)?;
-        let through = file::through(&connection)?;
+        let positions = read_positions(&db)?;
+        let through = file::through(&db)?;
         let (reached, watched) = watch::channel(positions.clone());
-        Ok((Self { connection, positions, through, reached, progress }, watched))
+        Ok((Self { db, positions, through, reached, progress }, watched))
     }
 
     /// Brings the archive level with the journal.
@@ -145,9 +145,9 @@ impl Projector {
     }
 
     fn stop(&mut self, service: ServiceId) -> Result<(), StoreError> {
-        self.connection.execute(
+        self.db.run(
             "INSERT INTO positions (service, seq, journal_id, stuck) VALUES (?1, 0, 0, 1)
-             ON CONFLICT DO UPDATE SET stuck = 1",
+             ON CONFLICT (service) DO UPDATE SET stuck = 1",
             [service.blob()],
         )?;
         self.positions.entry(service).or_default().stuck = true;
@@ -156,7 +156,7 @@ impl Projector {
 
     /// All of `told` or none of it, with the positions it leads to.
     fn transaction(&mut self, told: &[Told]) -> Result<(), StoreError> {
-        let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let (tx, transaction) = (&self.db, self.db.begin()?);
         let (mut moved, mut live) = (Positions::new(), Live::default());
         let texts = RefCell::new(Texts::default());
         for Told { row, record } in told {
@@ -165,14 +165,14 @@ impl Projector {
             if before.stuck || row.seq <= before.seq {
                 continue;
             }
-            project_row((&tx, &texts), &mut live, (row, record))?;
+            project_row((tx, &texts), &mut live, (row, record))?;
             let reached = Reached { seq: row.seq, journal_id: row.id, stuck: false };
             moved.insert(row.service, reached);
         }
-        live.write(&tx)?;
-        texts.into_inner().write(&tx)?;
-        keep_positions(&tx, &moved, told)?;
-        tx.commit()?;
+        live.write(tx)?;
+        texts.into_inner().write(tx)?;
+        keep_positions(tx, &moved, told)?;
+        transaction.commit()?;
         self.positions.append(&mut moved);
         Ok(())
     }
@@ -183,8 +183,7 @@ impl Projector {
             self.positions.iter().filter(|(_, at)| at.stuck).map(|(id, _)| *id).collect();
         for service in stuck {
             self.positions.entry(service).or_default().stuck = false;
-            self.connection
-                .execute("UPDATE positions SET stuck = 0 WHERE service = ?1", [service.blob()])?;
+            self.db.run("UPDATE positions SET stuck = 0 WHERE service = ?1", [service.blob()])?;
             self.retry(journal, service, batch)?;
         }
         Ok(())
@@ -217,13 +216,13 @@ impl Projector {
         self.progress.lag()
     }
 
-    pub(super) fn into_connection(self) -> Connection {
-        self.connection
+    pub(super) fn into_db(self) -> Db {
+        self.db
     }
 }
 
 fn project_row(
-    (tx, texts): (&Connection, &RefCell<Texts>),
+    (tx, texts): (&Db, &RefCell<Texts>),
     live: &mut Live,
     (row, record): (&JournalRow, &Result<Record, BadRecord>),
 ) -> Result<(), StoreError> {
@@ -245,23 +244,23 @@ fn project_row(
     Ok(projected.map_err(|_| StoreError::Panicked { service, seq })??)
 }
 
-fn keep_positions(tx: &Connection, moved: &Positions, told: &[Told]) -> Result<(), StoreError> {
-    let mut statement = tx.prepare_cached(
-        "REPLACE INTO positions (service, seq, journal_id, stuck) VALUES (?1, ?2, ?3, 0)",
-    )?;
+fn keep_positions(tx: &Db, moved: &Positions, told: &[Told]) -> Result<(), StoreError> {
     for (service, reached) in moved {
-        statement.execute((service.blob(), int(reached.seq), int(reached.journal_id)))?;
+        tx.run(
+            "INSERT INTO positions (service, seq, journal_id, stuck) VALUES (?1, ?2, ?3, 0)
+             ON CONFLICT (service) DO UPDATE SET seq = excluded.seq,
+               journal_id = excluded.journal_id, stuck = 0",
+            (service.blob(), int(reached.seq), int(reached.journal_id)),
+        )?;
     }
     if let Some(Told { row: last, .. }) = told.last() {
-        tx.prepare_cached("UPDATE through SET journal_id = max(journal_id, ?1)")?
-            .execute([int(last.id)])?;
+        tx.run("UPDATE through SET journal_id = ?1 WHERE journal_id < ?1", [int(last.id)])?;
     }
     Ok(())
 }
 
-fn read_positions(connection: &Connection) -> Result<Positions, StoreError> {
-    let mut statement = connection.prepare("SELECT * FROM positions")?;
-    let rows = statement.query_map([], |row| {
+fn read_positions(db: &Db) -> Result<Positions, StoreError> {
+    let rows = db.all("SELECT * FROM positions", (), |row| {
         let reached = Reached {
             seq: row.number("seq")?,
             journal_id: row.number("journal_id")?,
@@ -269,5 +268,5 @@ fn read_positions(connection: &Connection) -> Result<Positions, StoreError> {
         };
         Ok((row.id("service")?, reached))
     })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    Ok(rows.into_iter().collect())
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Projector;
 use super::file;
+use crate::db::Db;
 use crate::directory::{DataDir, sync_dir};
 use crate::error::StoreError;
 use crate::journal::{JournalFile, JournalReader, LogLimits};
@@ -23,12 +24,13 @@ pub fn rebuild(dir: &DataDir) -> Result<(), StoreError> {
 pub(super) fn rebuild_from(dir: &DataDir, journal: &JournalReader) -> Result<(), StoreError> {
     let new = dir.archive_new();
     file::remove(&new)?;
-    let (mut projector, _) = Projector::new(file::open_at(&new)?, Arc::new(Progress::new(0)))?;
+    let (mut projector, _) =
+        Projector::new(Db::Sqlite(file::open_at(&new)?), Arc::new(Progress::new(0)))?;
     projector.catch_up(journal, BATCH)?;
     if let Some((service, after)) = projector.stuck() {
         tracing::error!(%service, after, "the archive was made anew, but stands still there");
     }
-    let connection = projector.into_connection();
+    let Db::Sqlite(connection) = projector.into_db();
     // Without a log the new archive is one file, which a rename can put in place.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "journal_mode", "DELETE")?;

@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 
-use rusqlite::{Connection, Result};
 use usher_domain::ids::{EnquiryId, MediaId, ServiceId, VisitorId};
 use usher_domain::record::Event;
 use usher_domain::visitor::Visitor;
 
 use super::record::nothing;
 use crate::archive::forget;
+use crate::db::{Db, Params, Result};
 use crate::sql::{Blob, Id, int, json};
 
 /// A record that was said anew.
@@ -22,7 +22,7 @@ pub(super) struct Changed {
 
 /// Where it is done.
 struct At<'a> {
-    tx: &'a Connection,
+    tx: &'a Db,
     service: Blob,
     id: i64,
     seq: i64,
@@ -30,14 +30,16 @@ struct At<'a> {
 
 /// Brings the archive level with `changed`; the digests of files that nothing refers to any more.
 pub(super) fn apply(
-    tx: &Connection,
+    tx: &Db,
     service: ServiceId,
     visitors: &HashSet<VisitorId>,
     (changed, media): (&[Changed], &[(MediaId, String)]),
 ) -> Result<Vec<String>> {
     for visitor in visitors {
-        tx.prepare_cached("DELETE FROM identities WHERE service = ?1 AND visitor = ?2")?
-            .execute((service.blob(), visitor.blob()))?;
+        tx.run(
+            "DELETE FROM identities WHERE service = ?1 AND visitor = ?2",
+            (service.blob(), visitor.blob()),
+        )?;
     }
     for Changed { id, seq, before, now } in changed {
         let at = At { tx, service: service.blob(), id: int(*id), seq: int(*seq) };
@@ -51,7 +53,7 @@ fn of_message(at: &At<'_>, before: &Event, now: &Event) -> Result<()> {
     match (before, now) {
         (_, Event::MessageReceived(received)) => {
             at.run(
-                "UPDATE messages SET provider_id = iif(provider_id IS NULL, NULL, ?2),
+                "UPDATE messages SET provider_id = CASE WHEN provider_id IS NULL THEN NULL ELSE ?2 END,
                    reply_to = ?3, referral = NULL
                  WHERE id = ?1",
                 (at.id, &received.provider_id, &received.reply_to),
@@ -72,8 +74,14 @@ fn of_message(at: &At<'_>, before: &Event, now: &Event) -> Result<()> {
         ) => at.other_id(provider_id, Some(of)),
         (Event::Reacted { on: before, .. }, Event::Reacted { provider_id, on, .. }) => {
             at.run(
-                "UPDATE OR REPLACE reactions SET provider_id = ?3
-                 WHERE service = ?1 AND provider_id = ?2",
+                "DELETE FROM reactions WHERE service = ?1 AND provider_id = ?3
+                   AND provider_id <> ?2 AND EXISTS (SELECT 1 FROM reactions AS other
+                     WHERE other.service = ?1 AND other.provider_id = ?2
+                       AND other.who = reactions.who)",
+                (at.service, before, on),
+            )?;
+            at.run(
+                "UPDATE reactions SET provider_id = ?3 WHERE service = ?1 AND provider_id = ?2",
                 (at.service, before, on),
             )?;
             at.other_id(provider_id, Some(on))
@@ -83,18 +91,26 @@ fn of_message(at: &At<'_>, before: &Event, now: &Event) -> Result<()> {
             enquiry.map_or(Ok(()), |enquiry| at.event(enquiry, now))
         }
         (_, Event::MessageAccepted { message, provider_id }) => at.run(
-            "UPDATE messages SET provider_id = iif(provider_id IS NULL, NULL, ?3)
+            "UPDATE messages SET provider_id = CASE WHEN provider_id IS NULL THEN NULL ELSE ?3 END
              WHERE service = ?1 AND message = ?2",
             (at.service, message.blob(), provider_id),
         ),
         (
             Event::ReceiptTaken { participant: before, .. },
             Event::ReceiptTaken { message, participant, .. },
-        ) => at.run(
-            "UPDATE OR REPLACE deliveries SET participant = ?4
-             WHERE service = ?1 AND message = ?2 AND participant = ?3",
-            (at.service, message.blob(), before, participant),
-        ),
+        ) => {
+            at.run(
+                "DELETE FROM deliveries WHERE service = ?1 AND message = ?2 AND participant = ?4
+                   AND participant <> ?3 AND EXISTS (SELECT 1 FROM deliveries AS other
+                     WHERE other.service = ?1 AND other.message = ?2 AND other.participant = ?3)",
+                (at.service, message.blob(), before, participant),
+            )?;
+            at.run(
+                "UPDATE deliveries SET participant = ?4
+                 WHERE service = ?1 AND message = ?2 AND participant = ?3",
+                (at.service, message.blob(), before, participant),
+            )
+        }
         (_, Event::MediaUnavailable { message, why }) => at.run(
             "UPDATE messages SET media_unavailable = ?3 WHERE service = ?1 AND message = ?2",
             (at.service, message.blob(), why),
@@ -126,19 +142,18 @@ fn of_other(at: &At<'_>, now: &Event) -> Result<()> {
 }
 
 impl At<'_> {
-    fn run(&self, sql: &str, params: impl rusqlite::Params) -> Result<()> {
-        self.tx.prepare_cached(sql)?.execute(params)?;
-        Ok(())
+    fn run(&self, sql: &str, params: impl Params) -> Result<()> {
+        self.tx.run(sql, params)
     }
 
     /// What a message says now and said before an edit, and the words it is found by.
     fn hush(&self) -> Result<()> {
         self.run(
-            "UPDATE messages SET content = ?2, original = iif(original IS NULL, NULL, ?2)
+            "UPDATE messages SET content = ?2, original = CASE WHEN original IS NULL THEN NULL ELSE ?2 END
              WHERE id = ?1",
             (self.id, json(&nothing())),
         )?;
-        self.run("DELETE FROM messages_text WHERE rowid = ?1", [self.id])
+        self.tx.forget_words(self.id)
     }
 
     fn other_id(&self, provider_id: &str, target: Option<&String>) -> Result<()> {

@@ -16,7 +16,7 @@ use super::{Entry, JournalRow};
 use crate::directory::DataDir;
 use crate::error::StoreError;
 use crate::progress::monotonic;
-use crate::sql::{self, Columns, Id, int, uint};
+use crate::sql::{self, Id, int, uint};
 
 /// `records` has no index beyond its row id. `heads` (one row per service) spares a scan at start,
 /// `marks` (one row in [`MARK_EVERY`] records) tells from which row a reader has to begin.
@@ -212,7 +212,8 @@ pub(super) fn open_read_only(dir: &DataDir) -> Result<Connection, StoreError> {
 
 pub(super) fn read_heads(connection: &Connection) -> Result<Vec<(ServiceId, u64)>, StoreError> {
     let mut statement = connection.prepare_cached("SELECT service, seq FROM heads")?;
-    let rows = statement.query_map([], |row| Ok((row.id("service")?, row.number("seq")?)))?;
+    let rows = statement
+        .query_map([], |row| Ok((row.get(0).map(ServiceId::from_blob)?, row.get(1).map(uint)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

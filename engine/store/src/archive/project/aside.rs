@@ -1,9 +1,9 @@
 //! What is kept as it came: nobody could be named for it, or nothing else is done with it.
 
-use rusqlite::Result;
 use usher_domain::ids::ChannelId;
 
 use super::Target;
+use crate::db::Result;
 use crate::sql::Id;
 
 /// Receipts that wait for their messages; nobody lists them.

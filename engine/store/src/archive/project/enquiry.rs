@@ -1,6 +1,5 @@
 //! Enquiries: from opening to close, as the floor's events tell.
 
-use rusqlite::Result;
 use usher_domain::floor::event::FloorEvent;
 use usher_domain::ids::{BotId, ChannelId, EnquiryId, MessageId, StaffId, VisitorId};
 use usher_domain::record::Event;
@@ -8,6 +7,7 @@ use usher_domain::time::Timestamp;
 use usher_domain::trace::Step;
 
 use super::{Target, room};
+use crate::db::Result;
 use crate::sql::{Blob, Id, blob, int, json, millis, word};
 
 pub(super) fn opened(
@@ -26,7 +26,7 @@ pub(super) fn opened(
 
 /// What was said since the last close belongs to the room that opens now.
 fn adopt(t: &Target<'_>, enquiry: EnquiryId, channel: ChannelId, visitor: VisitorId) -> Result<()> {
-    let adopted = t.run(
+    let adopted = t.tx.count(
         "UPDATE messages SET enquiry = ?4
          WHERE service = ?1 AND channel = ?2 AND visitor = ?3 AND enquiry IS NULL",
         (t.service, channel.blob(), visitor.blob(), enquiry.blob()),
@@ -39,7 +39,7 @@ fn adopt(t: &Target<'_>, enquiry: EnquiryId, channel: ChannelId, visitor: Visito
            (last_message, last_message_at) = (SELECT message, at FROM messages
              WHERE service = ?1 AND enquiry = ?2 ORDER BY seq DESC LIMIT 1),
            first_message = (SELECT message FROM messages
-             WHERE service = ?1 AND enquiry = ?2 AND inbound ORDER BY seq LIMIT 1)
+             WHERE service = ?1 AND enquiry = ?2 AND inbound = 1 ORDER BY seq LIMIT 1)
          WHERE service = ?1 AND enquiry = ?2",
         (t.service, enquiry.blob(), int(adopted as u64)),
     )?;

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, Result};
 use usher_domain::floor::place::{Place, Stage};
 use usher_domain::ids::EnquiryId;
 use usher_domain::record::After;
 
 use super::Target;
+use crate::db::{Db, Result};
 use crate::sql::{Blob, Id, blob, json, millis};
 
 /// The states that the records of one transaction left, each once: of what changes with every
@@ -30,17 +30,20 @@ impl Live {
     }
 
     /// Writes them.
-    pub(crate) fn write(self, tx: &Connection) -> Result<()> {
-        let mut put = tx.prepare_cached(
-            "REPLACE INTO live (service, kind, key, seq, state) VALUES (?1, ?2, ?3, ?4, ?5)",
-        )?;
-        let mut remove =
-            tx.prepare_cached("DELETE FROM live WHERE service = ?1 AND kind = ?2 AND key = ?3")?;
+    pub(crate) fn write(self, tx: &Db) -> Result<()> {
         for ((service, kind, key), (seq, after)) in self.left {
             if is_gone(&after) {
-                remove.execute((service, kind, key))?;
+                tx.run(
+                    "DELETE FROM live WHERE service = ?1 AND kind = ?2 AND key = ?3",
+                    (service, kind, key),
+                )?;
             } else {
-                put.execute((service, kind, key, seq, json(&after)))?;
+                tx.run(
+                    "INSERT INTO live (service, kind, key, seq, state) VALUES (?1, ?2, ?3, ?4, ?5)
+                     ON CONFLICT (service, kind, key) DO UPDATE SET seq = excluded.seq,
+                       state = excluded.state",
+                    (service, kind, key, seq, json(&after)),
+                )?;
             }
         }
         Ok(())

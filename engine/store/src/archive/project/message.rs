@@ -1,12 +1,12 @@
 //! Messages that came in, and what became of them: edits, deletions, reactions, files.
 
-use rusqlite::{OptionalExtension, Result, params};
 use usher_domain::ids::{MediaId, MessageId};
 use usher_domain::message::{Author, Content, Counts};
 use usher_domain::record::MessageReceived;
 use usher_domain::time::Timestamp;
 
 use super::{Target, enquiry};
+use crate::db::{Result, params};
 use crate::sql::{Id, blob, int, json, millis, parse, word};
 
 /// `window`: of its enquiry, from now on.
@@ -17,25 +17,28 @@ pub(super) fn received(
 ) -> Result<()> {
     // An echo was written by the business on its own phone: it went out.
     let author = matches!(received.counts, Counts::Echo).then(|| json(&Author::Phone));
-    let added = t.tx.prepare_cached(INSERT)?.execute(params![
-        t.id,
-        t.service,
-        received.message.blob(),
-        t.seq,
-        t.at,
-        millis(received.provider_at),
-        received.channel.blob(),
-        received.visitor.blob(),
-        blob(received.enquiry),
-        author.is_none(),
-        author,
-        word(&received.counts),
-        json(&received.content),
-        received.provider_id,
-        received.reply_to,
-        received.referral.as_ref().map(json),
-        received.forwarded,
-    ])?;
+    let added = t.tx.count(
+        INSERT,
+        params![
+            t.id,
+            t.service,
+            received.message.blob(),
+            t.seq,
+            t.at,
+            millis(received.provider_at),
+            received.channel.blob(),
+            received.visitor.blob(),
+            blob(received.enquiry),
+            author.is_none(),
+            author,
+            word(&received.counts),
+            json(&received.content),
+            received.provider_id,
+            received.reply_to,
+            received.referral.as_ref().map(json),
+            received.forwarded,
+        ],
+    )?;
     if added == 0 {
         tracing::error!(seq = t.seq, "a message with an id already known was journaled");
         return Ok(());
@@ -76,16 +79,17 @@ pub(super) fn revoked(t: &Target<'_>, id: &str, of: &str) -> Result<()> {
 pub(super) fn reacted(t: &Target<'_>, on: &str, who: &str, emoji: Option<&str>) -> Result<()> {
     match emoji.filter(|emoji| !emoji.is_empty()) {
         Some(emoji) => t.run(
-            "REPLACE INTO reactions (service, provider_id, who, emoji, at)
-             VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO reactions (service, provider_id, who, emoji, at)
+             VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (service, provider_id, who) DO UPDATE SET emoji = excluded.emoji,
+               at = excluded.at",
             (t.service, on, who, emoji, t.at),
-        )?,
+        ),
         None => t.run(
             "DELETE FROM reactions WHERE service = ?1 AND provider_id = ?2 AND who = ?3",
             (t.service, on, who),
-        )?,
-    };
-    Ok(())
+        ),
+    }
 }
 
 /// A provider's id of something that is no message of its own, but perhaps about one.
@@ -105,8 +109,11 @@ pub(super) fn media_stored(
     (sha256, mime_type, bytes, filename): (&str, &str, u64, Option<&str>),
 ) -> Result<()> {
     t.run(
-        "REPLACE INTO media (service, media, message, seq, at, sha256, mime_type, bytes, filename)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        "INSERT INTO media (service, media, message, seq, at, sha256, mime_type, bytes, filename)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+         ON CONFLICT (service, media) DO UPDATE SET message = excluded.message,
+           seq = excluded.seq, at = excluded.at, sha256 = excluded.sha256,
+           mime_type = excluded.mime_type, bytes = excluded.bytes, filename = excluded.filename",
         (
             t.service,
             media.blob(),
@@ -128,10 +135,11 @@ fn file_known(t: &Target<'_>, media: MediaId, message: MessageId) -> Result<()> 
         "UPDATE messages SET touched = ?3 WHERE service = ?1 AND message = ?2",
         (t.service, message.blob(), t.id),
     )?;
-    let content: Option<String> =
-        t.tx.prepare_cached("SELECT content FROM messages WHERE service = ?1 AND message = ?2")?
-            .query_row((t.service, message.blob()), |row| row.get(0))
-            .optional()?;
+    let content: Option<String> = t.tx.one(
+        "SELECT content FROM messages WHERE service = ?1 AND message = ?2",
+        (t.service, message.blob()),
+        |row| row.get("content"),
+    )?;
     let Some(Content::Media(mut file)) = content.as_deref().map(parse).transpose()? else {
         return Ok(());
     };
@@ -154,9 +162,11 @@ pub(super) fn media_unavailable(t: &Target<'_>, message: MessageId, why: &str) -
 }
 
 fn row_of(t: &Target<'_>, provider_id: &str) -> Result<Option<i64>> {
-    t.tx.prepare_cached("SELECT id FROM messages WHERE service = ?1 AND provider_id = ?2")?
-        .query_row((t.service, provider_id), |row| row.get(0))
-        .optional()
+    t.tx.one(
+        "SELECT id FROM messages WHERE service = ?1 AND provider_id = ?2",
+        (t.service, provider_id),
+        |row| row.get("id"),
+    )
 }
 
 /// Makes the words of a message that is new findable.

@@ -12,10 +12,10 @@ mod visitor;
 
 use std::cell::RefCell;
 
-use rusqlite::{Connection, Params, Result};
 use usher_domain::record::{After, Event, Record};
 use usher_domain::time::Timestamp;
 
+use crate::db::{Db, Params, Result};
 use crate::sql::{Blob, json};
 
 pub(crate) use live::Live;
@@ -24,7 +24,7 @@ pub(crate) use texts::Texts;
 /// The place in the archive that one record is projected to.
 #[derive(Debug)]
 pub(crate) struct Target<'a> {
-    pub(crate) tx: &'a Connection,
+    pub(crate) tx: &'a Db,
     pub(crate) service: Blob,
     pub(crate) seq: i64,
     /// The journal row.
@@ -34,8 +34,8 @@ pub(crate) struct Target<'a> {
 }
 
 impl Target<'_> {
-    fn run(&self, sql: &str, params: impl Params) -> Result<usize> {
-        self.tx.prepare_cached(sql)?.execute(params)
+    fn run(&self, sql: &str, params: impl Params) -> Result<()> {
+        self.tx.run(sql, params)
     }
 }
 

@@ -1,6 +1,5 @@
 //! Messages of ours: from the outbox to the receipts. Delivery only ever moves forward.
 
-use rusqlite::{Result, params};
 use usher_domain::ids::MessageId;
 use usher_domain::message::Delivery;
 use usher_domain::record::MessageQueued;
@@ -8,26 +7,30 @@ use usher_domain::time::Timestamp;
 
 use super::{Target, enquiry, message};
 use crate::archive::read::rank;
+use crate::db::{Result, params};
 use crate::sql::{Id, blob, json, millis};
 
 pub(super) fn queued(t: &Target<'_>, queued: &MessageQueued) -> Result<()> {
-    let added = t.tx.prepare_cached(INSERT)?.execute(params![
-        t.id,
-        t.service,
-        queued.message.blob(),
-        t.seq,
-        t.at,
-        queued.channel.blob(),
-        queued.visitor.blob(),
-        blob(queued.enquiry),
-        json(&queued.author),
-        json(&queued.content),
-        queued.reply_to,
-        queued.reacts_to,
-        queued.key,
-        rank(Delivery::Queued),
-        queued.withdraw_at.map(millis),
-    ])?;
+    let added = t.tx.count(
+        INSERT,
+        params![
+            t.id,
+            t.service,
+            queued.message.blob(),
+            t.seq,
+            t.at,
+            queued.channel.blob(),
+            queued.visitor.blob(),
+            blob(queued.enquiry),
+            json(&queued.author),
+            json(&queued.content),
+            queued.reply_to,
+            queued.reacts_to,
+            queued.key,
+            rank(Delivery::Queued),
+            queued.withdraw_at.map(millis),
+        ],
+    )?;
     if added == 0 {
         tracing::error!(seq = t.seq, "a message with an id already known was journaled");
         return Ok(());
@@ -57,7 +60,6 @@ macro_rules! set {
             ),
             ($t.service, $message.blob(), $t.id, $($value),*),
         )
-        .map(drop)
     };
 }
 
@@ -73,12 +75,14 @@ pub(super) fn accepted(t: &Target<'_>, message: MessageId, provider_id: &str) ->
     set!(
         t,
         message,
-        "sending = 0, unsent = 0, code = NULL, delivery = max(delivery, ?4)",
+        "sending = 0, unsent = 0, code = NULL,
+         delivery = CASE WHEN delivery > ?4 THEN delivery ELSE ?4 END",
         rank(Delivery::Accepted)
     )?;
     // An id that another message has stays with that one.
     t.run(
-        "UPDATE OR IGNORE messages SET provider_id = ?3 WHERE service = ?1 AND message = ?2",
+        "UPDATE messages SET provider_id = ?3 WHERE service = ?1 AND message = ?2
+           AND NOT EXISTS (SELECT 1 FROM messages WHERE service = ?1 AND provider_id = ?3)",
         (t.service, message.blob(), provider_id),
     )?;
     Ok(())
@@ -88,7 +92,8 @@ pub(super) fn failed(t: &Target<'_>, message: MessageId, code: i64, title: &str)
     set!(
         t,
         message,
-        "sending = 0, unsent = 0, delivery = max(delivery, ?4), code = ?5, title = ?6",
+        "sending = 0, unsent = 0, code = ?5, title = ?6,
+         delivery = CASE WHEN delivery > ?4 THEN delivery ELSE ?4 END",
         rank(Delivery::Failed),
         code,
         title
@@ -99,7 +104,8 @@ pub(super) fn unknown(t: &Target<'_>, message: MessageId) -> Result<()> {
     set!(
         t,
         message,
-        "sending = 0, unsent = 0, delivery = max(delivery, ?4)",
+        "sending = 0, unsent = 0,
+         delivery = CASE WHEN delivery > ?4 THEN delivery ELSE ?4 END",
         rank(Delivery::Unknown)
     )
 }
@@ -122,8 +128,8 @@ pub(super) fn receipt(
         set!(
             t,
             message,
-            "sending = 0, unsent = 0, delivery = max(coalesce(delivery, 0), ?4),
-             code = coalesce(?5, code)",
+            "sending = 0, unsent = 0, code = coalesce(?5, code),
+             delivery = CASE WHEN delivery > ?4 THEN delivery ELSE ?4 END",
             reached,
             code
         )?;
@@ -131,7 +137,8 @@ pub(super) fn receipt(
         set!(
             t,
             message,
-            "delivery = max(coalesce(delivery, 0), ?4), code = coalesce(?5, code)",
+            "code = coalesce(?5, code),
+             delivery = CASE WHEN delivery > ?4 THEN delivery ELSE ?4 END",
             reached,
             code
         )?;
@@ -141,8 +148,9 @@ pub(super) fn receipt(
         "INSERT INTO deliveries (service, message, participant, delivery, at, code)
          SELECT ?1, ?2, ?3, ?4, ?5, ?6
          WHERE EXISTS (SELECT 1 FROM messages WHERE service = ?1 AND message = ?2)
-         ON CONFLICT DO UPDATE SET delivery = excluded.delivery, at = excluded.at,
-           code = excluded.code WHERE excluded.delivery > delivery",
+         ON CONFLICT (service, message, participant) DO UPDATE SET delivery = excluded.delivery,
+           at = excluded.at, code = excluded.code
+         WHERE excluded.delivery > deliveries.delivery",
         (t.service, message.blob(), participant, reached, millis(at), code),
     )?;
     Ok(())

@@ -3,11 +3,11 @@
 //! A room that is not known was pruned: what is still told of it has no effect, whether it is
 //! projected before the room goes, after it, or again.
 
-use rusqlite::Result;
 use usher_domain::ids::{EnquiryId, StaffId};
 use usher_domain::record::Event;
 
 use super::Target;
+use crate::db::Result;
 use crate::sql::{Id, json};
 
 pub(super) fn event(t: &Target<'_>, enquiry: EnquiryId, event: &Event) -> Result<()> {
@@ -27,8 +27,10 @@ pub(super) fn label(
 ) -> Result<()> {
     if on {
         t.run(
-            "REPLACE INTO labels (service, enquiry, label, by, at) SELECT ?1, ?2, ?3, ?4, ?5
-             WHERE EXISTS (SELECT 1 FROM enquiries WHERE service = ?1 AND enquiry = ?2)",
+            "INSERT INTO labels (service, enquiry, label, by, at) SELECT ?1, ?2, ?3, ?4, ?5
+             WHERE EXISTS (SELECT 1 FROM enquiries WHERE service = ?1 AND enquiry = ?2)
+             ON CONFLICT (service, enquiry, label) DO UPDATE SET by = excluded.by,
+               at = excluded.at",
             (t.service, enquiry.blob(), label, by.blob(), t.at),
         )?;
     } else {
@@ -47,9 +49,11 @@ pub(super) fn joined(
     monitor: bool,
 ) -> Result<()> {
     t.run(
-        "REPLACE INTO members (service, enquiry, staff, monitor, by, joined_at)
+        "INSERT INTO members (service, enquiry, staff, monitor, by, joined_at)
          SELECT ?1, ?2, ?3, ?4, ?5, ?6
-         WHERE EXISTS (SELECT 1 FROM enquiries WHERE service = ?1 AND enquiry = ?2)",
+         WHERE EXISTS (SELECT 1 FROM enquiries WHERE service = ?1 AND enquiry = ?2)
+         ON CONFLICT (service, enquiry, staff) DO UPDATE SET monitor = excluded.monitor,
+           by = excluded.by, joined_at = excluded.joined_at, left_at = NULL",
         (t.service, enquiry.blob(), staff.blob(), monitor, by.blob(), t.at),
     )?;
     Ok(())

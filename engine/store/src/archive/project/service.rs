@@ -1,15 +1,17 @@
 //! Settings, numbers, templates and sessions.
 
-use rusqlite::Result;
 use usher_domain::ids::{ChannelId, SessionId, StaffId};
 use usher_domain::time::Timestamp;
 
 use super::Target;
+use crate::db::Result;
 use crate::sql::{Id, millis};
 
 pub(super) fn settings(t: &Target<'_>, settings: &str) -> Result<()> {
     t.run(
-        "REPLACE INTO settings (service, seq, at, settings) VALUES (?1, ?2, ?3, ?4)",
+        "INSERT INTO settings (service, seq, at, settings) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (service) DO UPDATE SET seq = excluded.seq, at = excluded.at,
+           settings = excluded.settings",
         (t.service, t.seq, t.at, settings),
     )?;
     Ok(())
@@ -17,7 +19,9 @@ pub(super) fn settings(t: &Target<'_>, settings: &str) -> Result<()> {
 
 pub(super) fn number(t: &Target<'_>, channel: ChannelId, phone_number_id: &str) -> Result<()> {
     t.run(
-        "REPLACE INTO numbers (service, channel, phone_number_id, at) VALUES (?1, ?2, ?3, ?4)",
+        "INSERT INTO numbers (service, channel, phone_number_id, at) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (service, channel) DO UPDATE SET phone_number_id = excluded.phone_number_id,
+           at = excluded.at",
         (t.service, channel.blob(), phone_number_id, t.at),
     )?;
     Ok(())
@@ -25,7 +29,9 @@ pub(super) fn number(t: &Target<'_>, channel: ChannelId, phone_number_id: &str) 
 
 pub(super) fn templates(t: &Target<'_>, channel: ChannelId, templates: &str) -> Result<()> {
     t.run(
-        "REPLACE INTO templates (service, channel, seq, at, templates) VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT INTO templates (service, channel, seq, at, templates) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (service, channel) DO UPDATE SET seq = excluded.seq, at = excluded.at,
+           templates = excluded.templates",
         (t.service, channel.blob(), t.seq, t.at, templates),
     )?;
     Ok(())
@@ -38,8 +44,11 @@ pub(super) fn session_opened(
     (token_sha256, until): (&str, Timestamp),
 ) -> Result<()> {
     t.run(
-        "REPLACE INTO sessions (service, session, staff, token_sha256, opened_at, until)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT INTO sessions (service, session, staff, token_sha256, opened_at, until)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (service, session) DO UPDATE SET staff = excluded.staff,
+           token_sha256 = excluded.token_sha256, opened_at = excluded.opened_at,
+           until = excluded.until, ended_at = NULL",
         (t.service, session.blob(), staff.blob(), token_sha256, t.at, millis(until)),
     )?;
     Ok(())

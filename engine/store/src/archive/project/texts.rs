@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, Result};
+use crate::db::{Db, Result};
 
 /// What one transaction makes findable and what it takes back, row by row.
 ///
@@ -31,16 +31,13 @@ impl Texts {
         self.rows.entry(row).or_insert(Text { was_there: true, words: None }).words = words;
     }
 
-    pub(crate) fn write(self, tx: &Connection) -> Result<()> {
-        let mut remove = tx.prepare_cached("DELETE FROM messages_text WHERE rowid = ?1")?;
-        let mut put =
-            tx.prepare_cached("INSERT INTO messages_text (rowid, text) VALUES (?1, ?2)")?;
+    pub(crate) fn write(self, tx: &Db) -> Result<()> {
         for (row, _) in self.rows.iter().filter(|(_, text)| text.was_there) {
-            remove.execute([row])?;
+            tx.forget_words(*row)?;
         }
         for (row, text) in &self.rows {
             if let Some(words) = &text.words {
-                put.execute((row, words))?;
+                tx.put_words(*row, words)?;
             }
         }
         Ok(())

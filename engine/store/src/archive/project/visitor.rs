@@ -1,10 +1,10 @@
 //! Visitors, the ids they are known by, and their bindings.
 
-use rusqlite::Result;
 use usher_domain::ids::VisitorId;
 use usher_domain::visitor::Visitor;
 
 use super::Target;
+use crate::db::Result;
 use crate::sql::{Id, json, millis, word};
 
 /// The visitor is new or has changed; an id that somebody else had is theirs now.
@@ -13,7 +13,7 @@ pub(super) fn changed(t: &Target<'_>, visitor: &Visitor) -> Result<()> {
     t.run(
         "INSERT INTO visitors (service, visitor, seq, name, blocked, opted_out, body)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-         ON CONFLICT DO UPDATE SET seq = excluded.seq, name = excluded.name,
+         ON CONFLICT (service, visitor) DO UPDATE SET seq = excluded.seq, name = excluded.name,
            blocked = excluded.blocked, opted_out = excluded.opted_out, body = excluded.body",
         (
             t.service,
@@ -37,12 +37,11 @@ fn identities(t: &Target<'_>, visitor: &Visitor) -> Result<()> {
         .into_iter()
         .filter_map(|(kind, value)| Some((kind, value.as_deref()?)))
         .collect();
-    let mut before = t.tx.prepare_cached(
+    let before: Vec<(String, String)> = t.tx.all(
         "SELECT kind, value FROM identities WHERE service = ?1 AND visitor = ?2 ORDER BY kind",
+        (t.service, id),
+        |row| Ok((row.get("kind")?, row.get("value")?)),
     )?;
-    let before: Vec<(String, String)> = before
-        .query_map((t.service, id), |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<Result<_>>()?;
     if before.iter().map(|(kind, value)| (kind.as_str(), value.as_str())).eq(known.iter().copied())
     {
         return Ok(());
@@ -50,7 +49,8 @@ fn identities(t: &Target<'_>, visitor: &Visitor) -> Result<()> {
     t.run("DELETE FROM identities WHERE service = ?1 AND visitor = ?2", (t.service, id))?;
     for (kind, value) in known {
         t.run(
-            "REPLACE INTO identities (service, kind, value, visitor) VALUES (?1, ?2, ?3, ?4)",
+            "INSERT INTO identities (service, kind, value, visitor) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (service, kind, value) DO UPDATE SET visitor = excluded.visitor",
             (t.service, kind, value, id),
         )?;
     }
@@ -63,8 +63,10 @@ fn bindings(t: &Target<'_>, visitor: &Visitor) -> Result<()> {
     for binding in &visitor.bindings {
         let channel = binding.channel.map_or(Vec::new(), |channel| channel.blob().to_vec());
         t.run(
-            "REPLACE INTO bindings (service, visitor, kind, channel, staff, set_at, expires_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO bindings (service, visitor, kind, channel, staff, set_at, expires_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+             ON CONFLICT (service, visitor, kind, channel, staff) DO UPDATE SET
+               set_at = excluded.set_at, expires_at = excluded.expires_at",
             (
                 t.service,
                 id,
@@ -87,7 +89,10 @@ pub(super) fn merged(t: &Target<'_>, kept: VisitorId, gone: VisitorId) -> Result
         // Who had been merged into the gone one before.
         "UPDATE visitors SET merged_into = ?2 WHERE service = ?1 AND merged_into = ?3",
         "UPDATE identities SET visitor = ?2 WHERE service = ?1 AND visitor = ?3",
-        "UPDATE OR IGNORE bindings SET visitor = ?2 WHERE service = ?1 AND visitor = ?3",
+        "UPDATE bindings SET visitor = ?2 WHERE service = ?1 AND visitor = ?3
+           AND NOT EXISTS (SELECT 1 FROM bindings AS kept WHERE kept.service = ?1
+             AND kept.visitor = ?2 AND kept.kind = bindings.kind
+             AND kept.channel = bindings.channel AND kept.staff = bindings.staff)",
         "UPDATE enquiries SET visitor = ?2 WHERE service = ?1 AND visitor = ?3",
         "UPDATE messages SET visitor = ?2 WHERE service = ?1 AND visitor = ?3",
     ] {

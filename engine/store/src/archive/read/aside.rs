@@ -7,7 +7,7 @@ use usher_domain::time::Timestamp;
 
 use super::ArchiveReader;
 use crate::error::StoreError;
-use crate::sql::{Columns, Id, int, word};
+use crate::sql::{Id, int, word};
 
 /// Why something was kept as it came.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]

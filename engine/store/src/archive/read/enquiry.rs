@@ -1,15 +1,14 @@
 //! Lists of enquiries, and why each went where it went.
 
-use rusqlite::types::Value;
-use rusqlite::{Row, params_from_iter};
 use usher_domain::floor::event::Closer;
 use usher_domain::ids::{BotId, ChannelId, EnquiryId, MessageId, ServiceId, StaffId, VisitorId};
 use usher_domain::time::Timestamp;
 use usher_domain::trace::Step;
 
 use super::ArchiveReader;
+use crate::db::{Result as Read, Row, Value};
 use crate::error::StoreError;
-use crate::sql::{Columns, Id, int, millis};
+use crate::sql::{Id, int, millis};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct EnquiryRow {
@@ -91,7 +90,7 @@ impl ArchiveReader {
         limit: usize,
     ) -> Result<Vec<EnquiryRow>, StoreError> {
         let (sql, params) = filter.query(service, limit);
-        let rows = self.all(&sql, params_from_iter(params), read)?;
+        let rows = self.all(&sql, params, read)?;
         rows.into_iter().map(|row| self.labelled(service, row)).collect()
     }
 
@@ -135,7 +134,11 @@ impl ArchiveReader {
         service: ServiceId,
         enquiry: EnquiryId,
     ) -> Result<Vec<DecisionRow>, StoreError> {
-        self.all(
+        Ok(self.decided(service, enquiry)?)
+    }
+
+    pub(super) fn decided(&self, service: ServiceId, enquiry: EnquiryId) -> Read<Vec<DecisionRow>> {
+        self.db.all(
             "SELECT * FROM decisions WHERE service = ?1 AND enquiry = ?2 ORDER BY seq",
             (service.blob(), enquiry.blob()),
             |row| {
@@ -152,7 +155,7 @@ impl ArchiveReader {
         row.labels = self.all(
             "SELECT label FROM labels WHERE service = ?1 AND enquiry = ?2 ORDER BY label",
             (service.blob(), row.enquiry.blob()),
-            |label| label.get(0),
+            |label| label.get("label"),
         )?;
         Ok(row)
     }
@@ -160,36 +163,33 @@ impl ArchiveReader {
 
 impl EnquiryFilter {
     /// Conditions in a fixed order, so that few statements are prepared.
-    fn query(&self, service: ServiceId, limit: usize) -> (String, Vec<Value>) {
-        let id = |blob: [u8; 16]| Value::Blob(blob.to_vec());
+    fn query(&self, service: ServiceId, limit: usize) -> (String, Vec<Value<'_>>) {
         let conditions = [
-            ("service =", Some(id(service.blob()))),
-            ("state =", self.state.clone().map(Value::Text)),
-            ("channel =", self.channel.map(|channel| id(channel.blob()))),
-            ("owner =", self.owner.map(|owner| id(owner.blob()))),
-            ("visitor =", self.visitor.map(|visitor| id(visitor.blob()))),
-            ("opened_at >=", self.opened_from.map(|at| Value::Integer(millis(at)))),
-            ("opened_at <", self.opened_until.map(|at| Value::Integer(millis(at)))),
-            ("opened_seq <", self.before.map(|seq| Value::Integer(int(seq)))),
+            ("service =", Some(Value::Id(service.blob()))),
+            ("state =", self.state.as_deref().map(Value::Text)),
+            ("channel =", self.channel.map(|channel| Value::Id(channel.blob()))),
+            ("owner =", self.owner.map(|owner| Value::Id(owner.blob()))),
+            ("visitor =", self.visitor.map(|visitor| Value::Id(visitor.blob()))),
+            ("opened_at >=", self.opened_from.map(|at| Value::Int(millis(at)))),
+            ("opened_at <", self.opened_until.map(|at| Value::Int(millis(at)))),
+            ("opened_seq <", self.before.map(|seq| Value::Int(int(seq)))),
         ];
-        let mut sql = String::from("SELECT * FROM enquiries WHERE ");
-        let mut params = Vec::new();
+        let (mut wanted, mut params) = (Vec::new(), Vec::new());
         for (condition, value) in conditions {
             let Some(value) = value else { continue };
-            if !params.is_empty() {
-                sql.push_str(" AND ");
-            }
-            sql.push_str(condition);
-            sql.push_str(" ?");
             params.push(value);
+            wanted.push(format!("{condition} ?{}", params.len()));
         }
-        sql.push_str(" ORDER BY opened_seq DESC LIMIT ?");
-        params.push(Value::Integer(int(limit as u64)));
+        params.push(Value::Int(int(limit as u64)));
+        let (wanted, last) = (wanted.join(" AND "), params.len());
+        let sql = format!(
+            "SELECT * FROM enquiries WHERE {wanted} ORDER BY opened_seq DESC LIMIT ?{last}"
+        );
         (sql, params)
     }
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<EnquiryRow> {
+fn read(row: &Row<'_>) -> Read<EnquiryRow> {
     Ok(EnquiryRow {
         enquiry: row.id("enquiry")?,
         channel: row.id("channel")?,

@@ -8,7 +8,7 @@ use usher_domain::visitor::Visitor;
 
 use super::ArchiveReader;
 use crate::error::StoreError;
-use crate::sql::{Columns, Id, int, millis};
+use crate::sql::{Id, int, millis};
 
 /// An enquiry that was closed, and where its records begin.
 #[derive(Clone, Copy, Debug)]

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::Row;
 use usher_domain::floor::event::{Closer, FloorEvent};
 use usher_domain::ids::{ChannelId, EnquiryId, ServiceId, StaffId};
 use usher_domain::message::Content;
@@ -11,8 +10,9 @@ use usher_domain::time::Timestamp;
 use usher_domain::visitor::Visitor;
 
 use super::ArchiveReader;
+use crate::db::{Result as Read, Row};
 use crate::error::StoreError;
-use crate::sql::{Columns, Id};
+use crate::sql::Id;
 
 /// One live state and the sequence it stands for.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,14 +48,14 @@ impl ArchiveReader {
         service: ServiceId,
         mut take: impl FnMut(LiveState),
     ) -> Result<(), StoreError> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT seq, state FROM live WHERE service = ?1 ORDER BY kind, key")?;
-        let mut rows = statement.query([service.blob()])?;
-        while let Some(row) = rows.next()? {
-            take(LiveState { seq: row.number("seq")?, state: row.json("state")? });
-        }
-        Ok(())
+        self.each(
+            "SELECT seq, state FROM live WHERE service = ?1 ORDER BY kind, key",
+            [service.blob()],
+            |row| {
+                take(LiveState { seq: row.number("seq")?, state: row.json("state")? });
+                Ok(())
+            },
+        )
     }
 
     /// Hands the visitor and the first message of every enquiry that is kept to `take`.
@@ -64,9 +64,9 @@ impl ArchiveReader {
         service: ServiceId,
         mut take: impl FnMut(LiveRoom),
     ) -> Result<(), StoreError> {
-        let mut statement = self.connection.prepare_cached(
+        self.each(
             "SELECT e.enquiry, e.channel, e.owner, e.closed_at, e.closer, e.silent, e.reason, kept.body,
-               m.content, m.provider_at, coalesce(m.seq < e.opened_seq, 0) AS adopted
+               m.content, m.provider_at, coalesce(m.seq < e.opened_seq, FALSE) AS adopted
              FROM live
              JOIN enquiries AS e ON e.service = live.service AND e.enquiry = live.key
              JOIN visitors AS asked ON asked.service = e.service AND asked.visitor = e.visitor
@@ -74,20 +74,20 @@ impl ArchiveReader {
                AND kept.visitor = coalesce(asked.merged_into, asked.visitor)
              LEFT JOIN messages AS m ON m.service = e.service AND m.message = e.first_message
              WHERE live.service = ?1 AND live.kind = 'enquiry'",
-        )?;
-        let mut rows = statement.query([service.blob()])?;
-        while let Some(row) = rows.next()? {
-            take(LiveRoom {
-                enquiry: row.id("enquiry")?,
-                channel: row.id("channel")?,
-                visitor: row.json("body")?,
-                first_message: row.json_opt("content")?,
-                first_at: row.time_opt("provider_at")?,
-                adopted: row.get("adopted")?,
-                closed: closed(row)?,
-            });
-        }
-        Ok(())
+            [service.blob()],
+            |row| {
+                take(LiveRoom {
+                    enquiry: row.id("enquiry")?,
+                    channel: row.id("channel")?,
+                    visitor: row.json("body")?,
+                    first_message: row.json_opt("content")?,
+                    first_at: row.time_opt("provider_at")?,
+                    adopted: row.get("adopted")?,
+                    closed: closed(row)?,
+                });
+                Ok(())
+            },
+        )
     }
 
     /// Labels of everything live.
@@ -133,7 +133,7 @@ impl ArchiveReader {
     }
 }
 
-fn closed(row: &Row<'_>) -> rusqlite::Result<Option<FloorEvent>> {
+fn closed(row: &Row<'_>) -> Read<Option<FloorEvent>> {
     let closer: Option<Closer> = row.json_opt("closer")?;
     let Some(by) = closer.filter(|_| !matches!(row.time_opt("closed_at"), Ok(None) | Err(_)))
     else {

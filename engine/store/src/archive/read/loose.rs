@@ -5,7 +5,7 @@ use usher_domain::ids::{ChannelId, ServiceId, VisitorId};
 use super::message::read as message;
 use super::{ArchiveReader, MessageRow};
 use crate::error::StoreError;
-use crate::sql::{Columns, Id, int};
+use crate::sql::{Id, int};
 
 /// A visitor whose messages opened nothing and were not answered.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -25,15 +25,16 @@ impl ArchiveReader {
         limit: usize,
     ) -> Result<Vec<Unanswered>, StoreError> {
         self.all(
-            "SELECT visitor,
-               min(CASE WHEN inbound AND counts IN ('message', 'unsupported') THEN seq END)
+            "SELECT visitor, first_seq FROM (SELECT visitor,
+               min(CASE WHEN inbound = 1 AND counts IN ('message', 'unsupported') THEN seq END)
                  AS first_seq,
-               max(CASE WHEN inbound AND counts IN ('message', 'unsupported') THEN seq END)
+               max(CASE WHEN inbound = 1 AND counts IN ('message', 'unsupported') THEN seq END)
                  AS last_seq,
-               max(CASE WHEN NOT inbound AND reacts_to IS NULL THEN seq ELSE 0 END) AS answered
+               max(CASE WHEN inbound = 0 AND reacts_to IS NULL THEN seq ELSE 0 END) AS answered
              FROM messages INDEXED BY messages_loose
              WHERE service = ?1 AND channel = ?2 AND enquiry IS NULL
-             GROUP BY visitor HAVING first_seq > ?3 AND last_seq > answered
+             GROUP BY visitor) AS waiting
+             WHERE first_seq > ?3 AND last_seq > answered
              ORDER BY first_seq LIMIT ?4",
             (service.blob(), channel.blob(), int(after), int(limit as u64)),
             |row| {
@@ -51,7 +52,7 @@ impl ArchiveReader {
     ) -> Result<Vec<MessageRow>, StoreError> {
         let mut rows = self.all(
             "SELECT * FROM messages INDEXED BY messages_loose
-             WHERE service = ?1 AND channel = ?2 AND visitor = ?3 AND enquiry IS NULL AND inbound
+             WHERE service = ?1 AND channel = ?2 AND visitor = ?3 AND enquiry IS NULL AND inbound = 1
              ORDER BY seq DESC LIMIT ?4",
             (service.blob(), channel.blob(), visitor.blob(), int(limit as u64)),
             message,

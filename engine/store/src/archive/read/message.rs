@@ -1,14 +1,14 @@
 //! Messages: one, what is unsent, and which of the provider's ids are known.
 
-use rusqlite::Row;
 use usher_domain::ids::{ChannelId, EnquiryId, MessageId, ServiceId, VisitorId};
 use usher_domain::message::{Author, Content, Counts, Delivery, Referral};
 use usher_domain::time::Timestamp;
 use usher_domain::visitor::{Identities, Visitor};
 
 use super::ArchiveReader;
+use crate::db::{Result as Read, Row};
 use crate::error::StoreError;
-use crate::sql::{Columns, Id, int, json};
+use crate::sql::{Id, int, json};
 
 /// Which way a message went.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -99,9 +99,10 @@ impl ArchiveReader {
     pub fn is_seen(&self, service: ServiceId, provider_id: &str) -> Result<bool, StoreError> {
         let found = self.one(
             "SELECT EXISTS (SELECT 1 FROM messages WHERE service = ?1 AND provider_id = ?2)
-                 OR EXISTS (SELECT 1 FROM other_ids WHERE service = ?1 AND provider_id = ?2)",
+                 OR EXISTS (SELECT 1 FROM other_ids WHERE service = ?1 AND provider_id = ?2)
+               AS seen",
             (service.blob(), provider_id),
-            |row| row.get(0),
+            |row| row.get("seen"),
         )?;
         Ok(found.unwrap_or_default())
     }
@@ -128,7 +129,7 @@ impl ArchiveReader {
         let found = self.one(
             "SELECT delivery FROM messages WHERE service = ?1 AND message = ?2",
             (service.blob(), message.blob()),
-            |row| row.get::<_, Option<i64>>(0),
+            |row| row.get::<_, Option<i64>>("delivery"),
         )?;
         Ok(found.flatten().and_then(of_rank))
     }
@@ -168,16 +169,16 @@ impl ArchiveReader {
         service: ServiceId,
         mut take: impl FnMut(Unsent),
     ) -> Result<(), StoreError> {
-        let mut statement = self.connection.prepare_cached(
+        self.each(
             "SELECT messages.*, visitors.body FROM messages
              LEFT JOIN visitors USING (service, visitor)
              WHERE service = ?1 AND unsent = 1 ORDER BY id",
-        )?;
-        let mut rows = statement.query([service.blob()])?;
-        while let Some(row) = rows.next()? {
-            take(unsent(row)?);
-        }
-        Ok(())
+            [service.blob()],
+            |row| {
+                take(unsent(row)?);
+                Ok(())
+            },
+        )
     }
 
     /// Messages with all of the words of `text`, the newest first, before message row `before`.
@@ -188,14 +189,14 @@ impl ArchiveReader {
         before: Option<u64>,
         limit: usize,
     ) -> Result<Vec<MessageRow>, StoreError> {
-        let wanted = phrase(text);
-        if wanted.is_empty() {
-            return Ok(Vec::new());
-        }
-        let rows = self.all(
+        let Some((found_by, wanted)) = self.db.wanted_words(text) else { return Ok(Vec::new()) };
+        let sql = format!(
             "SELECT messages.* FROM messages_text JOIN messages ON messages.id = messages_text.rowid
-             WHERE messages_text MATCH ?2 AND messages_text.rowid < ?3 AND service = ?1
-             ORDER BY messages_text.rowid DESC LIMIT ?4",
+             WHERE {found_by} AND messages_text.rowid < ?3 AND service = ?1
+             ORDER BY messages_text.rowid DESC LIMIT ?4"
+        );
+        let rows = self.all(
+            &sql,
             (service.blob(), wanted, int(before.unwrap_or(u64::MAX)), int(limit as u64)),
             read,
         )?;
@@ -213,10 +214,10 @@ impl ArchiveReader {
         self.all(
             "SELECT id, at, provider_id FROM
                (SELECT * FROM (SELECT id, at, provider_id FROM messages
-                 WHERE id > ?2 AND +service = ?1 AND counts IS NOT NULL ORDER BY id LIMIT ?3)
+                 WHERE id > ?2 AND +service = ?1 AND counts IS NOT NULL ORDER BY id LIMIT ?3) AS came
                 UNION ALL
                 SELECT * FROM (SELECT id, at, provider_id FROM other_ids
-                 WHERE id > ?2 AND +service = ?1 ORDER BY id LIMIT ?3))
+                 WHERE id > ?2 AND +service = ?1 ORDER BY id LIMIT ?3) AS other) AS ids
              ORDER BY id LIMIT ?3",
             (service.blob(), int(after), int(limit as u64)),
             |row| Ok((row.number("id")?, row.time("at")?, row.get("provider_id")?)),
@@ -226,7 +227,7 @@ impl ArchiveReader {
     /// The journal row of the newest message stored before `at`, of whichever service; 0: none.
     pub(crate) fn row_before(&self, at: Timestamp) -> Result<u64, StoreError> {
         let last = self
-            .one("SELECT coalesce(max(id), 0) AS id FROM messages", [], |row| row.number("id"))?;
+            .one("SELECT coalesce(max(id), 0) AS id FROM messages", (), |row| row.number("id"))?;
         let (mut low, mut high) = (0, last.unwrap_or_default());
         // Rows are in the order of their instants but for steps of the clock, so halving finds it.
         while low < high {
@@ -276,12 +277,6 @@ impl ArchiveReader {
     }
 }
 
-/// Every word, the last of them perhaps unfinished; quoted, so that nothing in it is an operator.
-fn phrase(text: &str) -> String {
-    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-    words.map(|word| format!("\"{word}\"*")).collect::<Vec<_>>().join(" ")
-}
-
 /// Deliveries as they are stored: later ones are higher.
 pub(crate) const fn rank(delivery: Delivery) -> i64 {
     match delivery {
@@ -310,7 +305,7 @@ fn of_rank(rank: i64) -> Option<Delivery> {
     })
 }
 
-pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
+pub(super) fn read(row: &Row<'_>) -> Read<MessageRow> {
     let counts: Option<String> = row.get("counts")?;
     Ok(MessageRow {
         id: row.number("id")?,
@@ -344,7 +339,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
     })
 }
 
-fn unsent(row: &Row<'_>) -> rusqlite::Result<Unsent> {
+fn unsent(row: &Row<'_>) -> Read<Unsent> {
     let visitor: Option<Visitor> = row.json_opt("body")?;
     Ok(Unsent {
         message: row.id("message")?,

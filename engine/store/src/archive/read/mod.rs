@@ -13,12 +13,12 @@ mod service;
 mod stats;
 mod visitor;
 
-use rusqlite::{Connection, OptionalExtension, Params, Row};
 use usher_domain::ids::ServiceId;
 
 use super::Reached;
+use crate::db::{Db, Params, Result as Read, Row};
 use crate::error::StoreError;
-use crate::sql::{Columns, Id};
+use crate::sql::Id;
 
 pub use aside::{AsideKind, AsideRow, HeldReceipt};
 pub use enquiry::{ClosedRow, DecisionRow, EnquiryFilter, EnquiryRow};
@@ -36,12 +36,12 @@ pub use visitor::BindingRow;
 /// A connection of one's own to the archive, read-only. It blocks its thread, briefly.
 #[derive(Debug)]
 pub struct ArchiveReader {
-    connection: Connection,
+    db: Db,
 }
 
 impl ArchiveReader {
-    pub(super) const fn new(connection: Connection) -> Self {
-        Self { connection }
+    pub(super) const fn new(db: Db) -> Self {
+        Self { db }
     }
 
     /// How far this archive has come with a service, as a read right after this sees it.
@@ -64,19 +64,26 @@ impl ArchiveReader {
         &self,
         sql: &str,
         params: impl Params,
-        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+        read: impl FnOnce(&Row<'_>) -> Read<T>,
     ) -> Result<Option<T>, StoreError> {
-        Ok(self.connection.prepare_cached(sql)?.query_row(params, read).optional()?)
+        Ok(self.db.one(sql, params, read)?)
     }
 
     fn all<T>(
         &self,
         sql: &str,
         params: impl Params,
-        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+        read: impl FnMut(&Row<'_>) -> Read<T>,
     ) -> Result<Vec<T>, StoreError> {
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let rows = statement.query_map(params, read)?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        Ok(self.db.all(sql, params, read)?)
+    }
+
+    fn each(
+        &self,
+        sql: &str,
+        params: impl Params,
+        take: impl FnMut(&Row<'_>) -> Read<()>,
+    ) -> Result<(), StoreError> {
+        Ok(self.db.each(sql, params, take)?)
     }
 }

@@ -1,6 +1,5 @@
 //! Messages of ours that have not simply gone out: what waits, what failed, what nobody knows.
 
-use rusqlite::Row;
 use serde::{Deserialize, Serialize};
 use usher_domain::ids::{MessageId, ServiceId, StaffId};
 use usher_domain::message::{Author, Delivery};
@@ -8,6 +7,7 @@ use usher_domain::time::Timestamp;
 
 use super::ArchiveReader;
 use super::message::{MessageRow, rank, read};
+use crate::db::Row;
 use crate::error::StoreError;
 use crate::sql::{Id, int, json};
 

@@ -7,7 +7,7 @@ use usher_domain::time::Timestamp;
 use super::message::read as message;
 use super::{ArchiveReader, MessageRow};
 use crate::error::StoreError;
-use crate::sql::{Columns, Id, int};
+use crate::sql::{Id, int};
 
 /// Which page: always in stored order, whichever way it is walked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -4,8 +4,9 @@ use usher_domain::ids::{ChannelId, MediaId, MessageId, ServiceId, SessionId, Sta
 use usher_domain::time::Timestamp;
 
 use super::ArchiveReader;
+use crate::db::{Result as Read, Row};
 use crate::error::StoreError;
-use crate::sql::{Columns, Id};
+use crate::sql::Id;
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct SettingsRow {
@@ -126,7 +127,7 @@ impl ArchiveReader {
     }
 }
 
-fn templates(row: &rusqlite::Row<'_>) -> rusqlite::Result<TemplatesRow> {
+fn templates(row: &Row<'_>) -> Read<TemplatesRow> {
     Ok(TemplatesRow {
         channel: row.id("channel")?,
         at: row.time("at")?,
@@ -134,7 +135,7 @@ fn templates(row: &rusqlite::Row<'_>) -> rusqlite::Result<TemplatesRow> {
     })
 }
 
-fn session(row: &rusqlite::Row<'_>) -> rusqlite::Result<SessionRow> {
+fn session(row: &Row<'_>) -> Read<SessionRow> {
     Ok(SessionRow {
         service: row.id("service")?,
         session: row.id("session")?,

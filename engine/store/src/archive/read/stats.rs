@@ -7,7 +7,7 @@ use usher_domain::trace::Step;
 
 use super::ArchiveReader;
 use crate::error::StoreError;
-use crate::sql::{Columns, Id, millis};
+use crate::sql::{Id, millis};
 
 /// One enquiry, as far as figures need it.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,26 +49,26 @@ impl ArchiveReader {
         span: Span,
         mut take: impl FnMut(StatsRow),
     ) -> Result<(), StoreError> {
-        let mut statement = self.connection.prepare_cached(
+        self.each(
             "SELECT * FROM enquiries WHERE service = ?1 AND opened_at >= ?2 AND opened_at < ?3
              ORDER BY opened_at, opened_seq",
-        )?;
-        let mut rows = statement.query((service.blob(), millis(span.from), millis(span.until)))?;
-        while let Some(row) = rows.next()? {
-            let enquiry: EnquiryId = row.id("enquiry")?;
-            let decided = self.decisions(service, enquiry)?;
-            take(StatsRow {
-                channel: row.id("channel")?,
-                owner: row.id_opt("owner")?,
-                opened_at: row.time("opened_at")?,
-                picked_up_at: row.time_opt("picked_up_at")?,
-                missed_at: row.time_opt("missed_at")?,
-                is_closed: row.time_opt("closed_at")?.is_some(),
-                closer: row.json_opt("closer")?,
-                decisions: decided.into_iter().map(|row| (row.at, row.steps)).collect(),
-            });
-        }
-        Ok(())
+            (service.blob(), millis(span.from), millis(span.until)),
+            |row| {
+                let enquiry: EnquiryId = row.id("enquiry")?;
+                let decided = self.decided(service, enquiry)?;
+                take(StatsRow {
+                    channel: row.id("channel")?,
+                    owner: row.id_opt("owner")?,
+                    opened_at: row.time("opened_at")?,
+                    picked_up_at: row.time_opt("picked_up_at")?,
+                    missed_at: row.time_opt("missed_at")?,
+                    is_closed: row.time_opt("closed_at")?.is_some(),
+                    closer: row.json_opt("closer")?,
+                    decisions: decided.into_iter().map(|row| (row.at, row.steps)).collect(),
+                });
+                Ok(())
+            },
+        )
     }
 
     /// How often each person has picked up an enquiry of a span of time, however it came to them.
@@ -81,7 +81,7 @@ impl ArchiveReader {
             "SELECT json_extract(events.event, '$.by') AS staff, count(*) AS n
              FROM enquiries JOIN events USING (service, enquiry)
              WHERE service = ?1 AND opened_at >= ?2 AND opened_at < ?3
-               AND instr(events.event, '\"picked_up\"')
+               AND instr(events.event, '\"picked_up\"') > 0
                AND json_extract(events.event, '$.did') = 'picked_up'
              GROUP BY 1",
             (service.blob(), millis(span.from), millis(span.until)),

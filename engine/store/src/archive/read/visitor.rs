@@ -5,7 +5,7 @@ use usher_domain::visitor::{Binding, Visitor};
 
 use super::ArchiveReader;
 use crate::error::StoreError;
-use crate::sql::{Blob, Columns, Id};
+use crate::sql::{Blob, Id};
 
 /// One binding and whose it is.
 #[derive(Clone, Debug, Eq, PartialEq)]
