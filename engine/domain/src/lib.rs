@@ -11,6 +11,7 @@ pub mod floor;
 pub mod ids;
 pub mod message;
 pub mod outbox;
+pub mod ownership;
 pub mod presence;
 pub mod record;
 pub mod rule;

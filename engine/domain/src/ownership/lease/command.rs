@@ -1,0 +1,109 @@
+//! What a lease hears and says.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::ownership::Epoch;
+
+/// One question to Redis or to the store; its answer names it.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Ask(pub u64);
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Command {
+    /// This node should own the service; it asks after `patience`, so that of several one comes first.
+    Want { patience: Duration },
+    /// It should not: what runs is stopped in order, and the lease released.
+    GiveUp,
+    /// What came of a question.
+    Hear { ask: Ask, answer: Answer },
+    /// The store has taken the epoch: commits under older ones fail from now on.
+    Claimed { epoch: Epoch },
+    /// It knows this epoch or a newer one, or could not be reached.
+    NotClaimed { epoch: Epoch },
+    /// A commit was refused because another node's epoch is newer.
+    Superseded { epoch: Epoch },
+    /// What [`Effect::Start`] began has stopped.
+    Stopped,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Answer {
+    /// To `Acquire`.
+    Acquired { epoch: Epoch },
+    /// To `Acquire`: somebody else's, for as long.
+    Held { left: Duration },
+    /// To `Acquire`: free, but Redis knows an older epoch than the store.
+    Travelled,
+    /// To `Renew` and `Reassert`.
+    Renewed,
+    /// To `Renew`: there is no lease, or one of an older epoch: Redis has gone back in time.
+    Missing,
+    /// To `Renew` and `Reassert`: it belongs to a newer epoch.
+    Lost,
+    /// To `Check`: the store's epoch.
+    StoreHas { epoch: Epoch },
+    /// To any: it may or may not have been done.
+    Failed,
+}
+
+/// What the shell must do next, in this order.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Effect {
+    /// Ask Redis for the lease, with the store's epoch as the least; `insist` although Redis has gone back
+    /// in time.
+    Acquire {
+        ask: Ask,
+        insist: bool,
+    },
+    Renew {
+        ask: Ask,
+        epoch: Epoch,
+    },
+    /// Ask the store whose the service is.
+    Check {
+        ask: Ask,
+    },
+    /// Have Redis know the lease again.
+    Reassert {
+        ask: Ask,
+        epoch: Epoch,
+    },
+    /// Have the store take this epoch, if it has none as high.
+    Claim {
+        epoch: Epoch,
+    },
+    /// Begin to act.
+    Start {
+        epoch: Epoch,
+    },
+    /// Take nothing new, finish what is under way, then say `Stopped`.
+    Drain,
+    /// Stop acting now, then say `Stopped`.
+    Stop {
+        why: Why,
+    },
+    /// Hand the lease to the next one, or back.
+    Release {
+        epoch: Epoch,
+    },
+}
+
+/// Why a node stops acting at once.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Why {
+    /// It could not be renewed in time.
+    Over,
+    /// Redis has given it to another.
+    Lost,
+    /// The store knows a newer epoch.
+    Superseded,
+}
+
+/// Why nothing was changed.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum Refusal {
+    #[error("this is not waited for any more")]
+    Stale,
+}

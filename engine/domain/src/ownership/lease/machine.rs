@@ -1,0 +1,327 @@
+//! The lease of one service as one node sees it.
+
+use super::{Answer, Ask, Command, Effect, Refusal, Terms, Why};
+use crate::ownership::Epoch;
+use crate::time::Timestamp;
+
+/// See the table of [`super`].
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Lease {
+    terms: Terms,
+    wanted: bool,
+    /// The last question put.
+    asked: Ask,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum State {
+    /// `insist`: Redis had gone back in time, and a lease's length is waited for before.
+    StandingBy {
+        ask_at: Timestamp,
+        insist: bool,
+    },
+    Acquiring {
+        ask: Ask,
+        sent: Timestamp,
+    },
+    Claiming(Tenure),
+    Owning(Tenure),
+    HandingOver(Tenure),
+    Stopping,
+}
+
+/// A lease that is had.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Tenure {
+    epoch: Epoch,
+    /// Nobody acts under it from then on.
+    until: Timestamp,
+    renewal: Renewal,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Renewal {
+    Due { at: Timestamp },
+    Asked { ask: Ask, sent: Timestamp, what: Question },
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Question {
+    Renew,
+    Check,
+    Reassert,
+}
+
+/// What is seen of it from outside.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Stage {
+    StandingBy,
+    Acquiring,
+    Claiming { epoch: Epoch, until: Timestamp },
+    Owning { epoch: Epoch, until: Timestamp },
+    HandingOver { epoch: Epoch, until: Timestamp },
+    Stopping,
+}
+
+impl Lease {
+    /// Stands by, and asks for nothing before it is told to.
+    pub fn new(now: Timestamp, terms: Terms) -> Self {
+        let state = State::StandingBy { ask_at: now, insist: false };
+        Self { terms, wanted: false, asked: Ask(0), state }
+    }
+
+    pub const fn stage(&self) -> Stage {
+        match self.state {
+            State::StandingBy { .. } => Stage::StandingBy,
+            State::Acquiring { .. } => Stage::Acquiring,
+            State::Claiming(Tenure { epoch, until, .. }) => Stage::Claiming { epoch, until },
+            State::Owning(Tenure { epoch, until, .. }) => Stage::Owning { epoch, until },
+            State::HandingOver(Tenure { epoch, until, .. }) => Stage::HandingOver { epoch, until },
+            State::Stopping => Stage::Stopping,
+        }
+    }
+
+    /// The epoch to act under, if this node may.
+    pub fn acts(&self, now: Timestamp) -> Option<Epoch> {
+        match self.state {
+            State::Owning(tenure) | State::HandingOver(tenure) => {
+                (now < tenure.until).then_some(tenure.epoch)
+            }
+            State::StandingBy { .. }
+            | State::Acquiring { .. }
+            | State::Claiming(_)
+            | State::Stopping => None,
+        }
+    }
+
+    /// When [`expire`](Self::expire) next has work to do.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        match self.state {
+            State::StandingBy { ask_at, .. } => self.wanted.then_some(ask_at),
+            State::Acquiring { sent, .. } => Some(sent + self.terms.patience()),
+            State::Claiming(tenure) | State::Owning(tenure) | State::HandingOver(tenure) => {
+                Some(tenure.until.min(self.renewal_due(tenure)))
+            }
+            State::Stopping => None,
+        }
+    }
+
+    fn renewal_due(&self, tenure: Tenure) -> Timestamp {
+        match tenure.renewal {
+            Renewal::Due { at } => at,
+            Renewal::Asked { sent, .. } => sent + self.terms.patience(),
+        }
+    }
+
+    /// Asks when it is time to, again where no answer came, and lets go of what is over.
+    pub fn expire(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        while self.next_deadline().is_some_and(|due| due <= now) {
+            match self.state {
+                State::StandingBy { insist, .. } => {
+                    let ask = self.next_ask();
+                    self.state = State::Acquiring { ask, sent: now };
+                    effects.push(Effect::Acquire { ask, insist });
+                }
+                State::Acquiring { .. } => self.stand_by(now + self.terms.pause()),
+                State::Claiming(tenure) | State::Owning(tenure) | State::HandingOver(tenure) => {
+                    if tenure.until <= now {
+                        self.let_go(now, Why::Over, effects);
+                    } else {
+                        self.ask(now, tenure, Question::Renew, effects);
+                    }
+                }
+                State::Stopping => {}
+            }
+        }
+    }
+
+    /// First lets due deadlines expire, then judges; a refusal changes nothing beyond that.
+    pub fn apply(
+        &mut self,
+        now: Timestamp,
+        command: Command,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Refusal> {
+        self.expire(now, effects);
+        match (self.state, command) {
+            (_, Command::Want { patience }) => {
+                if let State::StandingBy { ask_at, insist } = self.state
+                    && !self.wanted
+                {
+                    self.state = State::StandingBy { ask_at: ask_at.max(now + patience), insist };
+                }
+                self.wanted = true;
+            }
+            (state, Command::GiveUp) => {
+                self.wanted = false;
+                self.give_up(now, state, effects);
+            }
+            (State::Acquiring { ask: awaited, sent }, Command::Hear { ask, answer })
+                if ask == awaited =>
+            {
+                self.hear_acquired(now, sent, answer, effects);
+            }
+            (
+                State::Claiming(tenure) | State::Owning(tenure) | State::HandingOver(tenure),
+                Command::Hear { ask, answer },
+            ) => return self.hear_renewed(now, tenure, (ask, answer), effects),
+            (State::Claiming(tenure), Command::Claimed { epoch }) if tenure.epoch == epoch => {
+                self.state = State::Owning(tenure);
+                effects.push(Effect::Start { epoch });
+            }
+            (State::Claiming(tenure), Command::NotClaimed { epoch }) if tenure.epoch == epoch => {
+                effects.push(Effect::Release { epoch });
+                self.stand_by(now + self.terms.pause());
+            }
+            (State::Owning(tenure) | State::HandingOver(tenure), Command::Superseded { epoch })
+                if tenure.epoch == epoch =>
+            {
+                self.let_go(now, Why::Superseded, effects);
+            }
+            (State::HandingOver(tenure), Command::Stopped) => {
+                effects.push(Effect::Release { epoch: tenure.epoch });
+                // The next one comes first.
+                self.stand_by(now + self.terms.lease());
+            }
+            // What ran has ended by itself; with the lease still there it begins anew.
+            (State::Owning(Tenure { epoch, .. }), Command::Stopped) => {
+                effects.push(Effect::Release { epoch });
+                self.stand_by(now + self.terms.pause());
+            }
+            (State::Stopping, Command::Stopped) => self.stand_by(now),
+            (
+                _,
+                Command::Hear { .. }
+                | Command::Claimed { .. }
+                | Command::NotClaimed { .. }
+                | Command::Superseded { .. }
+                | Command::Stopped,
+            ) => return Err(Refusal::Stale),
+        }
+        self.expire(now, effects);
+        Ok(())
+    }
+
+    fn give_up(&mut self, now: Timestamp, state: State, effects: &mut Vec<Effect>) {
+        match state {
+            State::StandingBy { .. } | State::HandingOver(_) | State::Stopping => {}
+            // What Redis grants after this nobody renews.
+            State::Acquiring { .. } => self.stand_by(now),
+            State::Claiming(tenure) => {
+                effects.push(Effect::Release { epoch: tenure.epoch });
+                self.stand_by(now);
+            }
+            State::Owning(tenure) => {
+                self.state = State::HandingOver(tenure);
+                effects.push(Effect::Drain);
+            }
+        }
+    }
+
+    fn hear_acquired(
+        &mut self,
+        now: Timestamp,
+        sent: Timestamp,
+        answer: Answer,
+        effects: &mut Vec<Effect>,
+    ) {
+        match answer {
+            Answer::Acquired { epoch } => {
+                let renewal = Renewal::Due { at: sent + self.terms.renew_every() };
+                let until = sent + self.terms.hold();
+                self.state = State::Claiming(Tenure { epoch, until, renewal });
+                effects.push(Effect::Claim { epoch });
+            }
+            Answer::Held { left } => self.stand_by(now + left.min(self.terms.ask_every())),
+            Answer::Travelled => {
+                let ask_at = now + self.terms.quarantine();
+                self.state = State::StandingBy { ask_at, insist: true };
+            }
+            Answer::Renewed
+            | Answer::Missing
+            | Answer::Lost
+            | Answer::StoreHas { .. }
+            | Answer::Failed => self.stand_by(now + self.terms.pause()),
+        }
+    }
+
+    fn hear_renewed(
+        &mut self,
+        now: Timestamp,
+        tenure: Tenure,
+        (ask, answer): (Ask, Answer),
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Refusal> {
+        let Renewal::Asked { ask: awaited, sent, what } = tenure.renewal else {
+            return Err(Refusal::Stale);
+        };
+        if ask != awaited {
+            return Err(Refusal::Stale);
+        }
+        match (what, answer) {
+            (Question::Renew | Question::Reassert, Answer::Renewed) => {
+                let renewal = Renewal::Due { at: sent + self.terms.renew_every() };
+                self.go_on(Tenure { until: sent + self.terms.hold(), renewal, ..tenure });
+            }
+            (Question::Renew | Question::Reassert, Answer::Lost) => {
+                self.let_go(now, Why::Lost, effects);
+            }
+            (Question::Renew, Answer::Missing) => self.ask(now, tenure, Question::Check, effects),
+            (Question::Check, Answer::StoreHas { epoch }) if epoch > tenure.epoch => {
+                self.let_go(now, Why::Superseded, effects);
+            }
+            // Older while the claim is still on its way: it is ours to make.
+            (Question::Check, Answer::StoreHas { .. }) => {
+                self.ask(now, tenure, Question::Reassert, effects);
+            }
+            (Question::Renew | Question::Check | Question::Reassert, _) => {
+                let renewal = Renewal::Due { at: now + self.terms.pause() };
+                self.go_on(Tenure { renewal, ..tenure });
+            }
+        }
+        Ok(())
+    }
+
+    fn ask(&mut self, now: Timestamp, tenure: Tenure, what: Question, effects: &mut Vec<Effect>) {
+        let (ask, epoch) = (self.next_ask(), tenure.epoch);
+        effects.push(match what {
+            Question::Renew => Effect::Renew { ask, epoch },
+            Question::Check => Effect::Check { ask },
+            Question::Reassert => Effect::Reassert { ask, epoch },
+        });
+        self.go_on(Tenure { renewal: Renewal::Asked { ask, sent: now, what }, ..tenure });
+    }
+
+    /// The same state with another tenure.
+    fn go_on(&mut self, tenure: Tenure) {
+        self.state = match self.state {
+            State::Claiming(_) => State::Claiming(tenure),
+            State::Owning(_) => State::Owning(tenure),
+            State::HandingOver(_) => State::HandingOver(tenure),
+            other @ (State::StandingBy { .. } | State::Acquiring { .. } | State::Stopping) => other,
+        };
+    }
+
+    fn let_go(&mut self, now: Timestamp, why: Why, effects: &mut Vec<Effect>) {
+        match self.state {
+            State::Owning(_) | State::HandingOver(_) => {
+                self.state = State::Stopping;
+                effects.push(Effect::Stop { why });
+            }
+            State::Claiming(_)
+            | State::StandingBy { .. }
+            | State::Acquiring { .. }
+            | State::Stopping => self.stand_by(now + self.terms.pause()),
+        }
+    }
+
+    const fn stand_by(&mut self, ask_at: Timestamp) {
+        self.state = State::StandingBy { ask_at, insist: false };
+    }
+
+    const fn next_ask(&mut self) -> Ask {
+        self.asked = Ask(self.asked.0 + 1);
+        self.asked
+    }
+}

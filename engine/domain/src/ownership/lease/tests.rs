@@ -1,0 +1,288 @@
+//! One lease, millisecond by millisecond.
+
+use std::time::Duration;
+
+use super::*;
+use crate::ownership::Epoch;
+use crate::time::Timestamp;
+
+/// hold 4,250 ms, renewed every 1,666, patience 1,000, pause 250, asked every 500, quarantine 5,500.
+const TERMS: Terms = Terms::new(Duration::from_secs(5));
+
+/// `want`, `want 300` (after so many ms), `give up`, `acquired 1`, `held 400`, `travelled`, `renewed`,
+/// `missing`, `lost`, `store 1`, `failed`, `claimed 1`, `not claimed 1`, `superseded 1`, `stopped`, `tick`;
+/// an answer is to the last question, `late renewed` to the one before.
+fn command(text: &str, asked: u64) -> Option<Command> {
+    let (verb, rest) = text.rsplit_once(' ').unwrap_or((text, ""));
+    let (verb, number) = rest.parse::<u64>().map_or((text, 0), |number| (verb, number));
+    let (verb, ask) = verb.strip_prefix("late ").map_or((verb, asked), |verb| (verb, asked - 1));
+    let (epoch, millis) = (Epoch(number), Duration::from_millis(number));
+    let hear = |answer| Command::Hear { ask: Ask(ask), answer };
+    Some(match verb {
+        "want" => Command::Want { patience: millis },
+        "give up" => Command::GiveUp,
+        "acquired" => hear(Answer::Acquired { epoch }),
+        "held" => hear(Answer::Held { left: millis }),
+        "travelled" => hear(Answer::Travelled),
+        "renewed" => hear(Answer::Renewed),
+        "missing" => hear(Answer::Missing),
+        "lost" => hear(Answer::Lost),
+        "store" => hear(Answer::StoreHas { epoch }),
+        "failed" => hear(Answer::Failed),
+        "claimed" => Command::Claimed { epoch },
+        "not claimed" => Command::NotClaimed { epoch },
+        "superseded" => Command::Superseded { epoch },
+        "stopped" => Command::Stopped,
+        "tick" => return None,
+        other => panic!("no step {other}"),
+    })
+}
+
+fn told(effect: &Effect) -> String {
+    match effect {
+        Effect::Acquire { insist: false, .. } => "acquire".to_owned(),
+        Effect::Acquire { insist: true, .. } => "insist".to_owned(),
+        Effect::Renew { epoch, .. } => format!("renew {epoch}"),
+        Effect::Check { .. } => "check".to_owned(),
+        Effect::Reassert { epoch, .. } => format!("reassert {epoch}"),
+        Effect::Claim { epoch } => format!("claim {epoch}"),
+        Effect::Start { epoch } => format!("start {epoch}"),
+        Effect::Drain => "drain".to_owned(),
+        Effect::Stop { why } => format!("stop ({why:?})"),
+        Effect::Release { epoch } => format!("release {epoch}"),
+    }
+}
+
+fn asked_by(effect: &Effect) -> Option<u64> {
+    match effect {
+        Effect::Acquire { ask, .. }
+        | Effect::Renew { ask, .. }
+        | Effect::Check { ask }
+        | Effect::Reassert { ask, .. } => Some(ask.0),
+        Effect::Claim { .. }
+        | Effect::Start { .. }
+        | Effect::Drain
+        | Effect::Stop { .. }
+        | Effect::Release { .. } => None,
+    }
+}
+
+/// Steps with their millisecond, what each tells, and whether the node acts after it.
+#[track_caller]
+fn check(what: &str, script: &[(u64, &str, &str, bool)]) {
+    let mut lease = Lease::new(Timestamp::default(), TERMS);
+    let mut asked = 0;
+    for &(millis, step, expected, acts) in script {
+        let now = Timestamp::from_millis(millis);
+        let mut effects = Vec::new();
+        let mut outcome = Vec::new();
+        match command(step, asked) {
+            Some(command) => {
+                let refused = lease.apply(now, command, &mut effects).err();
+                outcome.extend(refused.map(|refusal| format!("{refusal:?}")));
+            }
+            None => lease.expire(now, &mut effects),
+        }
+        outcome.extend(effects.iter().map(told));
+        assert_eq!(outcome.join(", "), expected, "{what}: {step} at {millis}");
+        assert_eq!(lease.acts(now).is_some(), acts, "{what}: acts after {step} at {millis}");
+        asked = effects.iter().filter_map(asked_by).next_back().unwrap_or(asked);
+        assert!(lease.next_deadline().is_none_or(|due| due > now), "{what}: {step} left work");
+    }
+}
+
+/// Up to owning under epoch 1, asked for at 0.
+const OWNS: [(u64, &str, &str, bool); 3] = [
+    (0, "want", "acquire", false),
+    (100, "acquired 1", "claim 1", false),
+    (200, "claimed 1", "start 1", true),
+];
+
+#[track_caller]
+fn check_owner(what: &str, script: &[(u64, &str, &str, bool)]) {
+    check(what, &[&OWNS, script].concat());
+}
+
+#[test]
+fn who_is_not_wanted_asks_for_nothing() {
+    check("never", &[(0, "tick", "", false), (100_000, "tick", "", false)]);
+    check(
+        "wanted and given up",
+        &[
+            (0, "want 300", "", false),
+            (299, "tick", "", false),
+            (300, "tick", "acquire", false),
+            (310, "give up", "", false),
+            (320, "acquired 1", "Stale", false),
+            (90_000, "tick", "", false),
+        ],
+    );
+}
+
+#[test]
+fn a_lease_is_counted_from_when_it_was_asked_for() {
+    check_owner(
+        "renewed in time",
+        &[
+            (1_665, "tick", "", true),
+            (1_666, "tick", "renew 1", true),
+            (1_900, "renewed", "", true),
+            (3_332, "tick", "renew 1", true),
+            (3_340, "renewed", "", true),
+        ],
+    );
+    check_owner(
+        "never answered",
+        &[
+            (1_666, "tick", "renew 1", true),
+            (2_666, "tick", "renew 1", true),
+            (2_700, "late renewed", "Stale", true),
+            (3_666, "tick", "renew 1", true),
+            (4_249, "tick", "", true),
+            (4_250, "tick", "stop (Over)", false),
+            (4_260, "renewed", "Stale", false),
+            (9_999, "tick", "", false),
+            (10_000, "stopped", "acquire", false),
+        ],
+    );
+    check_owner("paused beyond it", &[(60_000, "renewed", "Stale, stop (Over)", false)]);
+}
+
+#[test]
+fn nobody_acts_before_the_store_has_taken_the_epoch() {
+    check(
+        "another was faster",
+        &[
+            (0, "want", "acquire", false),
+            (100, "acquired 7", "claim 7", false),
+            (200, "claimed 6", "Stale", false),
+            (300, "not claimed 7", "release 7", false),
+            (550, "tick", "acquire", false),
+        ],
+    );
+    check(
+        "the lease is over before",
+        &[
+            (0, "want", "acquire", false),
+            (100, "acquired 7", "claim 7", false),
+            (1_666, "tick", "renew 7", false),
+            (1_700, "failed", "", false),
+            (4_250, "claimed 7", "Stale", false),
+        ],
+    );
+}
+
+#[test]
+fn who_finds_it_held_asks_again_when_it_may_be_free() {
+    check(
+        "held",
+        &[
+            (0, "want", "acquire", false),
+            (10, "held 4000", "", false),
+            (510, "tick", "acquire", false),
+            (520, "held 20", "", false),
+            (540, "tick", "acquire", false),
+            (1_540, "tick", "", false),
+            (1_790, "tick", "acquire", false),
+            (1_800, "failed", "", false),
+            (2_050, "tick", "acquire", false),
+        ],
+    );
+}
+
+#[test]
+fn a_service_given_up_is_drained_and_then_released() {
+    check_owner(
+        "in order",
+        &[
+            (300, "give up", "drain", true),
+            (1_666, "tick", "renew 1", true),
+            (1_700, "stopped", "release 1", false),
+            (1_701, "renewed", "Stale", false),
+            (60_000, "tick", "", false),
+        ],
+    );
+    check_owner(
+        "too slowly",
+        &[
+            (300, "give up", "drain", true),
+            (4_250, "tick", "stop (Over)", false),
+            (4_300, "stopped", "", false),
+        ],
+    );
+    check(
+        "before it began",
+        &[
+            (0, "want", "acquire", false),
+            (100, "acquired 1", "claim 1", false),
+            (150, "give up", "release 1", false),
+            (200, "claimed 1", "Stale", false),
+        ],
+    );
+}
+
+#[test]
+fn whose_epoch_is_passed_stops_at_once() {
+    check_owner("by a commit", &[(900, "superseded 1", "stop (Superseded)", false)]);
+    check_owner("by one from long ago", &[(900, "superseded 0", "Stale", true)]);
+    check_owner(
+        "by Redis",
+        &[(1_666, "tick", "renew 1", true), (1_700, "lost", "stop (Lost)", false)],
+    );
+}
+
+#[test]
+fn a_redis_that_forgot_is_told_again_by_the_owner_alone() {
+    check_owner(
+        "still the store's",
+        &[
+            (1_666, "tick", "renew 1", true),
+            (1_670, "missing", "check", true),
+            (1_680, "store 1", "reassert 1", true),
+            (1_690, "renewed", "", true),
+            (5_929, "tick", "renew 1", true),
+            (5_930, "tick", "stop (Over)", false),
+        ],
+    );
+    check_owner(
+        "another's by now",
+        &[
+            (1_666, "tick", "renew 1", true),
+            (1_670, "missing", "check", true),
+            (1_680, "store 2", "stop (Superseded)", false),
+        ],
+    );
+    check_owner(
+        "the store is not to be asked",
+        &[
+            (1_666, "tick", "renew 1", true),
+            (1_670, "missing", "check", true),
+            (1_680, "failed", "", true),
+            (1_930, "tick", "renew 1", true),
+        ],
+    );
+}
+
+#[test]
+fn who_finds_a_redis_that_forgot_gives_the_owner_a_lease_to_say_so() {
+    check(
+        "nobody says so",
+        &[
+            (0, "want", "acquire", false),
+            (10, "travelled", "", false),
+            (5_509, "tick", "", false),
+            (5_510, "tick", "insist", false),
+            (5_520, "acquired 8", "claim 8", false),
+        ],
+    );
+    check(
+        "the owner does",
+        &[
+            (0, "want", "acquire", false),
+            (10, "travelled", "", false),
+            (5_510, "tick", "insist", false),
+            (5_520, "held 3000", "", false),
+            (6_020, "tick", "acquire", false),
+        ],
+    );
+}
