@@ -20,6 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("engine/store", &["usher-domain"]),
     ("gateway/protocol", &["usher-domain"]),
     ("config", &["usher-domain"]),
+    ("engine/cluster", &["usher-domain"]),
     ("engine", &["usher-domain", "usher-store", "usher-protocol"]),
     ("gateway/dialog360", &[]),
     ("gateway/sandbox", &[]),

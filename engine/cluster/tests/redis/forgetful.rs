@@ -1,0 +1,97 @@
+//! A Redis that dies, or forgets what it had granted.
+
+use usher_domain::ids::ServiceId;
+use usher_domain::ownership::Epoch;
+use usher_domain::ownership::lease::Answer;
+
+use crate::server::{Server, eventually};
+
+const SERVICE: ServiceId = ServiceId::from_number(7);
+
+#[tokio::test]
+async fn what_was_flushed_is_told_again_by_the_owner() {
+    let server = Server::start().await;
+    let (a, b) = (server.leases("a"), server.leases("b"));
+    a.acquire(SERVICE, Epoch(6), true).await.unwrap();
+    server.cli(&["FLUSHALL"]);
+    // Another sees by the store's epoch that something was forgotten.
+    let heard = b.acquire(SERVICE, Epoch(7), false).await.unwrap();
+    assert_eq!(heard.answer, Answer::Travelled);
+    assert_eq!(a.renew(SERVICE, Epoch(7)).await.unwrap().answer, Answer::Missing);
+    assert_eq!(a.reassert(SERVICE, Epoch(7)).await.unwrap().answer, Answer::Renewed);
+    let heard = b.acquire(SERVICE, Epoch(7), true).await.unwrap();
+    assert!(matches!(heard.answer, Answer::Held { .. }), "{heard:?}");
+    assert_eq!(a.renew(SERVICE, Epoch(7)).await.unwrap().answer, Answer::Renewed);
+}
+
+#[tokio::test]
+async fn who_is_older_than_what_was_given_out_since_asserts_nothing() {
+    let server = Server::start().await;
+    let (a, b) = (server.leases("a"), server.leases("b"));
+    a.acquire(SERVICE, Epoch(6), true).await.unwrap();
+    server.cli(&["FLUSHALL"]);
+    b.acquire(SERVICE, Epoch(7), true).await.unwrap();
+    assert_eq!(a.renew(SERVICE, Epoch(7)).await.unwrap().answer, Answer::Lost);
+    assert_eq!(a.reassert(SERVICE, Epoch(7)).await.unwrap().answer, Answer::Lost);
+    assert_eq!(b.renew(SERVICE, Epoch(8)).await.unwrap().answer, Answer::Renewed);
+}
+
+/// A replica that had not heard of the last owner became the master.
+#[tokio::test]
+async fn a_lease_of_an_older_epoch_gives_way_to_the_newer_owner() {
+    let server = Server::start().await;
+    let (a, b) = (server.leases("a"), server.leases("b"));
+    b.acquire(SERVICE, Epoch(6), true).await.unwrap();
+    server.cli(&["SET", &format!("usher:{{{SERVICE}}}:lease"), "6 a", "PX", "4000"]);
+    server.cli(&["SET", &format!("usher:{{{SERVICE}}}:epoch"), "6"]);
+    assert_eq!(b.renew(SERVICE, Epoch(7)).await.unwrap().answer, Answer::Missing);
+    assert_eq!(b.reassert(SERVICE, Epoch(7)).await.unwrap().answer, Answer::Renewed);
+    assert_eq!(a.renew(SERVICE, Epoch(6)).await.unwrap().answer, Answer::Lost);
+}
+
+#[tokio::test]
+async fn a_redis_that_was_killed_is_found_again() {
+    let mut server = Server::start().await;
+    let a = server.leases("a");
+    a.acquire(SERVICE, Epoch(6), true).await.unwrap();
+    server.kill();
+    let error = a.renew(SERVICE, Epoch(7)).await.unwrap_err();
+    assert!(!error.to_string().is_empty());
+    server.again().await;
+    let heard = eventually("it is back", async || a.renew(SERVICE, Epoch(7)).await).await;
+    assert_eq!(heard.answer, Answer::Missing);
+    assert_eq!(a.reassert(SERVICE, Epoch(7)).await.unwrap().answer, Answer::Renewed);
+}
+
+#[tokio::test]
+async fn a_redis_that_is_silent_is_not_waited_for() {
+    let server = Server::start().await;
+    let a = server.leases("a");
+    a.acquire(SERVICE, Epoch(0), false).await.unwrap();
+    server.cli(&["CLIENT", "PAUSE", "3000", "ALL"]);
+    a.renew(SERVICE, Epoch(1)).await.unwrap_err();
+    let heard = eventually("it answers again", async || a.renew(SERVICE, Epoch(1)).await).await;
+    assert_eq!(heard.answer, Answer::Renewed);
+}
+
+#[tokio::test]
+async fn a_password_is_asked_for_and_given() {
+    use secrecy::SecretString;
+    use usher_cluster::{Leases, Redis, RedisOptions};
+    let server = Server::start().await;
+    server.cli(&["CONFIG", "SET", "requirepass", "open sesame"]);
+    let with = |password: Option<&str>| {
+        let redis = Redis::new(RedisOptions {
+            address: server.address.parse().unwrap(),
+            password: password.map(SecretString::from),
+            certificates: None,
+            patience: std::time::Duration::from_secs(1),
+        });
+        Leases::new(redis, crate::server::name("a"), crate::server::LEASE)
+    };
+    assert!(with(None).renew(SERVICE, Epoch(1)).await.is_err());
+    assert!(with(Some("wrong")).renew(SERVICE, Epoch(1)).await.is_err());
+    let opened = with(Some("open sesame"));
+    assert!(!format!("{opened:?}").contains("sesame"), "it is printed");
+    opened.renew(SERVICE, Epoch(1)).await.unwrap();
+}
