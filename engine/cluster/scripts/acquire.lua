@@ -1,11 +1,11 @@
--- Grants a service's lease to a node, under a new epoch.
+-- Grants a service's lease to a node, under a new epoch. A Redis that knows an older epoch than the
+-- store has gone back in time, and may have granted what it does not know of: then it keeps the lease
+-- for nobody, for as long as one lasts.
 --
 -- KEYS  1 the lease: "<epoch> <holder>", expires   2 the epoch, never expires
--- ARGV  1 holder   2 how long (ms)   3 the least the epoch may have been (the store's)
---       4 "1": although this Redis knows an older epoch than that
+-- ARGV  1 holder   2 how long (ms)   3 the store's epoch
 -- Gives {"acquired", epoch, holder}
---       {"held", ms left, its holder}     it is another's
---       {"travelled", epoch, ""}          it is free, but this Redis has gone back in time
+--       {"held", ms left, its holder}     it is another's, or nobody's: ""
 local lease = redis.call('GET', KEYS[1])
 if lease then
   local holder = string.match(lease, '^%d+ (.*)$')
@@ -14,11 +14,12 @@ if lease then
   end
 end
 local known = tonumber(redis.call('GET', KEYS[2]) or '0')
-local least = tonumber(ARGV[3])
-if known < least and ARGV[4] ~= '1' then
-  return { 'travelled', known, '' }
+if known < tonumber(ARGV[3]) then
+  redis.call('SET', KEYS[2], ARGV[3])
+  redis.call('SET', KEYS[1], ARGV[3] .. ' ', 'PX', ARGV[2])
+  return { 'held', tonumber(ARGV[2]), '' }
 end
-local epoch = string.format('%d', math.max(known, least) + 1)
+local epoch = string.format('%d', known + 1)
 redis.call('SET', KEYS[2], epoch)
 redis.call('SET', KEYS[1], epoch .. ' ' .. ARGV[1], 'PX', ARGV[2])
 return { 'acquired', tonumber(epoch), ARGV[1] }

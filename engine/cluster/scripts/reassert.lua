@@ -12,7 +12,7 @@ if lease then
   epoch, holder = tonumber(found or '0'), by or ''
 end
 local known = math.max(epoch, tonumber(redis.call('GET', KEYS[2]) or '0'))
-if known > mine or (epoch == mine and holder ~= ARGV[1]) then
+if known > mine or (epoch == mine and holder ~= ARGV[1] and holder ~= '') then
   return { 'lost', known, holder }
 end
 redis.call('SET', KEYS[2], ARGV[3])

@@ -3,7 +3,7 @@
 -- KEYS  1 the lease: "<epoch> <holder>", expires   2 the epoch, never expires
 -- ARGV  1 holder   2 how long (ms)   3 the holder's epoch
 -- Gives {"renewed", epoch, holder}
---       {"missing", epoch, ""}            no lease, or an older one: this Redis has gone back in time
+--       {"missing", epoch, ""}            no lease, an older one, or nobody's: this Redis has gone back in time
 --       {"lost", epoch, its holder}       a newer epoch has been given out
 local lease = redis.call('GET', KEYS[1])
 local mine = tonumber(ARGV[3])
@@ -17,7 +17,7 @@ if lease then
   epoch, holder = tonumber(found or '0'), by or ''
 end
 local known = math.max(epoch, tonumber(redis.call('GET', KEYS[2]) or '0'))
-if known > mine or (epoch == mine and holder ~= ARGV[1]) then
+if known > mine or (epoch == mine and holder ~= ARGV[1] and holder ~= '') then
   return { 'lost', known, holder }
 end
 return { 'missing', known, '' }

@@ -34,17 +34,12 @@ impl Leases {
         Self { redis, me, lease }
     }
 
-    /// The epoch is at least one more than `least`, what the store knows.
-    pub async fn acquire(
-        &self,
-        service: ServiceId,
-        least: Epoch,
-        insist: bool,
-    ) -> Result<Heard, RedisFailed> {
+    /// `store`: the epoch that the store has; a new one is higher.
+    pub async fn acquire(&self, service: ServiceId, store: Epoch) -> Result<Heard, RedisFailed> {
         let script = &self.redis.scripts().acquire;
         let mut call = script.prepare_invoke();
         call.key(lease_key(service)).key(epoch_key(service));
-        call.arg(&*self.me.0).arg(millis(self.lease)).arg(least.0).arg(u8::from(insist));
+        call.arg(&*self.me.0).arg(millis(self.lease)).arg(store.0);
         heard(self.redis.run("acquire", &call).await?)
     }
 
@@ -92,7 +87,6 @@ fn heard((word, number, holder): Told) -> Result<Heard, RedisFailed> {
     let answer = match word.as_str() {
         "acquired" => Answer::Acquired { epoch: Epoch(number) },
         "held" => Answer::Held { left: Duration::from_millis(number) },
-        "travelled" => Answer::Travelled,
         "renewed" => Answer::Renewed,
         "missing" => Answer::Missing,
         "lost" => Answer::Lost,

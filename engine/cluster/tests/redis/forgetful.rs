@@ -1,26 +1,34 @@
 //! A Redis that dies, or forgets what it had granted.
 
+use usher_cluster::{Heard, Leases};
 use usher_domain::ids::ServiceId;
 use usher_domain::ownership::Epoch;
 use usher_domain::ownership::lease::Answer;
 
-use crate::server::{Server, eventually};
+use crate::server::{LEASE, Server, eventually, name};
 
 const SERVICE: ServiceId = ServiceId::from_number(7);
+
+/// Acquired under epoch 7.
+async fn own(server: &Server, leases: &Leases) {
+    server.cli(&["SET", &format!("usher:{{{SERVICE}}}:epoch"), "6"]);
+    let heard = leases.acquire(SERVICE, Epoch(6)).await.unwrap();
+    assert_eq!(heard.answer, Answer::Acquired { epoch: Epoch(7) });
+}
 
 #[tokio::test]
 async fn what_was_flushed_is_told_again_by_the_owner() {
     let server = Server::start().await;
     let (a, b) = (server.leases("a"), server.leases("b"));
-    a.acquire(SERVICE, Epoch(6), true).await.unwrap();
+    own(&server, &a).await;
     server.cli(&["FLUSHALL"]);
     // Another sees by the store's epoch that something was forgotten.
-    let heard = b.acquire(SERVICE, Epoch(7), false).await.unwrap();
-    assert_eq!(heard.answer, Answer::Travelled);
+    let heard = b.acquire(SERVICE, Epoch(7)).await.unwrap();
+    assert_eq!(heard, Heard { answer: Answer::Held { left: LEASE }, holder: None });
     assert_eq!(a.renew(SERVICE, Epoch(7)).await.unwrap().answer, Answer::Missing);
     assert_eq!(a.reassert(SERVICE, Epoch(7)).await.unwrap().answer, Answer::Renewed);
-    let heard = b.acquire(SERVICE, Epoch(7), true).await.unwrap();
-    assert!(matches!(heard.answer, Answer::Held { .. }), "{heard:?}");
+    let heard = b.acquire(SERVICE, Epoch(7)).await.unwrap();
+    assert_eq!(heard.holder, Some(name("a")), "{heard:?}");
     assert_eq!(a.renew(SERVICE, Epoch(7)).await.unwrap().answer, Answer::Renewed);
 }
 
@@ -28,9 +36,10 @@ async fn what_was_flushed_is_told_again_by_the_owner() {
 async fn who_is_older_than_what_was_given_out_since_asserts_nothing() {
     let server = Server::start().await;
     let (a, b) = (server.leases("a"), server.leases("b"));
-    a.acquire(SERVICE, Epoch(6), true).await.unwrap();
+    own(&server, &a).await;
     server.cli(&["FLUSHALL"]);
-    b.acquire(SERVICE, Epoch(7), true).await.unwrap();
+    server.cli(&["SET", &format!("usher:{{{SERVICE}}}:epoch"), "7"]);
+    b.acquire(SERVICE, Epoch(7)).await.unwrap();
     assert_eq!(a.renew(SERVICE, Epoch(7)).await.unwrap().answer, Answer::Lost);
     assert_eq!(a.reassert(SERVICE, Epoch(7)).await.unwrap().answer, Answer::Lost);
     assert_eq!(b.renew(SERVICE, Epoch(8)).await.unwrap().answer, Answer::Renewed);
@@ -41,7 +50,7 @@ async fn who_is_older_than_what_was_given_out_since_asserts_nothing() {
 async fn a_lease_of_an_older_epoch_gives_way_to_the_newer_owner() {
     let server = Server::start().await;
     let (a, b) = (server.leases("a"), server.leases("b"));
-    b.acquire(SERVICE, Epoch(6), true).await.unwrap();
+    own(&server, &b).await;
     server.cli(&["SET", &format!("usher:{{{SERVICE}}}:lease"), "6 a", "PX", "4000"]);
     server.cli(&["SET", &format!("usher:{{{SERVICE}}}:epoch"), "6"]);
     assert_eq!(b.renew(SERVICE, Epoch(7)).await.unwrap().answer, Answer::Missing);
@@ -53,7 +62,7 @@ async fn a_lease_of_an_older_epoch_gives_way_to_the_newer_owner() {
 async fn a_redis_that_was_killed_is_found_again() {
     let mut server = Server::start().await;
     let a = server.leases("a");
-    a.acquire(SERVICE, Epoch(6), true).await.unwrap();
+    own(&server, &a).await;
     server.kill();
     let error = a.renew(SERVICE, Epoch(7)).await.unwrap_err();
     assert!(!error.to_string().is_empty());
@@ -67,7 +76,7 @@ async fn a_redis_that_was_killed_is_found_again() {
 async fn a_redis_that_is_silent_is_not_waited_for() {
     let server = Server::start().await;
     let a = server.leases("a");
-    a.acquire(SERVICE, Epoch(0), false).await.unwrap();
+    a.acquire(SERVICE, Epoch(0)).await.unwrap();
     server.cli(&["CLIENT", "PAUSE", "3000", "ALL"]);
     a.renew(SERVICE, Epoch(1)).await.unwrap_err();
     let heard = eventually("it answers again", async || a.renew(SERVICE, Epoch(1)).await).await;
@@ -77,7 +86,7 @@ async fn a_redis_that_is_silent_is_not_waited_for() {
 #[tokio::test]
 async fn a_password_is_asked_for_and_given() {
     use secrecy::SecretString;
-    use usher_cluster::{Leases, Redis, RedisOptions};
+    use usher_cluster::{Redis, RedisOptions};
     let server = Server::start().await;
     server.cli(&["CONFIG", "SET", "requirepass", "open sesame"]);
     let with = |password: Option<&str>| {
@@ -87,7 +96,7 @@ async fn a_password_is_asked_for_and_given() {
             certificates: None,
             patience: std::time::Duration::from_secs(1),
         });
-        Leases::new(redis, crate::server::name("a"), crate::server::LEASE)
+        Leases::new(redis, name("a"), LEASE)
     };
     assert!(with(None).renew(SERVICE, Epoch(1)).await.is_err());
     assert!(with(Some("wrong")).renew(SERVICE, Epoch(1)).await.is_err());

@@ -15,8 +15,8 @@ fn acquired(epoch: u64) -> Answer {
     Answer::Acquired { epoch: Epoch(epoch) }
 }
 
-async fn ask(leases: &Leases, least: u64) -> Heard {
-    leases.acquire(SERVICE, Epoch(least), false).await.unwrap()
+async fn ask(leases: &Leases, store: u64) -> Heard {
+    leases.acquire(SERVICE, Epoch(store)).await.unwrap()
 }
 
 #[tokio::test]
@@ -35,7 +35,7 @@ async fn of_several_one_is_granted_it() {
     }
     assert_eq!(granted, [(0, Epoch(1))]);
     let other = ServiceId::from_number(8);
-    let heard = nodes[1].acquire(other, Epoch(0), false).await.unwrap();
+    let heard = nodes[1].acquire(other, Epoch(0)).await.unwrap();
     assert_eq!(heard.answer, acquired(1), "services are apart");
 }
 
@@ -65,10 +65,12 @@ async fn an_epoch_only_rises_also_to_what_the_store_knows() {
     assert!(a.release(SERVICE, Epoch(2), None).await.unwrap());
     assert_eq!(ask(&b, 2).await.answer, acquired(3));
     assert!(b.release(SERVICE, Epoch(3), None).await.unwrap());
-    let travelled = ask(&a, 41).await;
-    assert_eq!(travelled.answer, Answer::Travelled, "it must have gone back in time");
-    let insisted = a.acquire(SERVICE, Epoch(41), true).await.unwrap();
-    assert_eq!(insisted.answer, acquired(42));
+    let heard = ask(&a, 41).await;
+    assert_eq!(heard, Heard { answer: Answer::Held { left: LEASE }, holder: None });
+    let left = ask(&b, 41).await.answer;
+    assert!(matches!(left, Answer::Held { left } if left <= LEASE), "it waits once: {left:?}");
+    server.cli(&["DEL", &format!("usher:{{{SERVICE}}}:lease")]);
+    assert_eq!(ask(&a, 41).await.answer, acquired(42));
     let key = format!("usher:{{{SERVICE}}}:epoch");
     assert_eq!(server.cli(&["GET", &key]).trim(), "42");
     assert_eq!(server.cli(&["TTL", &key]).trim(), "-1", "it never expires");

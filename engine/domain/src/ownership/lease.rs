@@ -3,7 +3,7 @@
 //! | state | acts | enters by | leaves by |
 //! |---|---|---|---|
 //! | Standing by | no | the start; a lease that was not had; what ran has stopped | its time to ask → Acquiring |
-//! | Acquiring | no | its time to ask, while the service is wanted | Acquired → Claiming; Held, Travelled, no answer → Standing by |
+//! | Acquiring | no | its time to ask, while the service is wanted | Acquired → Claiming; Held, no answer → Standing by |
 //! | Claiming | no | the lease is had | Claimed → Owning; refused, lease over → Standing by |
 //! | Owning | **yes** | the store has taken the epoch | given up → Handing over; lease over or lost, superseded → Stopping |
 //! | Handing over | **yes** | given up in order | stopped → Standing by, the lease released; lease over, lost → Stopping |
@@ -19,9 +19,9 @@
 //!             granted                           granted again                        free |
 //! ```
 //!
-//! A Redis that has gone back in time shows it: it knows an older epoch than the store (Travelled), or no
-//! lease where one should be (Missing). Who finds the first waits a lease's length before insisting; who
-//! finds the second, and is still the store's owner, has the lease set again.
+//! A Redis that has gone back in time shows it: it knows an older epoch than the store, and then grants
+//! nothing for a lease's length, until whatever it had granted before is over; or no lease where one
+//! should be (Missing), and who is still the store's owner has it set again.
 
 mod command;
 mod machine;

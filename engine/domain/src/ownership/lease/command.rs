@@ -32,10 +32,8 @@ pub enum Command {
 pub enum Answer {
     /// To `Acquire`.
     Acquired { epoch: Epoch },
-    /// To `Acquire`: somebody else's, for as long.
+    /// To `Acquire`: somebody else's for as long, or nobody's, since Redis had gone back in time.
     Held { left: Duration },
-    /// To `Acquire`: free, but Redis knows an older epoch than the store.
-    Travelled,
     /// To `Renew` and `Reassert`.
     Renewed,
     /// To `Renew`: there is no lease, or one of an older epoch: Redis has gone back in time.
@@ -51,11 +49,9 @@ pub enum Answer {
 /// What the shell must do next, in this order.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Effect {
-    /// Ask Redis for the lease, with the store's epoch as the least; `insist` although Redis has gone back
-    /// in time.
+    /// Ask Redis for the lease, naming the epoch that the store has.
     Acquire {
         ask: Ask,
-        insist: bool,
     },
     Renew {
         ask: Ask,

@@ -16,15 +16,8 @@ pub struct Lease {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum State {
-    /// `insist`: Redis had gone back in time, and a lease's length is waited for before.
-    StandingBy {
-        ask_at: Timestamp,
-        insist: bool,
-    },
-    Acquiring {
-        ask: Ask,
-        sent: Timestamp,
-    },
+    StandingBy { ask_at: Timestamp },
+    Acquiring { ask: Ask, sent: Timestamp },
     Claiming(Tenure),
     Owning(Tenure),
     HandingOver(Tenure),
@@ -67,7 +60,7 @@ pub enum Stage {
 impl Lease {
     /// Stands by, and asks for nothing before it is told to.
     pub fn new(now: Timestamp, terms: Terms) -> Self {
-        let state = State::StandingBy { ask_at: now, insist: false };
+        let state = State::StandingBy { ask_at: now };
         Self { terms, wanted: false, asked: Ask(0), state }
     }
 
@@ -98,7 +91,7 @@ impl Lease {
     /// When [`expire`](Self::expire) next has work to do.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         match self.state {
-            State::StandingBy { ask_at, .. } => self.wanted.then_some(ask_at),
+            State::StandingBy { ask_at } => self.wanted.then_some(ask_at),
             State::Acquiring { sent, .. } => Some(sent + self.terms.patience()),
             State::Claiming(tenure) | State::Owning(tenure) | State::HandingOver(tenure) => {
                 Some(tenure.until.min(self.renewal_due(tenure)))
@@ -118,10 +111,10 @@ impl Lease {
     pub fn expire(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         while self.next_deadline().is_some_and(|due| due <= now) {
             match self.state {
-                State::StandingBy { insist, .. } => {
+                State::StandingBy { .. } => {
                     let ask = self.next_ask();
                     self.state = State::Acquiring { ask, sent: now };
-                    effects.push(Effect::Acquire { ask, insist });
+                    effects.push(Effect::Acquire { ask });
                 }
                 State::Acquiring { .. } => self.stand_by(now + self.terms.pause()),
                 State::Claiming(tenure) | State::Owning(tenure) | State::HandingOver(tenure) => {
@@ -146,10 +139,10 @@ impl Lease {
         self.expire(now, effects);
         match (self.state, command) {
             (_, Command::Want { patience }) => {
-                if let State::StandingBy { ask_at, insist } = self.state
+                if let State::StandingBy { ask_at } = self.state
                     && !self.wanted
                 {
-                    self.state = State::StandingBy { ask_at: ask_at.max(now + patience), insist };
+                    self.state = State::StandingBy { ask_at: ask_at.max(now + patience) };
                 }
                 self.wanted = true;
             }
@@ -234,10 +227,6 @@ impl Lease {
                 effects.push(Effect::Claim { epoch });
             }
             Answer::Held { left } => self.stand_by(now + left.min(self.terms.ask_every())),
-            Answer::Travelled => {
-                let ask_at = now + self.terms.quarantine();
-                self.state = State::StandingBy { ask_at, insist: true };
-            }
             Answer::Renewed
             | Answer::Missing
             | Answer::Lost
@@ -317,7 +306,7 @@ impl Lease {
     }
 
     const fn stand_by(&mut self, ask_at: Timestamp) {
-        self.state = State::StandingBy { ask_at, insist: false };
+        self.state = State::StandingBy { ask_at };
     }
 
     const fn next_ask(&mut self) -> Ask {

@@ -16,7 +16,6 @@ fn commands() -> impl Strategy<Value = Command> {
         4 => epoch.clone().prop_map(|epoch| Answer::Acquired { epoch }),
         8 => Just(Answer::Renewed),
         1 => (0_u64..6_000).prop_map(|ms| Answer::Held { left: Duration::from_millis(ms) }),
-        1 => Just(Answer::Travelled),
         1 => Just(Answer::Missing),
         1 => Just(Answer::Lost),
         1 => epoch.clone().prop_map(|epoch| Answer::StoreHas { epoch }),
@@ -81,7 +80,7 @@ proptest! {
             }
             for effect in effects {
                 match effect {
-                    Effect::Acquire { ask, .. } | Effect::Renew { ask, .. }
+                    Effect::Acquire { ask } | Effect::Renew { ask, .. }
                     | Effect::Check { ask } | Effect::Reassert { ask, .. } => {
                         prop_assert_eq!(ask.0, seen.asked + 1);
                         seen.asked = ask.0;

@@ -43,9 +43,4 @@ impl Terms {
     pub fn ask_every(self) -> Duration {
         self.lease / 10
     }
-
-    /// After this on any clock, whatever Redis may have granted before it forgot is over.
-    pub fn quarantine(self) -> Duration {
-        self.lease * 11 / 10
-    }
 }

@@ -6,10 +6,10 @@ use super::*;
 use crate::ownership::Epoch;
 use crate::time::Timestamp;
 
-/// hold 4,250 ms, renewed every 1,666, patience 1,000, pause 250, asked every 500, quarantine 5,500.
+/// hold 4,250 ms, renewed every 1,666, patience 1,000, pause 250, asked every 500.
 const TERMS: Terms = Terms::new(Duration::from_secs(5));
 
-/// `want`, `want 300` (after so many ms), `give up`, `acquired 1`, `held 400`, `travelled`, `renewed`,
+/// `want`, `want 300` (after so many ms), `give up`, `acquired 1`, `held 400`, `renewed`,
 /// `missing`, `lost`, `store 1`, `failed`, `claimed 1`, `not claimed 1`, `superseded 1`, `stopped`, `tick`;
 /// an answer is to the last question, `late renewed` to the one before.
 fn command(text: &str, asked: u64) -> Option<Command> {
@@ -23,7 +23,6 @@ fn command(text: &str, asked: u64) -> Option<Command> {
         "give up" => Command::GiveUp,
         "acquired" => hear(Answer::Acquired { epoch }),
         "held" => hear(Answer::Held { left: millis }),
-        "travelled" => hear(Answer::Travelled),
         "renewed" => hear(Answer::Renewed),
         "missing" => hear(Answer::Missing),
         "lost" => hear(Answer::Lost),
@@ -40,8 +39,7 @@ fn command(text: &str, asked: u64) -> Option<Command> {
 
 fn told(effect: &Effect) -> String {
     match effect {
-        Effect::Acquire { insist: false, .. } => "acquire".to_owned(),
-        Effect::Acquire { insist: true, .. } => "insist".to_owned(),
+        Effect::Acquire { .. } => "acquire".to_owned(),
         Effect::Renew { epoch, .. } => format!("renew {epoch}"),
         Effect::Check { .. } => "check".to_owned(),
         Effect::Reassert { epoch, .. } => format!("reassert {epoch}"),
@@ -55,7 +53,7 @@ fn told(effect: &Effect) -> String {
 
 fn asked_by(effect: &Effect) -> Option<u64> {
     match effect {
-        Effect::Acquire { ask, .. }
+        Effect::Acquire { ask }
         | Effect::Renew { ask, .. }
         | Effect::Check { ask }
         | Effect::Reassert { ask, .. } => Some(ask.0),
@@ -259,30 +257,6 @@ fn a_redis_that_forgot_is_told_again_by_the_owner_alone() {
             (1_670, "missing", "check", true),
             (1_680, "failed", "", true),
             (1_930, "tick", "renew 1", true),
-        ],
-    );
-}
-
-#[test]
-fn who_finds_a_redis_that_forgot_gives_the_owner_a_lease_to_say_so() {
-    check(
-        "nobody says so",
-        &[
-            (0, "want", "acquire", false),
-            (10, "travelled", "", false),
-            (5_509, "tick", "", false),
-            (5_510, "tick", "insist", false),
-            (5_520, "acquired 8", "claim 8", false),
-        ],
-    );
-    check(
-        "the owner does",
-        &[
-            (0, "want", "acquire", false),
-            (10, "travelled", "", false),
-            (5_510, "tick", "insist", false),
-            (5_520, "held 3000", "", false),
-            (6_020, "tick", "acquire", false),
         ],
     );
 }
