@@ -129,9 +129,9 @@ impl Directory {
         }
         let raw_text = || kept(raw.clone());
         match body {
+            // Told to the channel before it comes here, unless that is not there.
             InboundBody::Receipt(receipt) => {
-                let came = ReceiptCame { receipt, raw, ack };
-                self.channel(channel, came);
+                self.channel(channel, ReceiptCame { receipt, raw, ack });
             }
             InboundBody::UnknownNumber { phone_number_id } => {
                 let raw = raw_text();
@@ -239,6 +239,10 @@ impl Directory {
             username: sender.username.as_deref(),
             channel,
         };
+        // Loaded, so pinned or among the idle, and nothing to write down.
+        if let Some(visitor) = self.people.known(&seen) {
+            return Some(Arc::clone(visitor));
+        }
         self.load(self.people.wanted(&seen.identities()));
         let mut effects = Vec::new();
         let identified =

@@ -4,16 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::thread;
 
 use actix::prelude::*;
 use usher_domain::attendance::{Attendance, AttendanceKept, Reachability, Times};
 use usher_domain::bot::TalkKept;
 use usher_domain::enquiry::EnquiryKept;
 use usher_domain::floor::Floor;
-use usher_domain::floor::place::PlaceThen;
-use usher_domain::ids::{ChannelId, EnquiryId, StaffId};
+use usher_domain::floor::place::{PlaceThen, SeatKept};
+use usher_domain::ids::{ChannelId, EnquiryId, RuleId, ServiceId, StaffId};
 use usher_domain::outbox::Priority;
 use usher_domain::record::{After, Event, MessageQueued, Record};
+use usher_domain::rule::Draws;
+use usher_domain::settings::Settings;
+use usher_domain::time::Timestamp;
 use usher_domain::visitor::Visitor;
 use usher_protocol::event::preview;
 use usher_store::{ArchiveReader, HeldReceipt, LiveMembers, LiveRoom, SeenIds, StoreError, Unsent};
@@ -33,8 +37,18 @@ use crate::timer::{Deadlines, Timer};
 #[derive(Debug, Default)]
 struct Live {
     kept: BTreeMap<EnquiryId, EnquiryKept>,
+    places: Vec<(EnquiryId, PlaceThen)>,
     attendance: BTreeMap<StaffId, AttendanceKept>,
     talks: BTreeMap<EnquiryId, Box<TalkKept>>,
+    seats: Vec<(StaffId, SeatKept)>,
+    draws: Vec<(ChannelId, RuleId, u16, Draws)>,
+}
+
+/// What a service goes on from, all of it read at once.
+struct Found {
+    live: Live,
+    rooms: Rooms,
+    seen: SeenIds,
 }
 
 /// The contexts come first, so that everybody has everybody's address.
@@ -66,9 +80,7 @@ pub(crate) fn build(
     let reader = Rc::new(start.archive.reader()?);
     let id = start.settings.service;
     let last = reader.position(id)?.seq;
-    let mut floor = Floor::new(Arc::clone(&start.settings));
-    let live = load(&reader, start, &mut floor)?;
-    let seen = SeenIds::load(start.dir.as_ref(), id, clock.now(), &reader)?;
+    let found = read(start, &reader, clock.now())?;
     let contexts = Contexts::new(start);
     let addresses = contexts.staff.iter().map(|(id, context)| (*id, context.address())).collect();
     let ledger =
@@ -107,7 +119,7 @@ pub(crate) fn build(
     // A record that panics in replay stops this service, and no other.
     let started = catch_unwind(AssertUnwindSafe(|| {
         note_settings(&peers)?;
-        run(&peers, contexts, live, floor, seen)
+        run(&peers, contexts, found)
     }));
     match started {
         Ok(Ok(())) => Ok(peers),
@@ -122,36 +134,66 @@ pub(crate) fn build(
     }
 }
 
-fn load(reader: &ArchiveReader, start: &Start, floor: &mut Floor) -> Result<Live, StoreError> {
-    let mut live = Live::default();
-    let mut places: Vec<(EnquiryId, PlaceThen)> = Vec::new();
-    reader.live(start.settings.service, |found| match found.state {
-        After::Place { enquiry, place: Some(place) } => places.push((enquiry, place)),
-        After::Enquiry { enquiry, kept: Some(kept) } => {
-            live.kept.insert(enquiry, *kept);
+/// States and rooms are read beside each other: most of it is making sense of what is written there.
+fn read(start: &Start, reader: &ArchiveReader, now: Timestamp) -> Result<Found, StartError> {
+    let (archive, id) = (&start.archive, start.settings.service);
+    thread::scope(|threads| {
+        let live = threads.spawn(|| Live::read(&archive.reader()?, id));
+        let rooms = threads.spawn(|| Rooms::read(&archive.reader()?, id));
+        let seen = SeenIds::load(start.dir.as_ref(), id, now, reader)?;
+        let live = live.join().map_err(|_| StartError::Panicked)??;
+        let rooms = rooms.join().map_err(|_| StartError::Panicked)??;
+        Ok(Found { live, rooms, seen })
+    })
+}
+
+impl Live {
+    fn read(reader: &ArchiveReader, service: ServiceId) -> Result<Self, StoreError> {
+        let mut live = Self::default();
+        reader.live(service, |found| live.take(found.state))?;
+        Ok(live)
+    }
+
+    fn take(&mut self, state: After) {
+        match state {
+            After::Place { enquiry, place: Some(place) } => self.places.push((enquiry, place)),
+            After::Enquiry { enquiry, kept: Some(kept) } => {
+                self.kept.insert(enquiry, *kept);
+            }
+            After::Seat { staff, seat } => self.seats.push((staff, seat)),
+            After::Attendance { staff, kept } => {
+                self.attendance.insert(staff, kept);
+            }
+            After::Draws { channel, rule, node, draws } => {
+                self.draws.push((channel, rule, node, draws));
+            }
+            After::Talk { enquiry, talk: Some(talk) } => {
+                self.talks.insert(enquiry, talk);
+            }
+            After::Place { place: None, .. }
+            | After::Enquiry { kept: None, .. }
+            | After::Talk { talk: None, .. } => {}
         }
-        After::Seat { staff, seat } => floor.restore_seat(staff, seat),
-        After::Attendance { staff, kept } => {
-            live.attendance.insert(staff, kept);
+    }
+
+    /// The floor as it stood.
+    fn floor(&mut self, settings: &Arc<Settings>) -> Floor {
+        let mut floor = Floor::new(Arc::clone(settings));
+        for (staff, seat) in std::mem::take(&mut self.seats) {
+            floor.restore_seat(staff, seat);
         }
-        After::Draws { channel, rule, node, draws } => {
+        for (channel, rule, node, draws) in std::mem::take(&mut self.draws) {
             floor.restore_draws(channel, rule, node, draws);
         }
-        After::Talk { enquiry, talk: Some(talk) } => {
-            live.talks.insert(enquiry, talk);
+        for (enquiry, mut place) in std::mem::take(&mut self.places) {
+            // The floor writes a place down only when it changes; the window is the enquiry's.
+            if let Some(kept) = self.kept.get(&enquiry) {
+                place.window_until = place.window_until.max(kept.window_until);
+            }
+            floor.restore_place(enquiry, place);
         }
-        After::Place { place: None, .. }
-        | After::Enquiry { kept: None, .. }
-        | After::Talk { talk: None, .. } => {}
-    })?;
-    for (enquiry, mut place) in places {
-        // The floor writes a place down only when it changes; the window is the enquiry's.
-        if let Some(kept) = live.kept.get(&enquiry) {
-            place.window_until = place.window_until.max(kept.window_until);
-        }
-        floor.restore_place(enquiry, place);
+        floor
     }
-    Ok(live)
 }
 
 /// The journal says which settings were in force, and since when.
@@ -165,16 +207,11 @@ fn note_settings(peers: &Peers) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn run(
-    peers: &Peers,
-    contexts: Contexts,
-    mut live: Live,
-    floor: Floor,
-    seen: SeenIds,
-) -> Result<(), StoreError> {
+fn run(peers: &Peers, contexts: Contexts, found: Found) -> Result<(), StoreError> {
+    let Found { mut live, mut rooms, seen } = found;
+    let floor = live.floor(&peers.settings);
     let mut restored: BTreeMap<ChannelId, Vec<Restored>> = BTreeMap::new();
     let mut pinned: Vec<Arc<Visitor>> = Vec::new();
-    let mut rooms = Rooms::read(peers)?;
     for room in std::mem::take(&mut rooms.all) {
         let Some(clock) = live.kept.remove(&room.enquiry) else { continue };
         let enquiry = room.enquiry;
@@ -256,14 +293,14 @@ struct Rooms {
 }
 
 impl Rooms {
-    fn read(peers: &Peers) -> Result<Self, StoreError> {
+    fn read(reader: &ArchiveReader, service: ServiceId) -> Result<Self, StoreError> {
         let mut all = Vec::new();
-        peers.reader.live_rooms(peers.id, |room| all.push(room))?;
+        reader.live_rooms(service, |room| all.push(room))?;
         let mut labels: BTreeMap<EnquiryId, BTreeSet<String>> = BTreeMap::new();
-        for (enquiry, label) in peers.reader.live_labels(peers.id)? {
+        for (enquiry, label) in reader.live_labels(service)? {
             labels.entry(enquiry).or_default().insert(label);
         }
-        let members = peers.reader.live_members(peers.id)?;
+        let members = reader.live_members(service)?;
         Ok(Self { all, members, labels })
     }
 }

@@ -19,12 +19,12 @@ use usher_protocol::command::Command;
 use usher_protocol::refusal::{Code, Refusal};
 use usher_store::{Archive, DataDir, Journal, Store, StoreError};
 
-use crate::channel::{OutcomeCame, Resume};
+use crate::channel::{Channel, OutcomeCame, ReceiptCame, Resume};
 use crate::clock::{Clock, Wall};
 use crate::directory::Arrived;
 use crate::enquiry::Told;
 use crate::handle::{Answer, Attach, ConnectionId, Explain, Explained, Given};
-use crate::inbound::Inbound;
+use crate::inbound::{Inbound, InboundBody};
 use crate::ledger::{Ack, Credit, Release};
 use crate::outgoing::{BotWord, ProviderCall, SendOutcome};
 use crate::peers::{InHand, Peers, Stepped};
@@ -260,6 +260,24 @@ struct Received<'a> {
     ack: &'a Arc<Ack>,
 }
 
+/// What is left: messages and the like.
+fn tell_of_receipts(
+    channel: &Addr<Channel>,
+    updates: Vec<Inbound>,
+    ack: &Arc<Ack>,
+) -> Vec<Inbound> {
+    let mut others = Vec::new();
+    for Inbound { body, raw } in updates {
+        match body {
+            InboundBody::Receipt(receipt) => {
+                channel.do_send(ReceiptCame { receipt, raw, ack: Arc::clone(ack) });
+            }
+            body => others.push(Inbound { body, raw }),
+        }
+    }
+    others
+}
+
 impl Handler<Receive> for Service {
     type Result = ();
 
@@ -269,7 +287,14 @@ impl Handler<Receive> for Service {
         let Receive { channel, updates, durable, credit } = message;
         let ack = Ack::new(updates.len(), durable, credit);
         let updates = self.without_poison(peers, Received { channel, updates, ack: &ack });
-        peers.directory.do_send(Arrived { channel, updates, ack });
+        // Most of all updates are receipts, and it does not matter whose they are.
+        let updates = match peers.channel(channel) {
+            Some(addr) => tell_of_receipts(addr, updates, &ack),
+            None => updates,
+        };
+        if !updates.is_empty() {
+            peers.directory.do_send(Arrived { channel, updates, ack });
+        }
     }
 }
 

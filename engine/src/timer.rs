@@ -16,7 +16,7 @@ use crate::peers::{Due, Guard, Peers};
 
 /// Most deadlines told at once. The next ones are told when these have been worked off, so that of
 /// a storm of them a visitor waits for no more than this.
-const SLICE: usize = 100;
+const SLICE: usize = 50;
 
 /// With no credit left, until it is tried again.
 const FULL: Duration = Duration::from_millis(10);
@@ -255,7 +255,11 @@ impl Handler<WorkedOff> for Timer {
         // It comes back once what the slice has led to is durable.
         self.peers.ledger.release(Release::Credit(credit));
         self.telling = false;
-        self.look(ctx);
+        // While the archive is behind, what Usher does by itself waits as visitors do.
+        match self.peers.archive.slow_down() {
+            Some(rest) => self.wait(Some((Timestamp::default(), rest)), ctx),
+            None => self.look(ctx),
+        }
     }
 }
 

@@ -267,11 +267,7 @@ impl Enquiry {
 
     /// Tells the machine; what comes back is done by [`Enquiry::perform`].
     fn ask(&mut self, command: enquiry::Command) -> Result<Vec<Effect>, enquiry::Refusal> {
-        let settings = Arc::clone(&self.peers.settings);
-        let terms = Terms {
-            auto_close: settings.auto_close_of(self.channel),
-            stale_close: settings.stale_close,
-        };
+        let terms = terms(&self.peers, self.channel);
         let mut effects = Vec::new();
         self.machine.apply(&terms, self.now, command, &mut effects)?;
         Ok(effects)
@@ -286,22 +282,14 @@ impl Enquiry {
     }
 
     fn let_expire(&mut self) {
-        let settings = Arc::clone(&self.peers.settings);
-        let terms = Terms {
-            auto_close: settings.auto_close_of(self.channel),
-            stale_close: settings.stale_close,
-        };
+        let terms = terms(&self.peers, self.channel);
         let mut effects = Vec::new();
         self.machine.expire(&terms, self.now, &mut effects);
         self.perform(effects);
     }
 
     fn arm(&self) {
-        let settings = &self.peers.settings;
-        let terms = Terms {
-            auto_close: settings.auto_close_of(self.channel),
-            stale_close: settings.stale_close,
-        };
+        let terms = terms(&self.peers, self.channel);
         let talk = self.rare.talk.as_ref().and_then(Talk::next_deadline);
         let next = self.machine.next_deadline(&terms).into_iter().chain(talk).min();
         let next = next.filter(|_| !self.closed);
@@ -363,6 +351,12 @@ impl Enquiry {
     fn accept(&self, staff: StaffId, answer: AnswerTo, ok: serde_json::Value) {
         self.peers.ledger.release(answer.release(&self.peers, staff, Ok(ok)));
     }
+}
+
+/// What the machine goes by.
+fn terms(peers: &Peers, channel: ChannelId) -> Terms<'_> {
+    let settings = &peers.settings;
+    Terms { auto_close: settings.auto_close_of(channel), stale_close: settings.stale_close }
 }
 
 impl Actor for Enquiry {

@@ -20,6 +20,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::identity::Key;
+use super::index::Index;
 use super::merge::absorb;
 use super::person::{Identities, Visitor};
 use crate::ids::{ChannelId, VisitorId};
@@ -34,8 +35,8 @@ const NAME_CHARS_MAX: usize = 128;
 #[derive(Debug, Default)]
 pub struct Directory {
     visitors: BTreeMap<VisitorId, Entry>,
-    by_wa_id: BTreeMap<Box<str>, VisitorId>,
-    by_user_id: BTreeMap<Box<str>, VisitorId>,
+    by_wa_id: Index,
+    by_user_id: Index,
     /// Merged away, until the archive knows it too: whom they became, and in which revision.
     gone: BTreeMap<VisitorId, (VisitorId, u64)>,
     /// Rises with every change.
@@ -129,8 +130,8 @@ impl Directory {
             return;
         }
         let Identities { wa_id, user_id } = &visitor.identities;
-        let taken_number = wa_id.as_ref().is_some_and(|key| self.by_wa_id.contains_key(key));
-        let taken_user = user_id.as_ref().is_some_and(|key| self.by_user_id.contains_key(key));
+        let taken_number = wa_id.as_deref().is_some_and(|key| self.by_number(key).is_some());
+        let taken_user = user_id.as_deref().is_some_and(|key| self.by_user(key).is_some());
         if taken_number || taken_user {
             let own = &mut Arc::make_mut(&mut visitor).identities;
             own.wa_id.take_if(|_| taken_number);
@@ -195,10 +196,42 @@ impl Directory {
     /// Whose key this is, among the loaded.
     pub fn holder(&self, key: &Key) -> Option<VisitorId> {
         match key {
-            Key::WaId(wa_id) => self.by_wa_id.get(wa_id),
-            Key::UserId(user_id) => self.by_user_id.get(user_id),
+            Key::WaId(wa_id) => self.by_number(wa_id),
+            Key::UserId(user_id) => self.by_user(user_id),
         }
-        .copied()
+    }
+
+    fn by_number(&self, wa_id: &str) -> Option<VisitorId> {
+        self.by_wa_id.find(wa_id, |id| self.has(id, |own| own.wa_id.as_deref() == Some(wa_id)))
+    }
+
+    fn by_user(&self, user_id: &str) -> Option<VisitorId> {
+        self.by_user_id
+            .find(user_id, |id| self.has(id, |own| own.user_id.as_deref() == Some(user_id)))
+    }
+
+    fn has(&self, visitor: VisitorId, is: impl Fn(&Identities) -> bool) -> bool {
+        self.visitors.get(&visitor).is_some_and(|entry| is(&entry.visitor.identities))
+    }
+
+    /// Who is writing, where everything that is seen of them is known already, as it nearly always
+    /// is: then [`identify`](Self::identify) changes nothing and names the same.
+    pub fn known(&self, seen: &Seen<'_>) -> Option<&Arc<Visitor>> {
+        let id = match (seen.wa_id, seen.user_id) {
+            (Some(wa_id), _) => self.by_number(wa_id),
+            (None, Some(user_id)) => self.by_user(user_id),
+            (None, None) => None,
+        };
+        let visitor = &self.visitors.get(&id?)?.visitor;
+        let no_news = |seen: Option<&str>, own: &Option<Box<str>>| {
+            seen.is_none_or(|seen| own.as_deref() == Some(seen))
+        };
+        let nothing_new = no_news(seen.wa_id, &visitor.identities.wa_id)
+            && no_news(seen.user_id, &visitor.identities.user_id)
+            && no_news(seen.name, &visitor.name)
+            && no_news(seen.username, &visitor.username)
+            && visitor.channels.contains_key(&seen.channel);
+        nothing_new.then_some(visitor)
     }
 
     /// Who is writing; `new_id` is used when nobody known is.
@@ -250,8 +283,8 @@ impl Directory {
     }
 
     fn judge(&self, now: Timestamp, Identities { wa_id, user_id }: &Identities) -> Judgement {
-        let by_number = wa_id.as_ref().and_then(|key| self.by_wa_id.get(key)).copied();
-        let by_user = user_id.as_ref().and_then(|key| self.by_user_id.get(key)).copied();
+        let by_number = wa_id.as_deref().and_then(|key| self.by_number(key));
+        let by_user = user_id.as_deref().and_then(|key| self.by_user(key));
         let is_strangers = |holder: VisitorId| {
             user_id.as_deref().is_some_and(|user_id| self.is_anothers(now, holder, user_id))
         };
@@ -367,13 +400,13 @@ impl Directory {
             return;
         };
         let identities = &mut Arc::make_mut(&mut entry.visitor).identities;
-        let old = std::mem::replace(identities, ids.clone());
-        if old.wa_id != ids.wa_id {
-            reindex(&mut self.by_wa_id, id, old.wa_id, ids.wa_id);
+        if identities.wa_id != ids.wa_id {
+            self.by_wa_id.moved(id, identities.wa_id.as_deref(), ids.wa_id.as_deref());
         }
-        if old.user_id != ids.user_id {
-            reindex(&mut self.by_user_id, id, old.user_id, ids.user_id);
+        if identities.user_id != ids.user_id {
+            self.by_user_id.moved(id, identities.user_id.as_deref(), ids.user_id.as_deref());
         }
+        *identities = ids;
     }
 
     /// The visitor an id stands for now.
@@ -383,32 +416,18 @@ impl Directory {
 
     fn insert(&mut self, visitor: Arc<Visitor>) {
         let id = visitor.id;
-        let Identities { wa_id, user_id } = visitor.identities.clone();
-        reindex(&mut self.by_wa_id, id, None, wa_id);
-        reindex(&mut self.by_user_id, id, None, user_id);
+        let Identities { wa_id, user_id } = &visitor.identities;
+        self.by_wa_id.moved(id, None, wa_id.as_deref());
+        self.by_user_id.moved(id, None, user_id.as_deref());
         self.visitors.insert(id, Entry { visitor, pins: 0, revision: 0 });
     }
 
     fn remove(&mut self, id: VisitorId) -> Option<Entry> {
         let entry = self.visitors.remove(&id)?;
-        let Identities { wa_id, user_id } = entry.visitor.identities.clone();
-        reindex(&mut self.by_wa_id, id, wa_id, None);
-        reindex(&mut self.by_user_id, id, user_id, None);
+        let Identities { wa_id, user_id } = &entry.visitor.identities;
+        self.by_wa_id.moved(id, wa_id.as_deref(), None);
+        self.by_user_id.moved(id, user_id.as_deref(), None);
         Some(entry)
-    }
-}
-
-fn reindex(
-    index: &mut BTreeMap<Box<str>, VisitorId>,
-    id: VisitorId,
-    old: Option<Box<str>>,
-    new: Option<Box<str>>,
-) {
-    if let Some(old) = old.filter(|old| index.get(old) == Some(&id)) {
-        index.remove(&old);
-    }
-    if let Some(new) = new {
-        index.insert(new, id);
     }
 }
 

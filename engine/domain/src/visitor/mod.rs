@@ -4,6 +4,7 @@ mod command;
 mod country;
 mod directory;
 mod identity;
+mod index;
 mod merge;
 mod notice;
 mod per_channel;

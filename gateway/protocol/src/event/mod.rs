@@ -167,8 +167,13 @@ impl Event {
 
     /// Whether nobody minds hearing of it a moment later, together with what else comes: these are
     /// most of all events, and a write each would be most of what a busy socket costs.
-    pub const fn may_wait(&self) -> bool {
-        matches!(self, Self::Status { .. } | Self::Updated { .. } | Self::Missed { .. })
+    pub fn may_wait(&self) -> bool {
+        match self {
+            Self::Status { .. } | Self::Updated { .. } | Self::Missed { .. } => true,
+            // What Usher says by itself nobody waits for.
+            Self::Sent { message } => matches!(message.writer, Writer::Auto { .. }),
+            _ => false,
+        }
     }
 
     /// The event's text from `"event":` on, written once for everybody who gets it; the number is

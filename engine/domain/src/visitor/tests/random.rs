@@ -70,7 +70,11 @@ fn run(steps: &[Step], forgetful: bool) -> (Ledger, Vec<Option<VisitorId>>) {
         }
         let mut effects = Vec::new();
         let (now, id) = (Timestamp::from_millis(at as u64), VisitorId::from_number(at as u128));
+        let known = known(&directory, step);
         let answer = take(&mut directory, now, step, id, &mut effects);
+        if known.is_some() {
+            assert_eq!((answer, effects.len()), (known, 0), "who is known is who it is");
+        }
         for effect in effects {
             ledger.take(effect);
         }
@@ -107,6 +111,20 @@ fn wanted(directory: &Directory, step: Step) -> Vec<Key> {
             wa_id: wa_id(w).as_deref(),
         }),
     }
+}
+
+/// Of whom nothing new is seen.
+fn known(directory: &Directory, step: Step) -> Option<VisitorId> {
+    let Step::See(w, u) = step else { return None };
+    let (wa_id, user_id) = (wa_id(w), user_id(u));
+    let seen = Seen {
+        wa_id: wa_id.as_deref(),
+        user_id: user_id.as_deref(),
+        name: None,
+        username: None,
+        channel: CHANNEL,
+    };
+    directory.known(&seen).map(|visitor| visitor.id)
 }
 
 fn forget(directory: &mut Directory) {
