@@ -2,14 +2,15 @@
 -- store has gone back in time, and may have granted what it does not know of: then it keeps the lease
 -- for nobody, for as long as one lasts.
 --
--- KEYS  1 the lease: "<epoch> <holder>", expires   2 the epoch, never expires
+-- KEYS  1 the lease: "<epoch> <holder>" or "<epoch> >node that is to be next", expires   2 the epoch, never expires
 -- ARGV  1 holder   2 how long (ms)   3 the store's epoch
 -- Gives {"acquired", epoch, holder}
---       {"held", ms left, its holder}     it is another's, or nobody's: ""
+--       {"held", ms left, its holder}     it is had, if only by nobody: ""; also by who asks, who may
+--                                         have lost the answer that granted it, and waits as others do
 local lease = redis.call('GET', KEYS[1])
 if lease then
   local holder = string.match(lease, '^%d+ (.*)$')
-  if holder and holder ~= ARGV[1] then
+  if holder and holder ~= '>' .. ARGV[1] then
     return { 'held', redis.call('PTTL', KEYS[1]), holder }
   end
 end

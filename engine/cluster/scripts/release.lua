@@ -1,6 +1,6 @@
 -- Ends a lease, or keeps it for the node that is to be next.
 --
--- KEYS  1 the lease: "<epoch> <holder>", expires
+-- KEYS  1 the lease: "<epoch> <holder>" or "<epoch> >node that is to be next", expires
 -- ARGV  1 holder   2 how long it is kept for the next one (ms)   3 the holder's epoch
 --       4 the next one's name, or ""
 -- Gives {"released", epoch, the next one}
@@ -11,6 +11,6 @@ end
 if ARGV[4] == '' then
   redis.call('DEL', KEYS[1])
 else
-  redis.call('SET', KEYS[1], ARGV[3] .. ' ' .. ARGV[4], 'PX', ARGV[2])
+  redis.call('SET', KEYS[1], ARGV[3] .. ' >' .. ARGV[4], 'PX', ARGV[2])
 end
 return { 'released', tonumber(ARGV[3]), ARGV[4] }

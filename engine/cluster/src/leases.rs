@@ -40,7 +40,7 @@ impl Leases {
         let mut call = script.prepare_invoke();
         call.key(lease_key(service)).key(epoch_key(service));
         call.arg(&*self.me.0).arg(millis(self.lease)).arg(store.0);
-        heard(self.redis.run("acquire", &call).await?)
+        heard(self.redis.run("acquire", &call).await?, store)
     }
 
     pub async fn renew(&self, service: ServiceId, epoch: Epoch) -> Result<Heard, RedisFailed> {
@@ -62,7 +62,7 @@ impl Leases {
         let mut call = script.prepare_invoke();
         call.key(lease_key(service)).key(epoch_key(service));
         call.arg(&*self.me.0).arg(millis(self.lease)).arg(epoch.0);
-        heard(self.redis.run(name, &call).await?)
+        heard(self.redis.run(name, &call).await?, epoch)
     }
 
     /// Ends a lease, or keeps it as long as one lasts for the node that is to be next; tells whether it
@@ -82,16 +82,18 @@ impl Leases {
     }
 }
 
-fn heard((word, number, holder): Told) -> Result<Heard, RedisFailed> {
+fn heard((word, number, holder): Told, over: Epoch) -> Result<Heard, RedisFailed> {
     let number = u64::try_from(number).unwrap_or(0);
     let answer = match word.as_str() {
-        "acquired" => Answer::Acquired { epoch: Epoch(number) },
+        "acquired" => Answer::Acquired { epoch: Epoch(number), over },
         "held" => Answer::Held { left: Duration::from_millis(number) },
         "renewed" => Answer::Renewed,
         "missing" => Answer::Missing,
         "lost" => Answer::Lost,
         _ => return Err(RedisFailed::Unreadable),
     };
+    // Whom it is kept for counts as its holder.
+    let holder = holder.trim_start_matches('>');
     let holder = Some(holder).filter(|holder| !holder.is_empty());
     Ok(Heard { answer, holder: holder.map(|holder| NodeId(holder.into())) })
 }

@@ -32,7 +32,7 @@ async fn services_are_spread_over_a_cluster_and_each_is_whole() {
         (Leases::new(redis.clone(), name("a"), LEASE), Leases::new(redis, name("b"), LEASE));
     for service in (1..40).map(ServiceId::from_number) {
         let heard = eventually("the Cluster is up", async || a.acquire(service, Epoch(0)).await);
-        let Answer::Acquired { epoch } = heard.await.answer else { panic!("it is held") };
+        let Answer::Acquired { epoch, .. } = heard.await.answer else { panic!("it is held") };
         let held = b.acquire(service, epoch).await.unwrap();
         assert_eq!(held.holder, Some(name("a")));
         assert_eq!(a.renew(service, epoch).await.unwrap().answer, Answer::Renewed);

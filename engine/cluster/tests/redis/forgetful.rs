@@ -13,7 +13,7 @@ const SERVICE: ServiceId = ServiceId::from_number(7);
 async fn own(server: &Server, leases: &Leases) {
     server.cli(&["SET", &format!("usher:{{{SERVICE}}}:epoch"), "6"]);
     let heard = leases.acquire(SERVICE, Epoch(6)).await.unwrap();
-    assert_eq!(heard.answer, Answer::Acquired { epoch: Epoch(7) });
+    assert_eq!(heard.answer, Answer::Acquired { epoch: Epoch(7), over: Epoch(6) });
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ async fn the_new_master_is_found_and_the_lease_goes_on() {
     let a = Leases::new(redis, name("a"), LEASE);
     let heard =
         eventually("the Sentinel knows the master", async || a.acquire(SERVICE, Epoch(0)).await);
-    assert_eq!(heard.await.answer, Answer::Acquired { epoch: Epoch(1) });
+    assert_eq!(heard.await.answer, Answer::Acquired { epoch: Epoch(1), over: Epoch(0) });
     eventually("the replica has heard", async || {
         let told = replica.cli(&["GET", &format!("usher:{{{SERVICE}}}:epoch")]);
         if told.trim() == "1" { Ok(()) } else { Err(told) }

@@ -19,6 +19,9 @@
 //!             granted                           granted again                        free |
 //! ```
 //!
+//! A lease that was granted and not claimed is not given back: it may be the only thing that keeps others
+//! away from a service whose owner Redis has forgotten.
+//!
 //! A Redis that has gone back in time shows it: it knows an older epoch than the store, and then grants
 //! nothing for a lease's length, until whatever it had granted before is over; or no lease where one
 //! should be (Missing), and who is still the store's owner has it set again.

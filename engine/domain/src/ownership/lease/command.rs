@@ -20,7 +20,7 @@ pub enum Command {
     Hear { ask: Ask, answer: Answer },
     /// The store has taken the epoch: commits under older ones fail from now on.
     Claimed { epoch: Epoch },
-    /// It knows this epoch or a newer one, or could not be reached.
+    /// It has another epoch than when the lease was asked for, or could not be reached.
     NotClaimed { epoch: Epoch },
     /// A commit was refused because another node's epoch is newer.
     Superseded { epoch: Epoch },
@@ -30,8 +30,8 @@ pub enum Command {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Answer {
-    /// To `Acquire`.
-    Acquired { epoch: Epoch },
+    /// To `Acquire`; `over`: the epoch that the store had before it was asked for.
+    Acquired { epoch: Epoch, over: Epoch },
     /// To `Acquire`: somebody else's for as long, or nobody's, since Redis had gone back in time.
     Held { left: Duration },
     /// To `Renew` and `Reassert`.
@@ -66,9 +66,10 @@ pub enum Effect {
         ask: Ask,
         epoch: Epoch,
     },
-    /// Have the store take this epoch, if it has none as high.
+    /// Have the store take this epoch, if it still has `over`.
     Claim {
         epoch: Epoch,
+        over: Epoch,
     },
     /// Begin to act.
     Start {

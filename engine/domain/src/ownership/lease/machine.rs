@@ -93,7 +93,9 @@ impl Lease {
         match self.state {
             State::StandingBy { ask_at } => self.wanted.then_some(ask_at),
             State::Acquiring { sent, .. } => Some(sent + self.terms.patience()),
-            State::Claiming(tenure) | State::Owning(tenure) | State::HandingOver(tenure) => {
+            // Not renewed before it is claimed: a claim that is never answered ends with the lease.
+            State::Claiming(tenure) => Some(tenure.until),
+            State::Owning(tenure) | State::HandingOver(tenure) => {
                 Some(tenure.until.min(self.renewal_due(tenure)))
             }
             State::Stopping => None,
@@ -116,10 +118,12 @@ impl Lease {
                     self.state = State::Acquiring { ask, sent: now };
                     effects.push(Effect::Acquire { ask });
                 }
-                State::Acquiring { .. } => self.stand_by(now + self.terms.pause()),
-                State::Claiming(tenure) | State::Owning(tenure) | State::HandingOver(tenure) => {
+                State::Acquiring { .. } | State::Claiming(_) => {
+                    self.stand_by(now + self.terms.pause());
+                }
+                State::Owning(tenure) | State::HandingOver(tenure) => {
                     if tenure.until <= now {
-                        self.let_go(now, Why::Over, effects);
+                        self.let_go(Why::Over, effects);
                     } else {
                         self.ask(now, tenure, Question::Renew, effects);
                     }
@@ -155,22 +159,20 @@ impl Lease {
             {
                 self.hear_acquired(now, sent, answer, effects);
             }
-            (
-                State::Claiming(tenure) | State::Owning(tenure) | State::HandingOver(tenure),
-                Command::Hear { ask, answer },
-            ) => return self.hear_renewed(now, tenure, (ask, answer), effects),
+            (State::Owning(tenure) | State::HandingOver(tenure), Command::Hear { ask, answer }) => {
+                return self.hear_renewed(now, tenure, (ask, answer), effects);
+            }
             (State::Claiming(tenure), Command::Claimed { epoch }) if tenure.epoch == epoch => {
                 self.state = State::Owning(tenure);
                 effects.push(Effect::Start { epoch });
             }
             (State::Claiming(tenure), Command::NotClaimed { epoch }) if tenure.epoch == epoch => {
-                effects.push(Effect::Release { epoch });
                 self.stand_by(now + self.terms.pause());
             }
             (State::Owning(tenure) | State::HandingOver(tenure), Command::Superseded { epoch })
                 if tenure.epoch == epoch =>
             {
-                self.let_go(now, Why::Superseded, effects);
+                self.let_go(Why::Superseded, effects);
             }
             (State::HandingOver(tenure), Command::Stopped) => {
                 effects.push(Effect::Release { epoch: tenure.epoch });
@@ -200,11 +202,7 @@ impl Lease {
         match state {
             State::StandingBy { .. } | State::HandingOver(_) | State::Stopping => {}
             // What Redis grants after this nobody renews.
-            State::Acquiring { .. } => self.stand_by(now),
-            State::Claiming(tenure) => {
-                effects.push(Effect::Release { epoch: tenure.epoch });
-                self.stand_by(now);
-            }
+            State::Acquiring { .. } | State::Claiming(_) => self.stand_by(now),
             State::Owning(tenure) => {
                 self.state = State::HandingOver(tenure);
                 effects.push(Effect::Drain);
@@ -220,11 +218,11 @@ impl Lease {
         effects: &mut Vec<Effect>,
     ) {
         match answer {
-            Answer::Acquired { epoch } => {
+            Answer::Acquired { epoch, over } => {
                 let renewal = Renewal::Due { at: sent + self.terms.renew_every() };
                 let until = sent + self.terms.hold();
                 self.state = State::Claiming(Tenure { epoch, until, renewal });
-                effects.push(Effect::Claim { epoch });
+                effects.push(Effect::Claim { epoch, over });
             }
             Answer::Held { left } => self.stand_by(now + left.min(self.terms.ask_every())),
             Answer::Renewed
@@ -254,13 +252,12 @@ impl Lease {
                 self.go_on(Tenure { until: sent + self.terms.hold(), renewal, ..tenure });
             }
             (Question::Renew | Question::Reassert, Answer::Lost) => {
-                self.let_go(now, Why::Lost, effects);
+                self.let_go(Why::Lost, effects);
             }
             (Question::Renew, Answer::Missing) => self.ask(now, tenure, Question::Check, effects),
             (Question::Check, Answer::StoreHas { epoch }) if epoch > tenure.epoch => {
-                self.let_go(now, Why::Superseded, effects);
+                self.let_go(Why::Superseded, effects);
             }
-            // Older while the claim is still on its way: it is ours to make.
             (Question::Check, Answer::StoreHas { .. }) => {
                 self.ask(now, tenure, Question::Reassert, effects);
             }
@@ -282,27 +279,21 @@ impl Lease {
         self.go_on(Tenure { renewal: Renewal::Asked { ask, sent: now, what }, ..tenure });
     }
 
-    /// The same state with another tenure.
+    /// Owning or handing over as before.
     fn go_on(&mut self, tenure: Tenure) {
         self.state = match self.state {
-            State::Claiming(_) => State::Claiming(tenure),
-            State::Owning(_) => State::Owning(tenure),
             State::HandingOver(_) => State::HandingOver(tenure),
-            other @ (State::StandingBy { .. } | State::Acquiring { .. } | State::Stopping) => other,
+            State::StandingBy { .. }
+            | State::Acquiring { .. }
+            | State::Claiming(_)
+            | State::Owning(_)
+            | State::Stopping => State::Owning(tenure),
         };
     }
 
-    fn let_go(&mut self, now: Timestamp, why: Why, effects: &mut Vec<Effect>) {
-        match self.state {
-            State::Owning(_) | State::HandingOver(_) => {
-                self.state = State::Stopping;
-                effects.push(Effect::Stop { why });
-            }
-            State::Claiming(_)
-            | State::StandingBy { .. }
-            | State::Acquiring { .. }
-            | State::Stopping => self.stand_by(now + self.terms.pause()),
-        }
+    fn let_go(&mut self, why: Why, effects: &mut Vec<Effect>) {
+        self.state = State::Stopping;
+        effects.push(Effect::Stop { why });
     }
 
     const fn stand_by(&mut self, ask_at: Timestamp) {

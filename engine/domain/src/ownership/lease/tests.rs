@@ -21,7 +21,7 @@ fn command(text: &str, asked: u64) -> Option<Command> {
     Some(match verb {
         "want" => Command::Want { patience: millis },
         "give up" => Command::GiveUp,
-        "acquired" => hear(Answer::Acquired { epoch }),
+        "acquired" => hear(Answer::Acquired { epoch, over: Epoch(0) }),
         "held" => hear(Answer::Held { left: millis }),
         "renewed" => hear(Answer::Renewed),
         "missing" => hear(Answer::Missing),
@@ -43,7 +43,7 @@ fn told(effect: &Effect) -> String {
         Effect::Renew { epoch, .. } => format!("renew {epoch}"),
         Effect::Check { .. } => "check".to_owned(),
         Effect::Reassert { epoch, .. } => format!("reassert {epoch}"),
-        Effect::Claim { epoch } => format!("claim {epoch}"),
+        Effect::Claim { epoch, .. } => format!("claim {epoch}"),
         Effect::Start { epoch } => format!("start {epoch}"),
         Effect::Drain => "drain".to_owned(),
         Effect::Stop { why } => format!("stop ({why:?})"),
@@ -154,8 +154,18 @@ fn nobody_acts_before_the_store_has_taken_the_epoch() {
             (0, "want", "acquire", false),
             (100, "acquired 7", "claim 7", false),
             (200, "claimed 6", "Stale", false),
-            (300, "not claimed 7", "release 7", false),
+            (300, "not claimed 7", "", false),
             (550, "tick", "acquire", false),
+        ],
+    );
+    check(
+        "slowly",
+        &[
+            (0, "want", "acquire", false),
+            (100, "acquired 7", "claim 7", false),
+            (3_000, "claimed 7", "start 7, renew 7", true),
+            (3_100, "renewed", "", true),
+            (7_249, "tick", "renew 7", true),
         ],
     );
     check(
@@ -163,9 +173,10 @@ fn nobody_acts_before_the_store_has_taken_the_epoch() {
         &[
             (0, "want", "acquire", false),
             (100, "acquired 7", "claim 7", false),
-            (1_666, "tick", "renew 7", false),
-            (1_700, "failed", "", false),
+            (1_666, "tick", "", false),
+            (4_249, "tick", "", false),
             (4_250, "claimed 7", "Stale", false),
+            (4_500, "tick", "acquire", false),
         ],
     );
 }
@@ -213,7 +224,7 @@ fn a_service_given_up_is_drained_and_then_released() {
         &[
             (0, "want", "acquire", false),
             (100, "acquired 1", "claim 1", false),
-            (150, "give up", "release 1", false),
+            (150, "give up", "", false),
             (200, "claimed 1", "Stale", false),
         ],
     );
