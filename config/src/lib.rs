@@ -22,7 +22,7 @@ pub use fault::{Fault, Faults, Origin};
 pub use load::{LoadOptions, Loaded};
 pub use program::{
     Config, Http, Journal, Limits, Log, LogFormat, Metrics, Projector, Provider, Sandbox,
-    ServiceFiles, Sessions, Tls,
+    ServiceFiles, Sessions, Store, Tls,
 };
 pub use service::texts;
 pub use service::{

@@ -18,6 +18,7 @@ const MIB: usize = 1 << 20;
 #[derive(Clone, Debug)]
 pub struct Config {
     pub data_dir: PathBuf,
+    pub store: Store,
     pub http: Http,
     pub metrics: Metrics,
     pub journal: Journal,
@@ -28,6 +29,15 @@ pub struct Config {
     pub provider: Provider,
     pub sandbox: Sandbox,
     pub services: ServiceFiles,
+}
+
+#[derive(Clone, Debug)]
+pub struct Store {
+    /// Of a PostgreSQL; `None`: the embedded store in `data_dir`.
+    pub url: Option<String>,
+    pub password: Option<SecretString>,
+    /// Connections that read at once.
+    pub connections: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -157,6 +167,7 @@ pub struct ServiceFiles {
 /// `None` when anything is wrong, which is then noted.
 pub(crate) fn read(mut root: Table<'_>) -> Option<Config> {
     let data_dir = root.must("data_dir", value::path);
+    let store = store(root.section("store"));
     let http = http(root.section("http"));
     let metrics = metrics(root.section("metrics"));
     let journal = journal(root.section("journal"));
@@ -171,6 +182,7 @@ pub(crate) fn read(mut root: Table<'_>) -> Option<Config> {
     root.done();
     Some(Config {
         data_dir: data_dir?,
+        store: store?,
         http: http?,
         metrics: metrics?,
         journal: journal?,
@@ -182,6 +194,34 @@ pub(crate) fn read(mut root: Table<'_>) -> Option<Config> {
         sandbox: sandbox?,
         services: services?,
     })
+}
+
+fn store(mut table: Table<'_>) -> Option<Store> {
+    let url = table.must("url", database);
+    let password = secret_or_file(&mut table, "password", "password_file");
+    let connections = table.must("connections", value::whole(2..=1_000));
+    table.done();
+    Some(Store { url: url?, password, connections: connections? })
+}
+
+/// The address of a database, or nothing. What is wrong with it is told without showing it.
+fn database(node: &Node) -> Result<Option<String>, String> {
+    let url = value::text(node)?;
+    if url.is_empty() {
+        return Ok(None);
+    }
+    let rest = ["postgres://", "postgresql://"].iter().find_map(|scheme| url.strip_prefix(scheme));
+    let Some(rest) = rest else {
+        return Err("must be postgres://user@host:port/database, or empty".to_owned());
+    };
+    let user = rest.rsplit_once('@').map_or("", |(user, _)| user);
+    if user.contains(':') || rest.contains("password=") {
+        return Err("holds a password; that belongs into `store.password_file`".to_owned());
+    }
+    if rest.contains("sslmode=") && !["disable", "prefer"].iter().any(|mode| rest.contains(mode)) {
+        return Err("asks for an encrypted connection, which Usher cannot make yet".to_owned());
+    }
+    Ok(Some(url))
 }
 
 fn http(mut table: Table<'_>) -> Option<Http> {

@@ -24,7 +24,9 @@ use usher_engine::metrics::{
 };
 use usher_engine::{Clock, Engine, EngineOptions};
 use usher_sandbox::{NumberOptions, Sandbox, SandboxHandle, SandboxOptions};
-use usher_store::{ArchiveOptions, CommitInfo, JournalOptions, Lag, LogInfo, Store, StoreOptions};
+use usher_store::{
+    ArchiveOptions, CommitInfo, JournalOptions, Lag, LogInfo, Postgres, Store, StoreOptions,
+};
 
 use crate::accounts::People;
 use crate::bots;
@@ -242,8 +244,17 @@ fn open_store(config: &Config) -> anyhow::Result<Store> {
             on_lag: Box::new(move |lag| lag_seconds.set(lag.age.as_secs_f64())),
             ..ArchiveOptions::default()
         },
+        postgres: postgres(config)?,
     };
-    Ok(Store::open(&config.data_dir, options)?)
+    Store::open(&config.data_dir, options).context("the store could not be opened")
+}
+
+/// The database that is set; `None`: the embedded store.
+pub(crate) fn postgres(config: &Config) -> anyhow::Result<Option<Postgres>> {
+    let Some(url) = &config.store.url else { return Ok(None) };
+    let password = config.store.password.as_ref().map(|password| password.expose_secret().trim());
+    let postgres = Postgres::new(url, password).context("store.url")?;
+    Ok(Some(postgres.with_readers(amount(config.store.connections))))
 }
 
 fn amount(number: u32) -> usize {

@@ -1,1 +1,3 @@
-//! Under construction.
+//! What tests of several crates share: servers that are thrown away after them.
+
+pub mod postgres;

@@ -8,8 +8,8 @@ use usher_domain::record::{After, Record};
 
 use crate::script::{CHANNEL, Cast, NOON, OTHER, SERVICE, STAFF};
 use crate::{
-    AsideKind, Commit, CommitFailed, Cursor, EnquiryFilter, Entry, OutboxFilter, OutboxState,
-    RoomEntry, SeenIds, Span, Store, StoreOptions, encode,
+    AsideKind, Commit, CommitFailed, Cursor, DataDir, EnquiryFilter, Entry, OutboxFilter,
+    OutboxState, Postgres, RoomEntry, SeenIds, Span, Store, StoreOptions, encode, rebuild,
 };
 
 /// A store and, where it is on disk, the directory it lives in.
@@ -26,6 +26,49 @@ pub(crate) fn disk() -> Opened {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
     Opened { store, _dir: Some(dir) }
+}
+
+/// In a database of its own.
+pub(crate) fn postgres() -> Opened {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), shared(&usher_tests::postgres::database())).unwrap();
+    Opened { store, _dir: Some(dir) }
+}
+
+/// Where a store lives that is opened more than once.
+pub(crate) struct Home {
+    dir: tempfile::TempDir,
+    url: Option<String>,
+}
+
+impl Home {
+    pub(crate) fn disk() -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), url: None }
+    }
+
+    pub(crate) fn postgres() -> Self {
+        Self { url: Some(usher_tests::postgres::database()), ..Self::disk() }
+    }
+
+    pub(crate) fn open(&self) -> Store {
+        let options = self.url.as_deref().map_or_else(StoreOptions::default, shared);
+        Store::open(self.dir.path(), options).unwrap()
+    }
+
+    pub(crate) fn rebuild(&self) {
+        let postgres = self.url.as_deref().map(|url| Postgres::new(url, None).unwrap());
+        rebuild(&DataDir::lock(self.dir.path()).unwrap(), postgres).unwrap();
+    }
+
+    pub(crate) fn journal_file(&self) -> Option<Vec<u8>> {
+        self.url.is_none().then(|| std::fs::read(self.dir.path().join("journal.db")).unwrap())
+    }
+}
+
+/// Options of a store whose records are kept at `url`.
+pub(crate) fn shared(url: &str) -> StoreOptions {
+    let postgres = Some(Postgres::new(url, None).unwrap());
+    StoreOptions { postgres, ..StoreOptions::default() }
 }
 
 pub(crate) fn entries(first: u64, records: &[Record]) -> Vec<Entry> {
@@ -375,6 +418,7 @@ macro_rules! store_contract {
 
 store_contract!(memory);
 store_contract!(disk);
+store_contract!(postgres);
 
 /// The kinds of what is live, each once.
 fn count_live(reader: &crate::ArchiveReader) -> Vec<&'static str> {

@@ -53,7 +53,7 @@ async fn an_archive_thrown_away_or_rebuilt_is_the_same_archive() {
     assert!(before.lines().count() > 500, "{}", before.lines().count());
     store.close();
 
-    rebuild(&DataDir::lock(dir.path()).unwrap()).unwrap();
+    rebuild(&DataDir::lock(dir.path()).unwrap(), None).unwrap();
     let store = open(dir.path());
     let reader = store.archive().reader().unwrap();
     assert_eq!(reader.dump().unwrap(), before);

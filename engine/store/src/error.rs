@@ -9,6 +9,7 @@ use usher_domain::ids::{ServiceId, VisitorId};
 use crate::db::DbError;
 use crate::encoding::BadRecord;
 use crate::journal::CommitFailed;
+use crate::postgres::WhyNot;
 
 /// The world failed the store.
 #[derive(Debug, Error)]
@@ -23,6 +24,12 @@ pub enum StoreError {
     },
     #[error("the database failed")]
     Database(#[from] DbError),
+    #[error("the address of the database cannot be used")]
+    Url(#[source] WhyNot),
+    #[error(
+        "the database was changed by a newer program: step {found}, and {newest} is the newest this one knows"
+    )]
+    Newer { found: u64, newest: u64 },
     #[error("the journal's write-ahead log could not be written back: readers hold it")]
     CheckpointHeld,
     #[error("record {seq} of {service} cannot be read")]
@@ -62,6 +69,8 @@ impl StoreError {
             Self::Record { .. }
             | Self::Panicked { .. }
             | Self::Journal(_)
+            | Self::Url(_)
+            | Self::Newer { .. }
             | Self::Live { .. }
             | Self::NotADigest => false,
         }

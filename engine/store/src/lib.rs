@@ -11,6 +11,7 @@ mod erase;
 mod error;
 mod journal;
 mod media;
+mod postgres;
 mod progress;
 mod prune;
 mod seen;
@@ -23,6 +24,8 @@ mod contract;
 mod disk_tests;
 #[cfg(test)]
 mod log_tests;
+#[cfg(test)]
+mod postgres_tests;
 #[cfg(test)]
 mod prune_tests;
 #[cfg(test)]
@@ -48,6 +51,7 @@ pub use journal::{
     JournalRow, LogInfo, LogLimits, OnCommit, OnLog, Reopened,
 };
 pub use media::{MediaStore, MediaWriter, StoredFile};
+pub use postgres::{Postgres, WhyNot};
 pub use progress::Lag;
 pub use prune::Pruned;
 pub use seen::SeenIds;

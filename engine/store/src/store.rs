@@ -5,11 +5,16 @@ use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 
+use usher_domain::ids::ServiceId;
+
 use crate::archive::{Archive, ArchiveOptions, Projector};
 use crate::directory::DataDir;
 use crate::error::StoreError;
-use crate::journal::{Journal, JournalFile, JournalOptions, MemoryJournal};
+use crate::journal::{
+    CommitFailed, Journal, JournalFile, JournalOptions, MemoryJournal, PgJournal,
+};
 use crate::media::MediaStore;
+use crate::postgres::{Pool, Postgres, Purpose, Server, migrate};
 use crate::progress::Progress;
 
 /// Limits and listeners of a store.
@@ -17,6 +22,8 @@ use crate::progress::Progress;
 pub struct StoreOptions {
     pub journal: JournalOptions,
     pub archive: ArchiveOptions,
+    /// Records are kept there; `None`: in the data directory, like everything else.
+    pub postgres: Option<Postgres>,
 }
 
 /// An open store. Dropping it commits what was submitted and brings the archive level.
@@ -34,8 +41,17 @@ pub struct Store {
 
 impl Store {
     /// Locks and opens a data directory; the archive is level with the journal when this returns.
+    ///
+    /// With PostgreSQL, every service that ever wrote is taken over from whoever had it.
     pub fn open(path: &Path, options: StoreOptions) -> Result<Self, StoreError> {
         let dir = DataDir::lock(path)?;
+        match options.postgres.clone() {
+            None => Self::on_disk(dir, options),
+            Some(postgres) => Self::shared(dir, postgres, options),
+        }
+    }
+
+    fn on_disk(dir: DataDir, options: StoreOptions) -> Result<Self, StoreError> {
         let file = JournalFile::open(&dir, options.journal.log)?;
         let progress = Arc::new(Progress::new(file.last_id()));
         let (wake, woken) = sync_channel(1);
@@ -45,6 +61,28 @@ impl Store {
         let (journal, writing) = Journal::open(&dir, options.journal, progress, file, wake)?;
         let threads = vec![writing, projecting];
         Ok(Self { journal, archive, media, dir: Some(dir), threads, _scratch: None })
+    }
+
+    fn shared(dir: DataDir, postgres: Postgres, options: StoreOptions) -> Result<Self, StoreError> {
+        let server = Server::new(postgres)?;
+        migrate(&server.connect(Purpose::Journal)?)?;
+        let kept = PgJournal::open(Arc::clone(&server))?;
+        let pool = Pool::new(Arc::clone(&server));
+        let progress = Arc::new(Progress::new(0));
+        let (wake, woken) = sync_channel(1);
+        let (archive, projecting) =
+            Archive::shared((&server, &pool), options.archive, Arc::clone(&progress), woken)?;
+        let media = MediaStore::open(&dir.media())?;
+        let (journal, writing) = Journal::shared((kept, pool), options.journal, progress, wake)?;
+        let threads = vec![writing, projecting];
+        Ok(Self { journal, archive, media, dir: Some(dir), threads, _scratch: None })
+    }
+
+    /// Takes a service over from whoever had it: what they try to commit from now on is refused.
+    /// Returns the epoch under which it is written here, higher than any before and at least
+    /// `least`. A data directory has one process anyway, and its epoch stays what is asked for.
+    pub fn own(&self, service: ServiceId, least: u64) -> Result<u64, CommitFailed> {
+        self.journal.own(service, least)
     }
 
     /// A store that forgets everything, for tests and for trying things out. It commits and

@@ -68,7 +68,7 @@ fn twenty_kills_lose_nothing_acknowledged() {
     let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
     let kept = store.archive().reader().unwrap().dump().unwrap();
     store.close();
-    rebuild(&DataDir::lock(dir.path()).unwrap()).unwrap();
+    rebuild(&DataDir::lock(dir.path()).unwrap(), None).unwrap();
     let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
     let same = store.archive().reader().unwrap().dump().unwrap() == kept;
     assert!(same, "the archive that saw the kills differs from one made anew");

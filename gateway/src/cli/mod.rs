@@ -120,7 +120,8 @@ fn check_config(options: &LoadOptions) -> anyhow::Result<()> {
 
 fn rebuild(config: &Config) -> anyhow::Result<()> {
     let dir = DataDir::lock(&config.data_dir)?;
-    usher_store::rebuild(&dir).context("the archive could not be made anew")?;
+    usher_store::rebuild(&dir, app::postgres(config)?)
+        .context("the archive could not be made anew")?;
     say("the archive was made anew from the journal")
 }
 

@@ -221,7 +221,8 @@ impl Pen {
     fn take(data: &Path) -> anyhow::Result<Self> {
         let journal = JournalOptions { batch_max: BATCH, ..JournalOptions::default() };
         let archive = ArchiveOptions { batch_max: BATCH, ..ArchiveOptions::default() };
-        let store = Store::open(data, StoreOptions { journal, archive })?;
+        let store =
+            Store::open(data, StoreOptions { journal, archive, ..StoreOptions::default() })?;
         let (service, seq) =
             store.journal().reader()?.services()?.pop().context("no service wrote")?;
         let (told, outcomes) = channel();

@@ -17,9 +17,9 @@ use crate::journal::JournalReader;
 use crate::sql;
 
 /// Rises with every change of `schema.sql` or of what is projected: an older archive is made anew.
-const VERSION: i64 = 4;
+pub(super) const VERSION: i64 = 4;
 
-const SCHEMA: &str = include_str!("schema.sql");
+pub(super) const SCHEMA: &str = include_str!("schema.sql");
 
 /// Pages of the write-ahead log after which it is written back (16 MiB): a page that many
 /// transactions change is written back once, and the journal's syncs do not wait for more than that.

@@ -6,6 +6,7 @@ mod project;
 mod projector;
 pub(crate) mod read;
 mod rebuild;
+mod shared;
 mod thread;
 
 use std::collections::BTreeMap;
@@ -19,10 +20,11 @@ use thiserror::Error;
 use tokio::sync::watch;
 use usher_domain::ids::ServiceId;
 
-use crate::db::{Db, Result as Read};
+use crate::db::{Db, DbError, Result as Read};
 use crate::directory::DataDir;
 use crate::error::StoreError;
 use crate::journal::JournalReader;
+use crate::postgres::{Own, Pool, Purpose, Server};
 use crate::progress::{Lag, Progress};
 
 pub(crate) use projector::{Projector, Told};
@@ -105,6 +107,27 @@ pub(crate) enum At {
     Disk(DataDir),
     /// A name under which SQLite keeps it in memory while a connection is open.
     Memory(Arc<str>),
+    Postgres {
+        server: Arc<Server>,
+        pool: Arc<Pool>,
+    },
+}
+
+impl At {
+    /// A connection that changes what is projected already.
+    fn open(&self) -> Result<Db, StoreError> {
+        let connection = match self {
+            Self::Disk(dir) => file::open(dir)?,
+            Self::Memory(name) => file::open_memory(name)?,
+            Self::Postgres { server, .. } => {
+                return Ok(Db::Postgres(Own::new(Arc::clone(server), Purpose::Archive)));
+            }
+        };
+        // The log is written back by the projector's own connection.
+        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+        connection.pragma_update(None, "secure_delete", true)?;
+        Ok(Db::Sqlite(connection))
+    }
 }
 
 impl Archive {
@@ -121,16 +144,37 @@ impl Archive {
             tracing::info!("the archive is made anew from the journal");
             rebuild::rebuild_from(dir, &journal)?;
         }
-        let connection = file::open(dir)?;
-        let (mut projector, reached) =
-            Projector::new(Db::Sqlite(connection), Arc::clone(&progress))?;
+        let db = Db::Sqlite(file::open(dir)?);
+        Self::start((db, At::Disk(dir.clone())), journal, options, progress, woken)
+    }
+
+    /// Opens the archive in PostgreSQL, as [`Self::open`] does the one in a file.
+    pub(crate) fn shared(
+        (server, pool): (&Arc<Server>, &Arc<Pool>),
+        options: ArchiveOptions,
+        progress: Arc<Progress>,
+        woken: Receiver<()>,
+    ) -> Result<(Self, JoinHandle<()>), StoreError> {
+        let journal = JournalReader::pooled(Arc::clone(pool));
+        let db = shared::open(server, &journal)?;
+        let at = At::Postgres { server: Arc::clone(server), pool: Arc::clone(pool) };
+        Self::start((db, at), journal, options, progress, woken)
+    }
+
+    fn start(
+        (db, at): (Db, At),
+        journal: JournalReader,
+        options: ArchiveOptions,
+        progress: Arc<Progress>,
+        woken: Receiver<()>,
+    ) -> Result<(Self, JoinHandle<()>), StoreError> {
+        let (mut projector, reached) = Projector::new(db, Arc::clone(&progress))?;
         projector.catch_up(&journal, options.batch_max)?;
-        let at = At::Disk(dir.clone());
         let (lag_slow, lag_max) = (options.lag_slow, options.lag_max);
         let (hurry, hurried) = sync_channel(1);
         let archive = Self { at, reached, progress, hurry, lag_slow, lag_max };
         let thread = thread::start(projector, journal, options, (woken, hurried))
-            .map_err(StoreError::file(&dir.archive()))?;
+            .map_err(|error| StoreError::Database(DbError::Io(error)))?;
         Ok((archive, thread))
     }
 
@@ -139,20 +183,16 @@ impl Archive {
         let connection = match &self.at {
             At::Disk(dir) => file::open_read_only(dir)?,
             At::Memory(name) => file::open_memory(name)?,
+            At::Postgres { pool, .. } => {
+                return Ok(ArchiveReader::new(Db::Pooled(Arc::clone(pool))));
+            }
         };
         Ok(ArchiveReader::new(Db::Sqlite(connection)))
     }
 
     /// Changes what is projected already, in one transaction beside the projector's.
     pub(crate) fn change<T>(&self, run: impl FnOnce(&Db) -> Read<T>) -> Result<T, StoreError> {
-        let connection = match &self.at {
-            At::Disk(dir) => file::open(dir)?,
-            At::Memory(name) => file::open_memory(name)?,
-        };
-        // The log is written back by the projector's own connection.
-        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-        connection.pragma_update(None, "secure_delete", true)?;
-        let db = Db::Sqlite(connection);
+        let db = self.at.open()?;
         let transaction = db.begin()?;
         let changed = run(&db)?;
         transaction.commit()?;

@@ -12,7 +12,7 @@ use usher_domain::record::Record;
 
 use super::project::{Live, Target, Texts, project};
 use super::{Reached, file};
-use crate::db::Db;
+use crate::db::{Db, DbError};
 use crate::encoding::{BadRecord, decode};
 use crate::error::StoreError;
 use crate::journal::{JournalReader, JournalRow};
@@ -68,6 +68,8 @@ pub(crate) struct Projector {
     positions: Positions,
     /// Last journal row looked at.
     through: u64,
+    /// Where rows have gaps between them: how many were looked at since this was opened.
+    passed: Option<u64>,
     reached: watch::Sender<Positions>,
     progress: Arc<Progress>,
 }
@@ -80,7 +82,8 @@ impl Projector {
         let positions = read_positions(&db)?;
         let through = file::through(&db)?;
         let (reached, watched) = watch::channel(positions.clone());
-        Ok((Self { db, positions, through, reached, progress }, watched))
+        let passed = (!db.is_embedded()).then_some(0);
+        Ok((Self { db, positions, through, passed, reached, progress }, watched))
     }
 
     /// Brings the archive level with the journal.
@@ -94,6 +97,8 @@ impl Projector {
             let (read, _) = Batch::read(journal, (self.through, batch), &self.progress)?;
             self.project(&read)?;
             if read.whole {
+                self.passed = self.passed.map(|_| 0);
+                self.progress.projected(self.position(), read.read_at, true);
                 return Ok(());
             }
         }
@@ -101,8 +106,13 @@ impl Projector {
 
     pub(super) fn project(&mut self, batch: &Batch) -> Result<(), StoreError> {
         self.absorb(&batch.told)?;
-        self.progress.projected(self.through, batch.read_at, batch.whole);
+        self.progress.projected(self.position(), batch.read_at, batch.whole);
         Ok(())
+    }
+
+    /// As [`Progress`] counts.
+    fn position(&self) -> u64 {
+        self.passed.unwrap_or(self.through)
     }
 
     pub(super) const fn through(&self) -> u64 {
@@ -118,13 +128,25 @@ impl Projector {
         let Some(last) = told.last() else { return Ok(()) };
         match self.transaction(told) {
             Ok(()) => (),
-            Err(error) if error.is_of_the_disk() => return Err(error),
+            Err(error) if error.is_of_the_disk() => return Err(self.moved(error)),
             Err(_) => self.one_by_one(told)?,
         }
         self.through = self.through.max(last.row.id);
-        self.progress.projected(self.through, self.progress.now(), false);
+        self.passed = self.passed.map(|passed| passed + told.len() as u64);
+        self.progress.projected(self.position(), self.progress.now(), false);
         self.reached.send_replace(self.positions.clone());
         Ok(())
+    }
+
+    /// Where somebody else has brought the archive on, that is where it goes on from.
+    fn moved(&mut self, error: StoreError) -> StoreError {
+        if matches!(error, StoreError::Database(DbError::Moved)) {
+            match read_positions(&self.db) {
+                Ok(positions) => self.positions = positions,
+                Err(again) => return again,
+            }
+        }
+        error
     }
 
     /// One of `told` cannot be projected: finds it, and stops its service there.
@@ -171,7 +193,7 @@ impl Projector {
         }
         live.write(tx)?;
         texts.into_inner().write(tx)?;
-        keep_positions(tx, &moved, told)?;
+        keep_positions(tx, (&self.positions, &moved), told)?;
         transaction.commit()?;
         self.positions.append(&mut moved);
         Ok(())
@@ -215,10 +237,6 @@ impl Projector {
     pub(super) fn lag(&self) -> crate::progress::Lag {
         self.progress.lag()
     }
-
-    pub(super) fn into_db(self) -> Db {
-        self.db
-    }
 }
 
 fn project_row(
@@ -244,14 +262,24 @@ fn project_row(
     Ok(projected.map_err(|_| StoreError::Panicked { service, seq })??)
 }
 
-fn keep_positions(tx: &Db, moved: &Positions, told: &[Told]) -> Result<(), StoreError> {
+/// A position is moved from where it is known to be, and from nowhere else.
+fn keep_positions(
+    tx: &Db,
+    (known, moved): (&Positions, &Positions),
+    told: &[Told],
+) -> Result<(), StoreError> {
     for (service, reached) in moved {
-        tx.run(
+        let before = known.get(service).map_or(0, |known| known.seq);
+        let kept = tx.count(
             "INSERT INTO positions (service, seq, journal_id, stuck) VALUES (?1, ?2, ?3, 0)
              ON CONFLICT (service) DO UPDATE SET seq = excluded.seq,
-               journal_id = excluded.journal_id, stuck = 0",
-            (service.blob(), int(reached.seq), int(reached.journal_id)),
+               journal_id = excluded.journal_id, stuck = 0
+             WHERE positions.seq = ?4",
+            (service.blob(), int(reached.seq), int(reached.journal_id), int(before)),
         )?;
+        if kept == 0 {
+            return Err(DbError::Moved.into());
+        }
     }
     if let Some(Told { row: last, .. }) = told.last() {
         tx.run("UPDATE through SET journal_id = ?1 WHERE journal_id < ?1", [int(last.id)])?;

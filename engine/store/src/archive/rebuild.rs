@@ -4,18 +4,26 @@ use std::fs;
 use std::sync::Arc;
 
 use super::Projector;
-use super::file;
+use super::{file, shared};
 use crate::db::Db;
 use crate::directory::{DataDir, sync_dir};
 use crate::error::StoreError;
 use crate::journal::{JournalFile, JournalReader, LogLimits};
+use crate::postgres::{Pool, Postgres, Purpose, Server, migrate};
 use crate::progress::Progress;
 
 /// Records of one transaction while nobody reads.
 const BATCH: usize = 4096;
 
-/// Makes `archive.db` anew from `journal.db`. The store must not be open.
-pub fn rebuild(dir: &DataDir) -> Result<(), StoreError> {
+/// Makes the archive anew from the journal, in the data directory or in PostgreSQL. The store must
+/// not be open.
+pub fn rebuild(dir: &DataDir, postgres: Option<Postgres>) -> Result<(), StoreError> {
+    if let Some(postgres) = postgres {
+        let server = Server::new(postgres)?;
+        migrate(&server.connect(Purpose::Journal)?)?;
+        let journal = JournalReader::pooled(Pool::new(Arc::clone(&server)));
+        return shared::rebuild(&server, &journal);
+    }
     // A journal that was never opened has no tables to read.
     drop(JournalFile::open(dir, LogLimits::default())?);
     rebuild_from(dir, &JournalReader::open(dir)?)
@@ -30,7 +38,8 @@ pub(super) fn rebuild_from(dir: &DataDir, journal: &JournalReader) -> Result<(),
     if let Some((service, after)) = projector.stuck() {
         tracing::error!(%service, after, "the archive was made anew, but stands still there");
     }
-    let Db::Sqlite(connection) = projector.into_db();
+    drop(projector);
+    let connection = file::open_at(&new)?;
     // Without a log the new archive is one file, which a rename can put in place.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "journal_mode", "DELETE")?;

@@ -8,9 +8,12 @@ mod words;
 
 use std::error::Error;
 
+use std::sync::Arc;
+
 use rusqlite::{CachedStatement, Connection, TransactionBehavior};
 use thiserror::Error;
 
+use crate::postgres::{self, Own, Pool};
 pub(crate) use row::{Cell, Row};
 pub(crate) use value::{Param, Params, Value, params};
 
@@ -21,6 +24,19 @@ pub(crate) type Result<T> = std::result::Result<T, DbError>;
 pub enum DbError {
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
+    #[error(transparent)]
+    Postgres(#[from] tokio_postgres::Error),
+    #[error("the thread that speaks with the database could not be started")]
+    Io(#[source] std::io::Error),
+    #[error("the database cannot be reached")]
+    Gone,
+    #[error("the database did not answer in time")]
+    Late,
+    #[error("all connections to the database are in use")]
+    Busy,
+    /// Somebody else has brought the archive on meanwhile.
+    #[error("the archive has come further than is known here")]
+    Moved,
     #[error("a column does not hold what is meant")]
     Meaning(#[source] Box<dyn Error + Send + Sync>),
     #[error("a column is of another kind than is meant")]
@@ -36,7 +52,23 @@ impl DbError {
     pub(crate) fn is_of_the_disk(&self) -> bool {
         match self {
             Self::Sqlite(error) => is_of_the_disk(error),
+            Self::Postgres(error) => !is_of_the_statement(error),
+            Self::Io(_) | Self::Gone | Self::Late | Self::Busy | Self::Moved => true,
             Self::Meaning(_) | Self::Kind => false,
+        }
+    }
+}
+
+/// Classes of what PostgreSQL holds against a statement or its values, and not against the world.
+const OF_THE_STATEMENT: &[&str] = &["0A", "21", "22", "23", "42", "44", "54"];
+
+fn is_of_the_statement(error: &tokio_postgres::Error) -> bool {
+    match error.code() {
+        Some(code) => OF_THE_STATEMENT.iter().any(|class| code.code().starts_with(class)),
+        // Not said by the server: a value that could not be bound, or a connection that has ended.
+        None => {
+            error.source().is_some_and(|source| !source.is::<std::io::Error>())
+                && !error.is_closed()
         }
     }
 }
@@ -65,15 +97,24 @@ fn is_of_the_disk(error: &rusqlite::Error) -> bool {
 #[derive(Debug)]
 pub(crate) enum Db {
     Sqlite(Connection),
+    Postgres(Own),
+    /// Whichever connection is free; for reading alone.
+    Pooled(Arc<Pool>),
 }
 
 /// What is done from here on is done as a whole, or not at all when this is dropped first.
 #[derive(Debug)]
 pub(crate) enum Transaction<'a> {
     Sqlite(rusqlite::Transaction<'a>),
+    Postgres(postgres::Transaction<'a>),
 }
 
 impl Db {
+    /// Whether its files are this process's own.
+    pub(crate) const fn is_embedded(&self) -> bool {
+        matches!(self, Self::Sqlite(_))
+    }
+
     pub(crate) fn begin(&self) -> Result<Transaction<'_>> {
         match self {
             Self::Sqlite(connection) => {
@@ -81,18 +122,25 @@ impl Db {
                 let begun = rusqlite::Transaction::new_unchecked(connection, behavior)?;
                 Ok(Transaction::Sqlite(begun))
             }
+            Self::Postgres(own) => own.begin().map(Transaction::Postgres),
+            Self::Pooled(_) => Err(DbError::Kind),
         }
     }
 
     /// Changes something; whoever needs to know how much calls [`Self::count`].
     pub(crate) fn run(&self, sql: &str, params: impl Params) -> Result<()> {
-        self.count(sql, params).map(drop)
+        match self {
+            Self::Postgres(own) => own.run(sql, params),
+            Self::Sqlite(_) | Self::Pooled(_) => self.count(sql, params).map(drop),
+        }
     }
 
     /// Changes something; how many rows.
     pub(crate) fn count(&self, sql: &str, params: impl Params) -> Result<usize> {
         match self {
             Self::Sqlite(connection) => Ok(bound(connection, sql, params)?.raw_execute()?),
+            Self::Postgres(own) => own.with(|connection| connection.count(sql, params)),
+            Self::Pooled(pool) => pool.with(|connection| connection.count(sql, params)),
         }
     }
 
@@ -109,6 +157,8 @@ impl Db {
                 let mut rows = statement.raw_query();
                 rows.next()?.map(|row| read(&Row::Sqlite(row))).transpose()
             }
+            Self::Postgres(own) => own.with(|connection| connection.one(sql, params, read)),
+            Self::Pooled(pool) => pool.with(|connection| connection.one(sql, params, read)),
         }
     }
 
@@ -128,6 +178,8 @@ impl Db {
                 }
                 Ok(())
             }
+            Self::Postgres(own) => own.with(|connection| connection.each(sql, params, take)),
+            Self::Pooled(pool) => pool.with(|connection| connection.each(sql, params, take)),
         }
     }
 
@@ -151,6 +203,7 @@ impl Transaction<'_> {
     pub(crate) fn commit(self) -> Result<()> {
         match self {
             Self::Sqlite(transaction) => Ok(transaction.commit()?),
+            Self::Postgres(transaction) => transaction.commit(),
         }
     }
 }

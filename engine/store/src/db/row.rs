@@ -1,16 +1,20 @@
 //! What a statement found: columns by name, in the types that are meant.
 
+use std::fmt;
+
 use rusqlite::types::ValueRef;
 use serde::de::DeserializeOwned;
 use usher_domain::time::Timestamp;
 
 use super::{DbError, Result};
+use crate::postgres::Raw;
 use crate::sql::{Blob, Id, instant, parse, uint};
 
 /// One row, for as long as the statement stands on it.
 #[derive(Debug)]
 pub(crate) enum Row<'a> {
     Sqlite(&'a rusqlite::Row<'a>),
+    Postgres(&'a tokio_postgres::Row),
 }
 
 /// What one column of it holds.
@@ -23,7 +27,10 @@ pub(crate) enum Cell<'a> {
 }
 
 /// How a column is named: by its name or its place.
-pub(crate) trait Column: rusqlite::RowIndex {}
+pub(crate) trait Column:
+    rusqlite::RowIndex + tokio_postgres::row::RowIndex + fmt::Display
+{
+}
 impl Column for &str {}
 impl Column for usize {}
 
@@ -44,6 +51,7 @@ impl Row<'_> {
                 ValueRef::Blob(bytes) => Cell::Blob(bytes),
                 ValueRef::Real(_) => return Err(DbError::Kind),
             }),
+            Self::Postgres(row) => Ok(row.try_get::<_, Raw<'_>>(column)?.0),
         }
     }
 
@@ -51,6 +59,7 @@ impl Row<'_> {
     pub(crate) fn width(&self) -> usize {
         match self {
             Self::Sqlite(row) => row.as_ref().column_count(),
+            Self::Postgres(row) => row.len(),
         }
     }
 

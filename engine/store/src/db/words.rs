@@ -1,11 +1,21 @@
 //! The words of messages: how they are kept so that they are found again.
 
 use super::{Db, Result};
+use crate::postgres;
 
 impl Db {
     /// Makes a message findable by its words.
     pub(crate) fn put_words(&self, row: i64, words: &str) -> Result<()> {
-        self.run("INSERT INTO messages_text (rowid, text) VALUES (?1, ?2)", (row, words))
+        match self {
+            Self::Sqlite(_) => {
+                self.run("INSERT INTO messages_text (rowid, text) VALUES (?1, ?2)", (row, words))
+            }
+            Self::Postgres(_) | Self::Pooled(_) => self.run(
+                "INSERT INTO messages_text (rowid, words)
+                 VALUES (?1, array_to_tsvector(string_to_array(folded(?2), ' ')))",
+                (row, postgres::folded_words(words)),
+            ),
+        }
     }
 
     /// Nothing that the message said finds it any more.
@@ -21,6 +31,10 @@ impl Db {
                 let words = of(text).map(|word| format!("\"{word}\"*")).collect::<Vec<_>>();
                 let wanted = words.join(" ");
                 (!wanted.is_empty()).then_some(("messages_text MATCH ?2", wanted))
+            }
+            Self::Postgres(_) | Self::Pooled(_) => {
+                let wanted = postgres::wanted_words(text);
+                (!wanted.is_empty()).then_some(("words @@ CAST(folded(?2) AS tsquery)", wanted))
             }
         }
     }

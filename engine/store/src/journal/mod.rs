@@ -1,8 +1,11 @@
 //! The journal: every service's records, in the one order they happened, durable before told.
 
 mod disk;
+mod kept;
 mod log;
 mod memory;
+mod on_disk;
+mod postgres;
 mod reader;
 mod rewrite;
 mod write_back;
@@ -19,12 +22,17 @@ use std::time::Duration;
 use thiserror::Error;
 use usher_domain::ids::ServiceId;
 
+use crate::db::DbError;
 use crate::directory::DataDir;
 use crate::error::StoreError;
+use crate::postgres::Pool;
 use crate::progress::Progress;
 
 pub(crate) use disk::JournalFile;
+use kept::Kept;
 pub(crate) use memory::MemoryJournal;
+use on_disk::OnDisk;
+pub(crate) use postgres::PgJournal;
 pub use reader::{JournalReader, JournalRow};
 pub(crate) use rewrite::Rewrite;
 use write_back::WriteBack;
@@ -44,6 +52,13 @@ pub type Done = Box<dyn FnOnce(Result<(), CommitFailed>) + Send>;
 
 /// Told how far a service is durable when it is taken again.
 pub type Reopened = Box<dyn FnOnce(Result<u64, CommitFailed>) + Send>;
+
+/// Where a journal's readers read.
+#[derive(Clone, Debug)]
+enum Read {
+    Disk(DataDir),
+    Postgres(Arc<Pool>),
+}
 
 /// Records that become durable together, and what waits for it. No records: a fence.
 pub struct Commit {
@@ -76,6 +91,9 @@ pub enum CommitFailed {
     /// An earlier commit of the service failed and the service was not reopened since.
     #[error("an earlier commit of this service failed")]
     Refused,
+    /// Another process owns the service: nothing of it is written from here any more.
+    #[error("the service is owned by somebody else, under epoch {epoch}")]
+    Superseded { epoch: u64 },
     #[error("the journal has been closed")]
     Closed,
 }
@@ -148,11 +166,11 @@ pub struct Journal {
 
 #[derive(Clone, Debug)]
 enum Way {
-    Disk {
+    Thread {
         jobs: Sender<Job>,
         queued: Arc<AtomicUsize>,
         queue_max: usize,
-        dir: DataDir,
+        read: Read,
     },
     /// Commits in the caller's thread, so that a run under a paused clock repeats.
     Memory(Arc<MemoryJournal>),
@@ -167,14 +185,33 @@ impl Journal {
         file: JournalFile,
         wake: SyncSender<()>,
     ) -> Result<(Self, JoinHandle<()>), StoreError> {
+        let back = WriteBack::start(dir, options.log)?;
+        let limits = options.log;
+        let kept = OnDisk { dir: dir.clone(), file: Some(file), back, limits };
+        Self::start((kept, Read::Disk(dir.clone())), options, progress, wake)
+    }
+
+    /// The journal in PostgreSQL, read through `pool`.
+    pub(crate) fn shared(
+        (kept, pool): (PgJournal, Arc<Pool>),
+        options: JournalOptions,
+        progress: Arc<Progress>,
+        wake: SyncSender<()>,
+    ) -> Result<(Self, JoinHandle<()>), StoreError> {
+        Self::start((kept, Read::Postgres(pool)), options, progress, wake)
+    }
+
+    fn start(
+        (kept, read): (impl Kept + 'static, Read),
+        options: JournalOptions,
+        progress: Arc<Progress>,
+        wake: SyncSender<()>,
+    ) -> Result<(Self, JoinHandle<()>), StoreError> {
         let (jobs, taken) = channel();
         let queued = Arc::new(AtomicUsize::new(0));
         let queue_max = options.queue_max;
-        let back = WriteBack::start(dir, options.log)?;
         let writer = Writer {
-            dir: dir.clone(),
-            file: Some(file),
-            back,
+            kept,
             refused: HashSet::new(),
             options,
             jobs: taken,
@@ -185,8 +222,8 @@ impl Journal {
         let thread = thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || writer.run())
-            .map_err(StoreError::file(&dir.journal()))?;
-        Ok((Self { way: Way::Disk { jobs, queued, queue_max, dir: dir.clone() } }, thread))
+            .map_err(|error| StoreError::Database(DbError::Io(error)))?;
+        Ok((Self { way: Way::Thread { jobs, queued, queue_max, read } }, thread))
     }
 
     pub(crate) fn memory(memory: Arc<MemoryJournal>) -> Self {
@@ -199,7 +236,7 @@ impl Journal {
     pub fn submit(&self, commit: Commit) -> Result<(), Full> {
         match &self.way {
             Way::Memory(memory) => memory.submit(commit),
-            Way::Disk { jobs, queued, queue_max, .. } => {
+            Way::Thread { jobs, queued, queue_max, .. } => {
                 if queued.fetch_add(1, Ordering::AcqRel) >= *queue_max {
                     queued.fetch_sub(1, Ordering::AcqRel);
                     return Err(Full(commit));
@@ -217,7 +254,7 @@ impl Journal {
     pub fn reopen(&self, service: ServiceId, done: Reopened) {
         match &self.way {
             Way::Memory(memory) => memory.reopen(service, done),
-            Way::Disk { jobs, .. } => {
+            Way::Thread { jobs, .. } => {
                 let done = Told::new(done);
                 drop(jobs.send(Job::Between(Between::Reopen { service, done })));
             }
@@ -231,7 +268,7 @@ impl Journal {
                 memory.rewrite(rewrite);
                 Ok(())
             }
-            Way::Disk { jobs, .. } => {
+            Way::Thread { jobs, .. } => {
                 let (told, outcome) = channel();
                 let done = Told::new(Box::new(move |result| {
                     // Whoever asked waits for it right here.
@@ -243,12 +280,29 @@ impl Journal {
         }
     }
 
+    /// Takes a service over from whoever had it; the epoch under which it is written from now on,
+    /// higher than any before and at least `least`. Waits for it.
+    pub(crate) fn own(&self, service: ServiceId, least: u64) -> Result<u64, CommitFailed> {
+        match &self.way {
+            Way::Memory(_) => Ok(least.max(1)),
+            Way::Thread { jobs, .. } => {
+                let (told, outcome) = channel();
+                let done = Told::new(Box::new(move |result| {
+                    // Whoever asked waits for it right here.
+                    drop(told.send(result));
+                }));
+                drop(jobs.send(Job::Between(Between::Own { service, least, done })));
+                outcome.recv().unwrap_or(Err(CommitFailed::Closed))
+            }
+        }
+    }
+
     /// Commits what was submitted, then refuses everything.
     pub fn close(&self) {
         match &self.way {
             Way::Memory(memory) => memory.close(),
             // Nobody there: it has ended already.
-            Way::Disk { jobs, .. } => drop(jobs.send(Job::Between(Between::Close))),
+            Way::Thread { jobs, .. } => drop(jobs.send(Job::Between(Between::Close))),
         }
     }
 
@@ -256,7 +310,7 @@ impl Journal {
     pub fn queued(&self) -> usize {
         match &self.way {
             Way::Memory(_) => 0,
-            Way::Disk { queued, .. } => queued.load(Ordering::Acquire),
+            Way::Thread { queued, .. } => queued.load(Ordering::Acquire),
         }
     }
 
@@ -264,14 +318,17 @@ impl Journal {
     pub fn reader(&self) -> Result<JournalReader, StoreError> {
         match &self.way {
             Way::Memory(memory) => Ok(JournalReader::memory(Arc::clone(memory))),
-            Way::Disk { dir, .. } => JournalReader::open(dir),
+            Way::Thread { read: Read::Disk(dir), .. } => JournalReader::open(dir),
+            Way::Thread { read: Read::Postgres(pool), .. } => {
+                Ok(JournalReader::pooled(Arc::clone(pool)))
+            }
         }
     }
 
     /// Runs on the writer's own connection, to break it in tests.
     #[cfg(test)]
     pub(crate) fn with_connection(&self, run: Run) {
-        if let Way::Disk { jobs, .. } = &self.way {
+        if let Way::Thread { jobs, .. } = &self.way {
             jobs.send(Job::Between(Between::Run(run))).unwrap();
         }
     }

@@ -7,8 +7,11 @@ use usher_domain::ids::ServiceId;
 
 use super::disk;
 use super::memory::MemoryJournal;
+use super::postgres;
+use crate::db::Db;
 use crate::directory::DataDir;
 use crate::error::StoreError;
+use crate::postgres::Pool;
 
 /// One durable record.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -31,6 +34,7 @@ pub struct JournalReader {
 enum From {
     Disk(Connection),
     Memory(Arc<MemoryJournal>),
+    Postgres(Db),
 }
 
 impl JournalReader {
@@ -42,11 +46,16 @@ impl JournalReader {
         Self { from: From::Memory(memory) }
     }
 
+    pub(crate) const fn pooled(pool: Arc<Pool>) -> Self {
+        Self { from: From::Postgres(Db::Pooled(pool)) }
+    }
+
     /// Every service that ever wrote, with its last durable sequence.
     pub fn services(&self) -> Result<Vec<(ServiceId, u64)>, StoreError> {
         match &self.from {
             From::Disk(connection) => disk::read_heads(connection),
             From::Memory(memory) => Ok(memory.heads()),
+            From::Postgres(db) => postgres::read_heads(db),
         }
     }
 
@@ -55,6 +64,7 @@ impl JournalReader {
         match &self.from {
             From::Disk(connection) => disk::read_head(connection, service),
             From::Memory(memory) => Ok(memory.head(service)),
+            From::Postgres(db) => postgres::read_head(db, service),
         }
     }
 
@@ -68,6 +78,7 @@ impl JournalReader {
         match &self.from {
             From::Disk(connection) => disk::read_after(connection, service, seq, limit),
             From::Memory(memory) => Ok(memory.read_after(service, seq, limit)),
+            From::Postgres(db) => postgres::read_after(db, service, seq, limit),
         }
     }
 
@@ -80,6 +91,7 @@ impl JournalReader {
         match &self.from {
             From::Disk(connection) => disk::read_after_id(connection, id, limit),
             From::Memory(memory) => Ok(memory.read_after_id(id, limit)),
+            From::Postgres(db) => postgres::read_after_id(db, id, limit),
         }
     }
 }

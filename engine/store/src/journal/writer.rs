@@ -9,11 +9,9 @@ use std::time::Duration;
 
 use usher_domain::ids::ServiceId;
 
-use super::disk::JournalFile;
+use super::kept::{Kept, Written};
 use super::rewrite::Rewrite;
-use super::write_back::WriteBack;
-use super::{CommitFailed, CommitInfo, Entry, JournalOptions, LogInfo};
-use crate::directory::DataDir;
+use super::{CommitFailed, CommitInfo, Entry, JournalOptions};
 use crate::progress::{Progress, monotonic};
 
 pub(super) enum Job {
@@ -36,6 +34,11 @@ pub(super) enum Between {
     Rewrite {
         rewrite: Rewrite,
         done: Told<()>,
+    },
+    Own {
+        service: ServiceId,
+        least: u64,
+        done: Told<u64>,
     },
     Close,
     #[cfg(test)]
@@ -71,11 +74,8 @@ impl<T> Drop for Told<T> {
     }
 }
 
-pub(super) struct Writer {
-    pub(super) dir: DataDir,
-    /// `None` after the disk failed, until it could be opened and read again.
-    pub(super) file: Option<JournalFile>,
-    pub(super) back: WriteBack,
+pub(super) struct Writer<K> {
+    pub(super) kept: K,
     /// Services with a failed commit: taking later records of theirs would leave a gap.
     pub(super) refused: HashSet<ServiceId>,
     pub(super) options: JournalOptions,
@@ -93,7 +93,7 @@ struct Batch {
     records: usize,
 }
 
-impl Writer {
+impl<K: Kept> Writer<K> {
     pub(super) fn run(mut self) {
         while let Ok(job) = self.jobs.recv() {
             let (batch, then) = self.gather(job);
@@ -102,9 +102,10 @@ impl Writer {
                 None => (),
                 Some(Between::Reopen { service, done }) => self.reopen(service, done),
                 Some(Between::Rewrite { rewrite, done }) => self.rewrite(&rewrite, done),
+                Some(Between::Own { service, least, done }) => self.own(service, least, done),
                 Some(Between::Close) => break,
                 #[cfg(test)]
-                Some(Between::Run(run)) => run(self.file.as_ref().unwrap().connection()),
+                Some(Between::Run(run)) => self.kept.run(run),
             }
         }
         self.progress.end();
@@ -144,24 +145,29 @@ impl Writer {
                 Ok(()) => self.judge(&records, &mut expected),
                 Err(failed) => Err(failed.clone()),
             };
-            if verdict.is_ok() {
-                accepted.push(records);
-            } else {
-                self.refused.insert(records.service);
+            outcomes.push((records.service, done, verdict.clone()));
+            match verdict {
+                Ok(()) => accepted.push(records),
+                // Nothing of it that follows in this transaction is taken either.
+                Err(_) => drop(self.refused.insert(records.service)),
             }
-            outcomes.push((done, verdict));
         }
         let written = self.write(&accepted);
-        if let Ok(synced) = &written {
-            self.told(&accepted, began.elapsed(), *synced, true);
-        } else {
-            self.refused.extend(accepted.iter().map(|records| records.service));
-            self.told(&accepted, began.elapsed(), Duration::ZERO, false);
+        let (took, synced) = (began.elapsed(), written.as_ref().map(|written| written.synced));
+        self.told(&accepted, took, synced.unwrap_or_default(), written.is_ok());
+        for (service, done, verdict) in outcomes {
+            let outcome = verdict.and_then(|()| match &written {
+                Ok(written) => is_ours(written, service),
+                Err(failed) => Err(failed.clone()),
+            });
+            if outcome.is_err() {
+                self.refused.insert(service);
+            }
+            done.tell(outcome);
         }
-        for (done, verdict) in outcomes {
-            done.tell(verdict.and_then(|()| written.clone().map(|_| ())));
+        if let Some(info) = self.kept.between() {
+            (self.options.on_log)(&info);
         }
-        self.write_back();
     }
 
     /// Whether the records follow what is durable or goes before them in this transaction.
@@ -173,47 +179,43 @@ impl Writer {
         if self.refused.contains(&records.service) {
             return Err(CommitFailed::Refused);
         }
-        let durable = || self.file.as_ref().map_or(0, |file| file.head(records.service));
-        let next = expected.entry(records.service).or_insert_with(|| durable() + 1);
+        let head = self.kept.head(records.service);
+        if let Some(epoch) = head.superseded {
+            return Err(CommitFailed::Superseded { epoch });
+        }
+        let next = expected.entry(records.service).or_insert(head.seq + 1);
         let after = follow(*next, &records.entries)?;
         *next = after;
         Ok(())
     }
 
-    /// One transaction; after a failure the connection is not trusted any more.
-    fn write(&mut self, accepted: &[Records]) -> Result<Duration, CommitFailed> {
-        let Some(file) = &mut self.file else { return Ok(Duration::ZERO) };
+    fn write(&mut self, accepted: &[Records]) -> Result<Written, CommitFailed> {
         if accepted.iter().all(|records| records.entries.is_empty()) {
-            return Ok(Duration::ZERO);
+            return Ok(Written::default());
         }
-        match file.append(accepted) {
-            Ok(synced) => {
-                self.progress.committed(file.last_id());
+        match self.kept.append(accepted) {
+            Ok(written) => {
+                self.progress.committed(self.kept.position());
                 self.wake_projector();
-                Ok(synced)
+                Ok(written)
             }
             Err(error) => {
                 tracing::error!(%error, cause = ?error, "a commit of the journal failed");
-                self.file = None;
                 Err(CommitFailed::Storage(Arc::new(error)))
             }
         }
     }
 
-    /// The file, opened and read again when the last transaction failed.
+    /// Opened and read again when the last transaction failed.
     fn open(&mut self) -> Result<(), CommitFailed> {
-        if self.file.is_none() {
-            // Whatever came of it, the log is written back anew.
-            drop(self.back.settle());
-            let file = JournalFile::reopen(&self.dir, self.options.log, self.back.file());
-            let file = file.map_err(|error| {
-                tracing::error!(%error, cause = ?error, "the journal cannot be opened again");
-                CommitFailed::Storage(Arc::new(error))
-            })?;
+        let opened = self.kept.open().map_err(|error| {
+            tracing::error!(%error, cause = ?error, "the journal cannot be opened again");
+            CommitFailed::Storage(Arc::new(error))
+        })?;
+        if opened {
             // A transaction whose sync failed may turn out to have been kept.
-            self.progress.committed(file.last_id());
+            self.progress.committed(self.kept.position());
             self.wake_projector();
-            self.file = Some(file);
         }
         Ok(())
     }
@@ -226,40 +228,39 @@ impl Writer {
     }
 
     fn reopen(&mut self, service: ServiceId, done: Told<u64>) {
-        let outcome = self.open().map(|()| {
+        let outcome = self.open().and_then(|()| {
+            let head = self.kept.head(service);
+            if let Some(epoch) = head.superseded {
+                return Err(CommitFailed::Superseded { epoch });
+            }
             self.refused.remove(&service);
-            self.file.as_ref().map_or(0, |file| file.head(service))
+            Ok(head.seq)
         });
         done.tell(outcome);
     }
 
     fn rewrite(&mut self, rewrite: &Rewrite, done: Told<()>) {
         let outcome = self.open().and_then(|()| {
-            let Some(file) = &mut self.file else { return Ok(()) };
-            let settled = self.back.settle().transpose();
-            settled.and_then(|_| file.rewrite(rewrite)).map_err(|error| {
+            self.kept.rewrite(rewrite).map_err(|error| {
                 tracing::error!(%error, cause = ?error, "the journal could not be rewritten");
-                self.file = None;
                 CommitFailed::Storage(Arc::new(error))
             })
         });
         done.tell(outcome);
     }
 
-    /// What the log needs between two transactions.
-    fn write_back(&mut self) {
-        let Some(file) = &mut self.file else { return };
-        let (bytes, full, began) = (file.log().bytes(), self.back.is_full(file), monotonic());
-        let turned = self.back.turn(file);
-        let succeeded = turned.is_ok();
-        if !turned.unwrap_or_else(|error| {
-            tracing::error!(%error, cause = ?error, "the journal's log cannot be written back");
-            self.file = None;
-            true
-        }) {
-            return;
-        }
-        (self.options.on_log)(&LogInfo { bytes, waited: began.elapsed(), full, succeeded });
+    fn own(&mut self, service: ServiceId, least: u64, done: Told<u64>) {
+        let outcome = self.open().and_then(|()| {
+            let epoch = self.kept.own(service, least).map_err(|error| {
+                tracing::error!(%error, cause = ?error, %service, "a service could not be taken over");
+                CommitFailed::Storage(Arc::new(error))
+            })?;
+            self.refused.remove(&service);
+            self.progress.committed(self.kept.position());
+            self.wake_projector();
+            Ok(epoch)
+        });
+        done.tell(outcome);
     }
 
     fn told(&self, commits: &[Records], took: Duration, synced: Duration, succeeded: bool) {
@@ -279,6 +280,11 @@ impl Writer {
             queued: self.queued.load(Ordering::Acquire),
         });
     }
+}
+
+fn is_ours(written: &Written, service: ServiceId) -> Result<(), CommitFailed> {
+    let superseded = written.superseded.iter().find(|(other, _)| *other == service);
+    superseded.map_or(Ok(()), |(_, epoch)| Err(CommitFailed::Superseded { epoch: *epoch }))
 }
 
 /// Checks that `records` are `next`, `next + 1`, …; returns what follows them.
