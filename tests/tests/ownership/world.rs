@@ -106,6 +106,14 @@ impl Coverage {
     }
 }
 
+/// Whether an old copy of Redis takes its place.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum OldCopies {
+    Never,
+    May,
+    Took,
+}
+
 pub(crate) struct World {
     random: Random,
     spoken: bool,
@@ -118,8 +126,7 @@ pub(crate) struct World {
     /// How Redis was some time ago.
     copy: Redis,
     /// In some runs an old copy takes its place, and from then on O3 is not promised.
-    replaceable: bool,
-    replaced: bool,
+    old_copies: OldCopies,
     store: Store,
     /// Until when no wire reaches Redis, or the store.
     redis_cut: u64,
@@ -145,8 +152,7 @@ impl World {
             nodes: Vec::new(),
             redis: Redis::default(),
             copy: Redis::default(),
-            replaceable: seed.is_multiple_of(8),
-            replaced: false,
+            old_copies: if seed.is_multiple_of(8) { OldCopies::May } else { OldCopies::Never },
             store: Store::default(),
             redis_cut: 0,
             store_cut: 0,
@@ -380,7 +386,10 @@ impl World {
         let others = self.nodes.iter().filter(|node| node.name != name);
         let acting = others.filter(|node| node.acts(self.now).is_some()).count();
         if acting > 0 {
-            assert!(self.replaced, "O3: {acting} others act while {name} begins to");
+            assert!(
+                self.old_copies == OldCopies::Took,
+                "O3: {acting} others act while {name} begins to"
+            );
             self.coverage.doubled_by_an_old_copy += 1;
         }
         self.nodes[at].runs = Some(epoch);
@@ -432,9 +441,9 @@ impl World {
             4 => self.store_cut = self.now + long,
             5 | 6 => self.redis = Redis::default(),
             7 => self.copy = self.redis.clone(),
-            8 if self.replaceable => {
+            8 if self.old_copies != OldCopies::Never => {
                 self.redis = self.copy.clone();
-                self.replaced = true;
+                self.old_copies = OldCopies::Took;
             }
             _ if self.nodes[at].is_paused(self.now) => {}
             _ => {
