@@ -277,6 +277,48 @@ async fn a_message_reaches_the_right_person_and_the_answer_gets_back() {
     assert_eq!(again["sort"]["offer"], "simultaneous", "support has no sticky routing in the demo");
 }
 
+/// An enquiry that Anna has answered, and her answer.
+async fn answered(shop: &Shop, doors: &mut Provider, anna: &mut Screen) -> (EnquiryId, MessageId) {
+    shop.write("wamid.1", "Do you have it in blue?").await;
+    doors.sends_text().await;
+    let enquiry = enquiry_of(&anna.event("enquiry.offered").await);
+    anna.does(serde_json::json!({ "pick_up": { "enquiry": enquiry } })).await.unwrap();
+    let send = serde_json::json!({ "send": {
+        "enquiry": enquiry, "key": "k1", "content": { "kind": "text", "body": "Yes." } } });
+    anna.does(send).await.unwrap();
+    let reply = doors.sends().await.message;
+    while anna.event("message.status").await["message"] != serde_json::to_value(reply).unwrap() {}
+    (enquiry, reply)
+}
+
+#[actix::test]
+async fn ticks_gather_and_leave_with_what_somebody_acts_on() {
+    tokio::time::pause();
+    let (shop, mut doors) = Shop::open(Store::memory().unwrap()).await;
+    let mut anna = shop.connect("Anna", 1).await;
+    let (enquiry, reply) = answered(&shop, &mut doors, &mut anna).await;
+
+    let began = tokio::time::Instant::now();
+    shop.receipt(reply, enquiry, Delivery::Sent).await;
+    tokio::time::advance(Duration::from_millis(60)).await;
+    shop.write("wamid.2", "Hello?").await;
+    anna.event("message.received").await;
+    assert_eq!(began.elapsed(), Duration::from_millis(60), "a message waits for nothing");
+    assert!(anna.seen.iter().any(|frame| frame["event"] == "message.status"), "taken along");
+    anna.seen.clear();
+
+    // What comes next gathers anew: not only until the moment meant for what has left already.
+    let began = tokio::time::Instant::now();
+    shop.receipt(reply, enquiry, Delivery::Delivered).await;
+    tokio::time::advance(Duration::from_millis(30)).await;
+    shop.receipt(reply, enquiry, Delivery::Read).await;
+    for delivery in ["delivered", "read"] {
+        assert_eq!(anna.event("message.status").await["delivery"], delivery);
+        let waited = began.elapsed().as_millis();
+        assert!((100..=101).contains(&waited), "{delivery} after {waited} ms");
+    }
+}
+
 /// The data directory as a crash would leave it, at a place of its own.
 fn as_a_crash_leaves_it(from: &std::path::Path) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();

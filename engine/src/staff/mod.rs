@@ -155,8 +155,16 @@ pub(crate) struct Staff {
     arriving: BTreeMap<ConnectionId, Arriving>,
     since: Timestamp,
     alarm: Alarm,
-    /// What may wait is given in a moment.
-    gathers: bool,
+    gathering: Gathering,
+}
+
+/// What may wait gathers for a moment, and is given together.
+#[derive(Debug, Default)]
+struct Gathering {
+    /// Since when something waits; `None`: nothing does.
+    since: Option<Timestamp>,
+    /// Somebody is going to look.
+    is_watched: bool,
 }
 
 #[derive(Debug)]
@@ -199,7 +207,7 @@ impl Staff {
             arriving: BTreeMap::new(),
             since,
             alarm: Alarm::default(),
-            gathers: false,
+            gathering: Gathering::default(),
         }
     }
 

@@ -70,13 +70,12 @@ enum Bare {
 }
 
 fn read(body: &[u8], bare: Bare) -> Result<Vec<Update<'_>>, Unreadable> {
-    match String::from_utf8_lossy(body) {
-        Cow::Borrowed(text) => read_text(text, bare),
-        Cow::Owned(text) => {
-            let updates = read_text(&text, bare)?;
-            Ok(updates.into_iter().map(Update::into_owned).collect())
-        }
+    if let Ok(text) = str::from_utf8(body) {
+        return read_text(text, bare);
     }
+    let text = String::from_utf8_lossy(body);
+    let updates = read_text(&text, bare)?;
+    Ok(updates.into_iter().map(Update::into_owned).collect())
 }
 
 fn read_text(text: &str, bare: Bare) -> Result<Vec<Update<'_>>, Unreadable> {

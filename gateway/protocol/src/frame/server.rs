@@ -1,5 +1,6 @@
 //! What the server sends. Written exactly, read leniently: later versions may say more.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -109,8 +110,7 @@ impl ServerFrame {
 pub fn splice(at: u64, tail: &str) -> String {
     let mut frame = String::with_capacity(tail.len() + 28);
     frame.push_str("{\"at\":");
-    frame.push_str(&at.to_string());
-    frame.push(',');
+    write!(frame, "{at},").expect("a text takes what is written to it");
     frame.push_str(tail);
     frame
 }
