@@ -5,7 +5,7 @@ DENY_VERSION = 0.20.2
 # Root installs directly, everybody else by sudo.
 SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: build run fmt lint docs tools test gates smoke deny deny-tool check
+.PHONY: build run fmt lint docs tools test test-postgres kill-postgres gates smoke deny deny-tool check
 
 build:
 	$(CARGO) build --release
@@ -23,14 +23,16 @@ docs:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 
 # What the tests call besides cargo: strace (which system calls precede which), sqlite3 (a second
-# opinion on the files), a browser and what drives it, openssl
-# (certificates).
+# opinion on the files), a browser and what drives it, openssl (certificates), PostgreSQL and Redis
+# (each test starts a server of its own).
 tools:
 	@missing=""; \
 	for tool in strace sqlite3 openssl chromium; do \
 		command -v $$tool >/dev/null || missing="$$missing $$tool"; \
 	done; \
 	command -v chromedriver >/dev/null || missing="$$missing chromium-driver"; \
+	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$$missing postgresql"; \
+	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
 	if [ -n "$$missing" ]; then \
 		echo "installing$$missing"; \
 		$(SUDO) apt-get update -q && $(SUDO) apt-get install -q -y --no-install-recommends $$missing; \
@@ -38,6 +40,14 @@ tools:
 
 test: tools
 	$(CARGO) test --workspace
+
+# The program end to end once more, its records in PostgreSQL; without what is about files. The
+# twenty kills under load take longer than all the rest and are a step of their own.
+test-postgres: tools
+	USHER_TEST_STORE=postgres $(CARGO) test -p usher --test e2e -- --skip disk:: --skip kill::
+
+kill-postgres: tools
+	USHER_TEST_STORE=postgres $(CARGO) test -p usher --test e2e kill::
 
 # What one message costs in allocations, system calls, syncs and journal bytes, against
 # loadtest/gates.toml; of the debug build, which the tests have made anyway.
@@ -57,7 +67,7 @@ deny: deny-tool
 	$(CARGO) fetch --locked
 	$(CARGO) deny --offline check licenses bans sources
 
-STEPS = fmt lint docs test gates smoke deny
+STEPS = fmt lint docs test test-postgres gates smoke deny
 # Where to write how long each step took.
 TIMINGS ?= /dev/null
 

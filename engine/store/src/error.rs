@@ -30,6 +30,10 @@ pub enum StoreError {
         "the database was changed by a newer program: step {found}, and {newest} is the newest this one knows"
     )]
     Newer { found: u64, newest: u64 },
+    #[error("the database is not empty: a journal is moved into one that nobody has used")]
+    NotEmpty,
+    #[error("what arrived in the database is not what was sent; nothing was kept there")]
+    Differs,
     #[error("the journal's write-ahead log could not be written back: readers hold it")]
     CheckpointHeld,
     #[error("record {seq} of {service} cannot be read")]
@@ -71,6 +75,8 @@ impl StoreError {
             | Self::Journal(_)
             | Self::Url(_)
             | Self::Newer { .. }
+            | Self::NotEmpty
+            | Self::Differs
             | Self::Live { .. }
             | Self::NotADigest => false,
         }

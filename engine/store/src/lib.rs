@@ -11,6 +11,7 @@ mod erase;
 mod error;
 mod journal;
 mod media;
+mod moving;
 mod postgres;
 mod progress;
 mod prune;
@@ -51,6 +52,7 @@ pub use journal::{
     JournalRow, LogInfo, LogLimits, OnCommit, OnLog, Reopened,
 };
 pub use media::{MediaStore, MediaWriter, StoredFile};
+pub use moving::{Moved, move_to_postgres};
 pub use postgres::{Postgres, WhyNot};
 pub use progress::Lag;
 pub use prune::Pruned;

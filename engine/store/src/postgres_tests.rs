@@ -9,7 +9,10 @@ use usher_tests::postgres::{Server, database, name_of, shared as server};
 
 use crate::contract::{Home, commit, entries, reopen, shared, submit, tell};
 use crate::script::{Cast, SERVICE};
-use crate::{CommitFailed, Entry, Postgres, Store, StoreError, WhyNot};
+use crate::{
+    CommitFailed, DataDir, Entry, Postgres, Store, StoreError, StoreOptions, WhyNot,
+    move_to_postgres,
+};
 
 const OTHER: ServiceId = ServiceId::from_number(99);
 
@@ -225,6 +228,34 @@ fn words_are_found_without_their_accents() {
         assert_eq!(found > 0, !word.contains("sse") && !word.contains("SSE"), "{word}");
     }
     assert!(!reader.search(SERVICE, "gruße", None, 10).unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_journal_is_moved_whole_into_an_empty_database_and_nowhere_else() {
+    let (dir, url) = (tempfile::tempdir().unwrap(), database());
+    let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
+    for service in [SERVICE, OTHER] {
+        let tales: Vec<_> = (1..4).flat_map(|number| Cast(number).whole()).collect();
+        tell(&store, service, &tales).await;
+    }
+    let before = store.archive().reader().unwrap().dump().unwrap();
+    let next = store.archive().reached(SERVICE).seq + 1;
+    store.close();
+    let postgres = || Postgres::new(&url, None).unwrap();
+    let locked = DataDir::lock(dir.path()).unwrap();
+    let mut steps = 0;
+    let moved = move_to_postgres(&locked, postgres(), |_| steps += 1).unwrap();
+    assert_eq!((moved.services, moved.records), (2, 2 * (next - 1)));
+    assert!(steps > 0 && moved.bytes > moved.records * 50);
+    let again = move_to_postgres(&locked, postgres(), |_| ());
+    assert!(matches!(again, Err(StoreError::NotEmpty)), "{again:?}");
+    drop(locked);
+    let store = open(&dir, &url);
+    assert_eq!(store.archive().reader().unwrap().dump().unwrap(), before);
+    let found = store.archive().reader().unwrap().search(OTHER, "umbrella", None, 10).unwrap();
+    assert_eq!(found.len(), 3);
+    // Both go on: the row numbers, too.
+    commit(&store, SERVICE, entries(next, &Cast(9).whole())).unwrap();
 }
 
 #[test]

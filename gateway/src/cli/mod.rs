@@ -2,6 +2,7 @@
 
 mod agent;
 mod explain;
+mod migrate;
 mod terminal;
 mod visit;
 
@@ -44,6 +45,7 @@ enum Command {
     Rebuild,
     /// Read a password from standard input and print its hash, for service files.
     HashPassword,
+    Migrate(migrate::Args),
     Explain(explain::Args),
     Agent(agent::Args),
     Visit(visit::Args),
@@ -70,6 +72,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::PrintConfig => say(&load(&options)?.print_config()),
         Command::Rebuild => rebuild(&load(&options)?.config),
         Command::HashPassword => hash_password(),
+        Command::Migrate(args) => migrate::run(&args),
         Command::Explain(args) => block_on(explain::run(args)),
         Command::Agent(args) => block_on(agent::run(args)),
         Command::Visit(args) => block_on(visit::run(args)),

@@ -58,7 +58,7 @@ impl Drop for Trace {
     }
 }
 
-fn webhook(house: &House, wamid: &str) -> String {
+pub(crate) fn webhook(house: &House, wamid: &str) -> String {
     let seconds = Clock::system().now().millis() / 1000;
     serde_json::json!({"object": "whatsapp_business_account", "entry": [{"id": "1", "changes": [{
         "field": "messages", "value": {"messaging_product": "whatsapp",

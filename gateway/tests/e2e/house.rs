@@ -12,7 +12,7 @@ use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use usher_sandbox::{NumberOptions, Sandbox, SandboxHandle, SandboxOptions};
-use usher_store::{Store, StoreOptions};
+use usher_store::{Postgres, Store, StoreOptions};
 
 use crate::shop::{PASSWORD, Shop, WEBHOOK_SECRET};
 use crate::wait::{until, until_within};
@@ -24,6 +24,8 @@ pub(crate) struct House {
     pub(crate) metrics: u16,
     pub(crate) sandbox: SandboxHandle,
     dir: TempDir,
+    /// The database that its records are in; `None`: files.
+    database: Option<String>,
     usher: Option<Child>,
 }
 
@@ -57,6 +59,7 @@ impl House {
             metrics,
             sandbox,
             dir,
+            database: database(),
             usher: None,
         };
         house.write("webhook-secret", WEBHOOK_SECRET);
@@ -74,13 +77,20 @@ impl House {
         let files: Vec<String> = shops.iter().map(|shop| format!("{}.toml", shop.key)).collect();
         let Self { port, metrics, .. } = self;
         let provider = self.sandbox.base_url();
+        let database = self.database.as_deref().unwrap_or_default();
         format!(
-            "data_dir = \"data\"\n[http]\nbind = \"127.0.0.1:{port}\"\nstop_grace = \"2s\"\n\
+            "data_dir = \"data\"\n[store]\nurl = \"{database}\"\n[http]\nbind = \"127.0.0.1:{port}\"\nstop_grace = \"2s\"\n\
              [metrics]\nbind = \"127.0.0.1:{metrics}\"\n\
              [limits]\ncommands_per_second = 1000\ncommands_burst = 1000\n\
              [provider]\nbase_url = \"{provider}\"\nmessages_per_second = 1000\ntimeout = \"5s\"\n\
              [log]\nformat = \"human\"\nlevel = \"info\"\n[services]\nfiles = {files:?}\n"
         )
+    }
+
+    /// Where its records are from its next start on; `None`: in files.
+    pub(crate) fn is_kept_in(&mut self, database: Option<String>) {
+        self.database = database;
+        self.write("usher.toml", &self.settings(std::slice::from_ref(&self.shop)));
     }
 
     fn write(&self, name: &str, text: &str) {
@@ -164,7 +174,8 @@ impl House {
     /// What is kept, while the program does not run.
     pub(crate) fn store(&self) -> Store {
         assert!(self.usher.is_none(), "it still runs");
-        Store::open(&self.data(), StoreOptions::default()).unwrap()
+        let postgres = self.database.as_deref().map(|url| Postgres::new(url, None).unwrap());
+        Store::open(&self.data(), StoreOptions { postgres, ..StoreOptions::default() }).unwrap()
     }
 
     /// The whole archive as text.
@@ -285,6 +296,15 @@ fn number(shop: &Shop, index: u32, port: u16) -> NumberOptions {
     number.webhook_headers = vec![("x-usher-secret".to_owned(), WEBHOOK_SECRET.to_owned())];
     number.mps = 100_000;
     number
+}
+
+/// `USHER_TEST_STORE=postgres`: a database of its own in a PostgreSQL that is thrown away.
+fn database() -> Option<String> {
+    match std::env::var_os("USHER_TEST_STORE") {
+        None => None,
+        Some(store) if store == "postgres" => Some(usher_tests::postgres::database()),
+        Some(other) => panic!("USHER_TEST_STORE is {other:?}; there is postgres, or nothing"),
+    }
 }
 
 /// Below the range from which the kernel gives out ports by itself.

@@ -19,5 +19,6 @@ mod disk;
 mod doors;
 mod kill;
 mod main_job;
+mod postgres;
 mod reconnect;
 mod restart;

@@ -30,6 +30,7 @@ use crate::progress::{Lag, Progress};
 pub(crate) use projector::{Projector, Told};
 use read::ArchiveReader;
 pub use rebuild::rebuild;
+pub(crate) use rebuild::rebuild_shared;
 
 /// How far the archive has come with one service.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

@@ -21,12 +21,17 @@ pub fn rebuild(dir: &DataDir, postgres: Option<Postgres>) -> Result<(), StoreErr
     if let Some(postgres) = postgres {
         let server = Server::new(postgres)?;
         migrate(&server.connect(Purpose::Journal)?)?;
-        let journal = JournalReader::pooled(Pool::new(Arc::clone(&server)));
-        return shared::rebuild(&server, &journal);
+        return rebuild_shared(&server);
     }
     // A journal that was never opened has no tables to read.
     drop(JournalFile::open(dir, LogLimits::default())?);
     rebuild_from(dir, &JournalReader::open(dir)?)
+}
+
+/// Makes the archive in PostgreSQL anew from the journal there.
+pub(crate) fn rebuild_shared(server: &Arc<Server>) -> Result<(), StoreError> {
+    let journal = JournalReader::pooled(Pool::new(Arc::clone(server)));
+    shared::rebuild(server, &journal)
 }
 
 pub(super) fn rebuild_from(dir: &DataDir, journal: &JournalReader) -> Result<(), StoreError> {
