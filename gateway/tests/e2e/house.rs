@@ -303,7 +303,9 @@ fn database() -> Option<String> {
     match std::env::var_os("USHER_TEST_STORE") {
         None => None,
         Some(store) if store == "postgres" => Some(usher_tests::postgres::database()),
-        Some(other) => panic!("USHER_TEST_STORE is {other:?}; there is postgres, or nothing"),
+        Some(other) => {
+            panic!("USHER_TEST_STORE is {}; there is postgres, or nothing", other.display())
+        }
     }
 }
 
