@@ -22,6 +22,7 @@ pub const BATCH_RECORDS: &str = "usher_journal_batch_records";
 pub const LOG_WAIT: &str = "usher_journal_log_wait_seconds";
 pub const LOG_FULL: &str = "usher_journal_log_full_total";
 pub const LOG_FAILED: &str = "usher_journal_log_failed_total";
+pub const COMMITS_SUPERSEDED: &str = "usher_commits_superseded_total";
 pub const PROJECTOR_LAG: &str = "usher_projector_lag_seconds";
 pub const OUTBOUND_PENDING: &str = "usher_outbound_pending";
 pub const OUTBOUND_UNKNOWN: &str = "usher_outbound_unknown_total";
@@ -73,6 +74,10 @@ pub fn describe() {
     );
     describe_counter!(LOG_FULL, "Of these waits, those because the log was as long as it may be.");
     describe_counter!(LOG_FAILED, "Failures to write the journal's log back.");
+    describe_counter!(
+        COMMITS_SUPERSEDED,
+        "Commits refused because another process owns the service by now."
+    );
     describe_gauge!(PROJECTOR_LAG, Unit::Seconds, "How far the archive is behind the journal.");
     describe_gauge!(OUTBOUND_PENDING, "Messages waiting to be sent, by channel.");
     describe_counter!(OUTBOUND_UNKNOWN, "Messages whose sending ended with an unknown outcome.");

@@ -20,7 +20,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use usher_config::{Config, Http, Loaded, SandboxNumber, Service, sandbox_numbers};
 use usher_engine::metrics::{
-    BATCH_RECORDS, COMMIT_SECONDS, LOG_FAILED, LOG_FULL, LOG_WAIT, PROJECTOR_LAG,
+    BATCH_RECORDS, COMMIT_SECONDS, COMMITS_SUPERSEDED, LOG_FAILED, LOG_FULL, LOG_WAIT,
+    PROJECTOR_LAG,
 };
 use usher_engine::{Clock, Engine, EngineOptions};
 use usher_sandbox::{NumberOptions, Sandbox, SandboxHandle, SandboxOptions};
@@ -215,11 +216,12 @@ async fn sweep(people: People) {
 
 fn open_store(config: &Config) -> anyhow::Result<Store> {
     let (commit_seconds, batch_records) = (histogram!(COMMIT_SECONDS), histogram!(BATCH_RECORDS));
-    let lag_seconds = gauge!(PROJECTOR_LAG);
+    let (lag_seconds, superseded) = (gauge!(PROJECTOR_LAG), counter!(COMMITS_SUPERSEDED));
     let on_commit = move |info: &CommitInfo| {
         commit_seconds.record(info.took.as_secs_f64());
         #[expect(clippy::cast_precision_loss, reason = "a batch has far fewer than 2^52 records")]
         batch_records.record(info.records as f64);
+        superseded.increment(info.superseded as u64);
     };
     let log_wait = histogram!(LOG_WAIT);
     let (log_full, log_failed) = (counter!(LOG_FULL), counter!(LOG_FAILED));

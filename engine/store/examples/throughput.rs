@@ -1,6 +1,7 @@
 //! Prints how many records a second the journal makes durable and the archive takes in.
 //!
-//! `cargo run --release -p usher-store --example throughput -- [records]`
+//! `cargo run --release -p usher-store --example throughput -- [records] [postgres]`; the second
+//! word: in a PostgreSQL that is thrown away and syncs nothing.
 
 #![expect(clippy::print_stdout, reason = "a program that prints numbers")]
 #![expect(clippy::disallowed_methods, reason = "measures")]
@@ -14,23 +15,27 @@ use usher_domain::ids::{ChannelId, EnquiryId, MessageId, ServiceId, StaffId, Vis
 use usher_domain::message::{Content, Counts};
 use usher_domain::record::{After, Event, MessageReceived, Record};
 use usher_domain::time::Timestamp;
-use usher_store::{Commit, Entry, JournalOptions, Store, StoreOptions, encode};
+use usher_store::{Commit, Entry, JournalOptions, Postgres, Store, StoreOptions, encode};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let records = std::env::args().nth(1).map_or(Ok(200_000), |text| text.parse())?;
     let bodies: Vec<String> = (1..=records).map(body).collect();
+    let shared = std::env::args().nth(2).is_some_and(|word| word == "postgres");
     println!("{records} records of {} bytes", bodies.first().map_or(0, String::len));
     for batch_max in [64, 512] {
-        measure(batch_max, &bodies)?;
+        measure(batch_max, &bodies, shared)?;
     }
     Ok(())
 }
 
-fn measure(batch_max: usize, bodies: &[String]) -> Result<(), Box<dyn Error>> {
+fn measure(batch_max: usize, bodies: &[String], shared: bool) -> Result<(), Box<dyn Error>> {
     let dir = tempfile::tempdir()?;
     let journal =
         JournalOptions { batch_max, queue_max: bodies.len(), ..JournalOptions::default() };
-    let store = Store::open(dir.path(), StoreOptions { journal, ..StoreOptions::default() })?;
+    let postgres = shared.then(|| Postgres::new(&usher_tests::postgres::database(), None));
+    let postgres = postgres.transpose()?;
+    let store =
+        Store::open(dir.path(), StoreOptions { journal, postgres, ..StoreOptions::default() })?;
     let service = ServiceId::from_number(1);
     let (told, outcome) = channel();
     let began = Instant::now();

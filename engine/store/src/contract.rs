@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 use usher_domain::ids::{ServiceId, StaffId, VisitorId};
 use usher_domain::message::{Author, Delivery};
-use usher_domain::record::{After, Record};
+use usher_domain::record::{After, Event, Record};
 
 use crate::script::{CHANNEL, Cast, NOON, OTHER, SERVICE, STAFF};
 use crate::{
@@ -393,6 +393,24 @@ macro_rules! store_contract {
                     assert!(seen.check(&CAST.wamid(name), NOON, &reader).unwrap(), "{name}");
                 }
                 assert!(!seen.check("wamid.new", NOON, &reader).unwrap());
+            }
+
+            #[tokio::test]
+            async fn a_message_that_is_journaled_twice_is_there_once_and_nothing_stops() {
+                let opened = open();
+                let (store, story) = (&opened.store, CAST.opening());
+                tell(store, SERVICE, &story).await;
+                let rows = |store: &Store| {
+                    let reader = store.archive().reader().unwrap();
+                    reader.room(SERVICE, CAST.enquiry(), Cursor::Latest, 100).unwrap().len()
+                };
+                let (before, end) = (rows(store), story.len() as u64);
+                let said = story.iter().filter(|it| matches!(it.event, Event::MessageReceived(_)));
+                let again: Vec<Record> = said.cloned().collect();
+                assert!(!again.is_empty());
+                commit(store, SERVICE, entries(end + 1, &again)).unwrap();
+                store.archive().wait(SERVICE, end + again.len() as u64).await.unwrap();
+                assert_eq!(rows(store), before);
             }
 
             #[tokio::test]

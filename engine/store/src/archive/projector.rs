@@ -187,7 +187,7 @@ impl Projector {
             if before.stuck || row.seq <= before.seq {
                 continue;
             }
-            project_row((tx, &texts), &mut live, (row, record))?;
+            project_row((tx, &texts, told.len() == 1), &mut live, (row, record))?;
             let reached = Reached { seq: row.seq, journal_id: row.id, stuck: false };
             moved.insert(row.service, reached);
         }
@@ -240,7 +240,7 @@ impl Projector {
 }
 
 fn project_row(
-    (tx, texts): (&Db, &RefCell<Texts>),
+    (tx, texts, alone): (&Db, &RefCell<Texts>, bool),
     live: &mut Live,
     (row, record): (&JournalRow, &Result<Record, BadRecord>),
 ) -> Result<(), StoreError> {
@@ -257,6 +257,7 @@ fn project_row(
         id: int(row.id),
         at: millis(record.at),
         texts,
+        alone,
     };
     let projected = catch_unwind(AssertUnwindSafe(|| project(&target, live, record)));
     Ok(projected.map_err(|_| StoreError::Panicked { service, seq })??)

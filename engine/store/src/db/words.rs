@@ -10,6 +10,11 @@ impl Db {
             Self::Sqlite(_) => {
                 self.run("INSERT INTO messages_text (rowid, text) VALUES (?1, ?2)", (row, words))
             }
+            Self::Postgres(_) | Self::Pooled(_) if words.is_ascii() => self.run(
+                "INSERT INTO messages_text (rowid, words)
+                 VALUES (?1, array_to_tsvector(string_to_array(?2, ' ')))",
+                (row, postgres::folded_words(words)),
+            ),
             Self::Postgres(_) | Self::Pooled(_) => self.run(
                 "INSERT INTO messages_text (rowid, words)
                  VALUES (?1, array_to_tsvector(string_to_array(folded(?2), ' ')))",

@@ -109,6 +109,8 @@ pub struct CommitInfo {
     /// The COMMIT alone: in essence the wait for the disk.
     pub synced: Duration,
     pub succeeded: bool,
+    /// Services in it that somebody else owns by now.
+    pub superseded: usize,
     /// Submissions that came meanwhile.
     pub queued: usize,
 }

@@ -153,8 +153,7 @@ impl<K: Kept> Writer<K> {
             }
         }
         let written = self.write(&accepted);
-        let (took, synced) = (began.elapsed(), written.as_ref().map(|written| written.synced));
-        self.told(&accepted, took, synced.unwrap_or_default(), written.is_ok());
+        self.told(&accepted, began.elapsed(), written.as_ref().ok());
         for (service, done, verdict) in outcomes {
             let outcome = verdict.and_then(|()| match &written {
                 Ok(written) => is_ours(written, service),
@@ -263,7 +262,7 @@ impl<K: Kept> Writer<K> {
         done.tell(outcome);
     }
 
-    fn told(&self, commits: &[Records], took: Duration, synced: Duration, succeeded: bool) {
+    fn told(&self, commits: &[Records], took: Duration, written: Option<&Written>) {
         let records = commits.iter().flat_map(|records| &records.entries);
         let (count, bytes) =
             records.fold((0, 0), |(count, bytes), entry| (count + 1, bytes + entry.body.len()));
@@ -275,8 +274,9 @@ impl<K: Kept> Writer<K> {
             records: count,
             bytes,
             took,
-            synced,
-            succeeded,
+            synced: written.map_or(Duration::ZERO, |written| written.synced),
+            succeeded: written.is_some(),
+            superseded: written.map_or(0, |written| written.superseded.len()),
             queued: self.queued.load(Ordering::Acquire),
         });
     }

@@ -17,7 +17,7 @@ pub(super) fn received(
 ) -> Result<()> {
     // An echo was written by the business on its own phone: it went out.
     let author = matches!(received.counts, Counts::Echo).then(|| json(&Author::Phone));
-    let added = t.tx.count(
+    let added = t.add(
         INSERT,
         params![
             t.id,
@@ -39,7 +39,7 @@ pub(super) fn received(
             received.forwarded,
         ],
     )?;
-    if added == 0 {
+    if !added {
         tracing::error!(seq = t.seq, "a message with an id already known was journaled");
         return Ok(());
     }

@@ -31,11 +31,29 @@ pub(crate) struct Target<'a> {
     pub(crate) id: i64,
     pub(crate) at: i64,
     pub(crate) texts: &'a RefCell<Texts>,
+    /// The transaction has no other record.
+    pub(crate) alone: bool,
 }
+
+/// What an insertion ends with that may find its row there already.
+const OR_NOT: &str = "ON CONFLICT DO NOTHING";
 
 impl Target<'_> {
     fn run(&self, sql: &str, params: impl Params) -> Result<()> {
         self.tx.run(sql, params)
+    }
+
+    /// Adds a row; whether it was not there before.
+    ///
+    /// To hear that would take a round trip to a server. So among others the row is taken for new;
+    /// where it is not, the transaction fails, and the records are taken one by one.
+    fn add(&self, sql: &str, params: impl Params) -> Result<bool> {
+        match sql.strip_suffix(OR_NOT) {
+            Some(sql) if !self.alone && !self.tx.is_embedded() => {
+                self.tx.run(sql, params).map(|()| true)
+            }
+            _ => self.tx.count(sql, params).map(|added| added > 0),
+        }
     }
 }
 

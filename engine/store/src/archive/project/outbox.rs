@@ -11,7 +11,7 @@ use crate::db::{Result, params};
 use crate::sql::{Id, blob, json, millis};
 
 pub(super) fn queued(t: &Target<'_>, queued: &MessageQueued) -> Result<()> {
-    let added = t.tx.count(
+    let added = t.add(
         INSERT,
         params![
             t.id,
@@ -31,7 +31,7 @@ pub(super) fn queued(t: &Target<'_>, queued: &MessageQueued) -> Result<()> {
             queued.withdraw_at.map(millis),
         ],
     )?;
-    if added == 0 {
+    if !added {
         tracing::error!(seq = t.seq, "a message with an id already known was journaled");
         return Ok(());
     }
