@@ -5,13 +5,17 @@ DENY_VERSION = 0.20.2
 # Root installs directly, everybody else by sudo.
 SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: build run fmt lint docs tools test test-postgres kill-postgres gates smoke deny deny-tool check
+.PHONY: build run cluster fmt lint docs tools test test-postgres kill-postgres gates smoke deny deny-tool check
 
 build:
 	$(CARGO) build --release
 
 run:
 	$(CARGO) run --release
+
+# Three nodes with a PostgreSQL, a Redis and the demo on this machine, until Ctrl-C.
+cluster: tools build
+	deploy/cluster.sh
 
 fmt:
 	$(CARGO) fmt --all --check
@@ -33,6 +37,7 @@ tools:
 	command -v chromedriver >/dev/null || missing="$$missing chromium-driver"; \
 	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
+	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
 	if [ -n "$$missing" ]; then \
 		echo "installing$$missing"; \
 		$(SUDO) apt-get update -q && $(SUDO) apt-get install -q -y --no-install-recommends $$missing; \
@@ -44,7 +49,7 @@ test: tools
 # The program end to end once more, its records in PostgreSQL; without what is about files. The
 # twenty kills under load take longer than all the rest and are a step of their own.
 test-postgres: tools
-	USHER_TEST_STORE=postgres $(CARGO) test -p usher --test e2e -- --skip disk:: --skip kill::
+	USHER_TEST_STORE=postgres $(CARGO) test -p usher --test e2e -- --skip disk:: --skip kill:: --skip cluster::
 
 kill-postgres: tools
 	USHER_TEST_STORE=postgres $(CARGO) test -p usher --test e2e kill::

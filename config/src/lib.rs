@@ -21,7 +21,7 @@ mod value;
 pub use fault::{Fault, Faults, Origin};
 pub use load::{LoadOptions, Loaded};
 pub use program::{
-    Config, Http, Journal, Limits, Log, LogFormat, Metrics, Projector, Provider, Sandbox,
+    Cluster, Config, Http, Journal, Limits, Log, LogFormat, Metrics, Projector, Provider, Sandbox,
     ServiceFiles, Sessions, Store, Tls,
 };
 pub use service::texts;

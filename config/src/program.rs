@@ -1,11 +1,15 @@
 //! How the program runs: the typed form of `usher.toml`, and the limits of each value.
 
+mod cluster;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
 use usher_domain::attendance::CONNECTIONS_MAX;
+
+pub use cluster::Cluster;
 
 use crate::node::{Node, Value};
 use crate::table::Table;
@@ -19,6 +23,7 @@ const MIB: usize = 1 << 20;
 pub struct Config {
     pub data_dir: PathBuf,
     pub store: Store,
+    pub cluster: Cluster,
     pub http: Http,
     pub metrics: Metrics,
     pub journal: Journal,
@@ -168,6 +173,8 @@ pub struct ServiceFiles {
 pub(crate) fn read(mut root: Table<'_>) -> Option<Config> {
     let data_dir = root.must("data_dir", value::path);
     let store = store(root.section("store"));
+    let has_database = store.as_ref().is_some_and(|store| store.url.is_some());
+    let cluster = cluster::cluster(root.section("cluster"), has_database);
     let http = http(root.section("http"));
     let metrics = metrics(root.section("metrics"));
     let journal = journal(root.section("journal"));
@@ -183,6 +190,7 @@ pub(crate) fn read(mut root: Table<'_>) -> Option<Config> {
     Some(Config {
         data_dir: data_dir?,
         store: store?,
+        cluster: cluster?,
         http: http?,
         metrics: metrics?,
         journal: journal?,

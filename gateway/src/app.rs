@@ -1,9 +1,13 @@
 //! The composition root: which parts there are, in which order they start, and how they stop.
 
 mod banner;
+mod cluster;
+mod keeper;
 mod listen;
+mod standby;
 mod tls;
 
+use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -11,7 +15,7 @@ use std::time::Duration;
 
 use ::metrics::{counter, gauge, histogram};
 use actix_web::dev::ServerHandle;
-use actix_web::web::{self, Data};
+use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{App as WebApp, HttpServer};
 use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -19,6 +23,7 @@ use secrecy::ExposeSecret as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use usher_config::{Config, Http, Loaded, SandboxNumber, Service, sandbox_numbers};
+use usher_domain::ids::ServiceId;
 use usher_engine::metrics::{
     BATCH_RECORDS, COMMIT_SECONDS, COMMITS_SUPERSEDED, LOG_FAILED, LOG_FULL, LOG_WAIT,
     PROJECTOR_LAG,
@@ -28,6 +33,8 @@ use usher_sandbox::{NumberOptions, Sandbox, SandboxHandle, SandboxOptions};
 use usher_store::{
     ArchiveOptions, CommitInfo, JournalOptions, Lag, LogInfo, Postgres, Store, StoreOptions,
 };
+
+use listen::Listeners;
 
 use crate::accounts::People;
 use crate::bots;
@@ -77,6 +84,10 @@ pub(crate) async fn run(loaded: Loaded) -> anyhow::Result<()> {
     for warning in &loaded.warnings {
         tracing::warn!(%warning, "settings");
     }
+    if let Some(redis) = &loaded.config.cluster.redis {
+        let address = redis.parse().context("cluster.redis")?;
+        return cluster::run(loaded, address, recorder).await;
+    }
     let shown = banner::Demo::of(&loaded.services);
     let app = App::start(loaded, Some(recorder)).await?;
     banner::show(&app, &shown)?;
@@ -100,15 +111,23 @@ async fn told_to_stop() -> anyhow::Result<()> {
 impl App {
     /// Starts everything, inside an actix system; `recorder` is shown on the listener for metrics.
     pub async fn start(loaded: Loaded, recorder: Option<PrometheusHandle>) -> anyhow::Result<Self> {
+        // Listeners first: an address in use is found out before anything has begun.
+        let listeners = Listeners::bind(&loaded.config)?;
+        Self::start_on(loaded, recorder, listeners, None).await
+    }
+
+    /// With services that were `claimed` before, under their epochs.
+    async fn start_on(
+        loaded: Loaded,
+        recorder: Option<PrometheusHandle>,
+        listeners: Listeners,
+        claimed: Option<BTreeMap<ServiceId, u64>>,
+    ) -> anyhow::Result<Self> {
         // Another part of the process may have installed it before.
         drop(rustls::crypto::ring::default_provider().install_default());
         let Loaded { config, services, .. } = loaded;
-        // Listeners first: an address in use is found out before anything has begun.
-        let listener = listen::on("http.bind", config.http.bind)?;
-        let for_metrics = config.metrics.bind.map(|bind| listen::on("metrics.bind", bind));
-        let for_metrics = for_metrics.transpose()?;
-        let address = listener.local_addr()?;
-        let store = open_store(&config)?;
+        let address = listeners.http.local_addr()?;
+        let store = open_store(&config, claimed)?;
         let (calls, taken) = mpsc::channel(PROVIDER_CALLS);
         let engine = Engine::start(engine_options(&config, &services), store, calls)
             .await
@@ -139,7 +158,8 @@ impl App {
             bots: Data::new(bots),
             sockets: sockets.clone(),
         };
-        let server = serve(&config, listener, public)?;
+        let routes = move |config: &mut ServiceConfig| public.routes(config);
+        let server = serve(&config, listeners.http, threads().max(2), routes)?;
         let mut tasks = vec![
             tokio::spawn(sweep(people.clone())),
             tokio::spawn(provider.clone().run(taken)),
@@ -147,9 +167,10 @@ impl App {
         ];
         let keep_up = |handle| tokio::spawn(metrics::keep_up(handle, config.data_dir.clone()));
         tasks.extend(recorder.clone().map(keep_up));
-        let metrics = for_metrics
+        let metrics = listeners
+            .metrics
             .zip(recorder)
-            .map(|(listener, recorder)| serve_metrics(listener, recorder, engine.clone()));
+            .map(|(listener, recorder)| serve_metrics(listener, recorder, health(engine.clone())));
         let metrics = metrics.transpose()?;
         tracing::info!(%address, "listening");
         let stop_grace = config.http.stop_grace;
@@ -179,6 +200,11 @@ impl App {
     /// Where the local 360dialog listens.
     pub fn sandbox_url(&self) -> Option<String> {
         self.sandbox.as_ref().map(SandboxHandle::base_url)
+    }
+
+    /// Tells every client to come back, and takes nothing new.
+    fn say_goodbye(&self) {
+        self.sockets.stop();
     }
 
     /// Takes nothing new, lets what is under way finish, and makes durable what there is.
@@ -214,7 +240,7 @@ async fn sweep(people: People) {
     }
 }
 
-fn open_store(config: &Config) -> anyhow::Result<Store> {
+fn open_store(config: &Config, claimed: Option<BTreeMap<ServiceId, u64>>) -> anyhow::Result<Store> {
     let (commit_seconds, batch_records) = (histogram!(COMMIT_SECONDS), histogram!(BATCH_RECORDS));
     let (lag_seconds, superseded) = (gauge!(PROJECTOR_LAG), counter!(COMMITS_SUPERSEDED));
     let on_commit = move |info: &CommitInfo| {
@@ -247,6 +273,7 @@ fn open_store(config: &Config) -> anyhow::Result<Store> {
             ..ArchiveOptions::default()
         },
         postgres: postgres(config)?,
+        claimed,
     };
     Store::open(&config.data_dir, options).context("the store could not be opened")
 }
@@ -278,12 +305,16 @@ fn engine_options(config: &Config, services: &[Service]) -> EngineOptions {
     }
 }
 
-fn serve(config: &Config, listener: TcpListener, public: Public) -> anyhow::Result<ServerHandle> {
-    let workers = threads().max(2);
+fn serve(
+    config: &Config,
+    listener: TcpListener,
+    workers: usize,
+    routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+) -> anyhow::Result<ServerHandle> {
     let app = move || {
         // Each worker's own thread runs this.
         name_thread(c"http");
-        WebApp::new().configure(|config| public.routes(config))
+        WebApp::new().configure(&routes)
     };
     let server = HttpServer::new(app)
         .workers(workers)
@@ -309,20 +340,29 @@ fn name_thread(name: &CStr) {
     rustix::thread::set_name(name).ok();
 }
 
+/// What operators ask beside the metrics.
+fn health(engine: Engine) -> impl Fn(&mut ServiceConfig) + Clone + Send {
+    let engine = Data::new(engine);
+    move |config| {
+        config
+            .app_data(engine.clone())
+            .route("/livez", web::get().to(http::livez))
+            .route("/readyz", web::get().to(http::readyz));
+    }
+}
+
 fn serve_metrics(
     listener: TcpListener,
     recorder: PrometheusHandle,
-    engine: Engine,
+    health: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
 ) -> anyhow::Result<(SocketAddr, ServerHandle)> {
     let address = listener.local_addr()?;
-    let (recorder, engine) = (Data::new(recorder), Data::new(engine));
+    let recorder = Data::new(recorder);
     let server = HttpServer::new(move || {
         WebApp::new()
             .app_data(recorder.clone())
-            .app_data(engine.clone())
             .route("/metrics", web::get().to(http::metrics))
-            .route("/livez", web::get().to(http::livez))
-            .route("/readyz", web::get().to(http::readyz))
+            .configure(&health)
     });
     let server = server.workers(1).disable_signals().listen(listener)?.run();
     let handle = server.handle();

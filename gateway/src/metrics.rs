@@ -60,6 +60,7 @@ pub(crate) fn install() -> Result<PrometheusHandle, BuildError> {
         .install_recorder()?;
     describe();
     usher_engine::metrics::describe();
+    usher_cluster::metrics::describe();
     gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     Ok(handle)
 }

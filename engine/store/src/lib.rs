@@ -53,7 +53,7 @@ pub use journal::{
 };
 pub use media::{MediaStore, MediaWriter, StoredFile};
 pub use moving::{Moved, move_to_postgres};
-pub use postgres::{Postgres, WhyNot};
+pub use postgres::{Ownership, Postgres, WhyNot};
 pub use progress::Lag;
 pub use prune::Pruned;
 pub use seen::SeenIds;

@@ -10,7 +10,7 @@ use usher_tests::postgres::{Server, database, name_of, shared as server};
 use crate::contract::{Home, commit, entries, reopen, shared, submit, tell};
 use crate::script::{Cast, SERVICE};
 use crate::{
-    CommitFailed, DataDir, Entry, Postgres, Store, StoreError, StoreOptions, WhyNot,
+    CommitFailed, DataDir, Entry, Ownership, Postgres, Store, StoreError, StoreOptions, WhyNot,
     move_to_postgres,
 };
 
@@ -297,4 +297,36 @@ fn records_that_wait_for_the_row_of_their_service_are_one_statement_afterwards()
     );
     let transactions: u32 = transactions.parse().unwrap();
     assert!((1..100).contains(&transactions), "{transactions} transactions for 198 records");
+}
+
+#[test]
+fn a_service_is_claimed_over_the_epoch_that_was_seen_and_by_one() {
+    let (dirs, url) = (dirs(), database());
+    let tale = Cast(9).whole();
+    let ownership = Ownership::open(Postgres::new(&url, None).unwrap()).unwrap();
+    assert_eq!(ownership.epoch(SERVICE).unwrap(), 0);
+    assert!(ownership.claim(SERVICE, 1, 0).unwrap());
+    assert!(!ownership.claim(SERVICE, 1, 0).unwrap(), "it is taken");
+    assert!(!ownership.claim(SERVICE, 9, 0).unwrap(), "by an epoch that was not seen");
+    assert_eq!(ownership.epoch(SERVICE).unwrap(), 1);
+
+    let under =
+        |epoch: u64| StoreOptions { claimed: Some([(SERVICE, epoch)].into()), ..shared(&url) };
+    let first = Store::open(dirs[0].path(), under(1)).unwrap();
+    commit(&first, SERVICE, entries(1, &tale[..2])).unwrap();
+    let others = commit(&first, OTHER, entries(1, &tale[..1]));
+    assert!(matches!(others, Ok(()) | Err(CommitFailed::Superseded { .. })), "{others:?}");
+    assert_eq!(ownership.epoch(SERVICE).unwrap(), 1, "opening takes nothing over");
+
+    assert!(ownership.claim(SERVICE, 7, 1).unwrap());
+    let late = commit(&first, SERVICE, entries(3, &tale[2..3]));
+    assert!(matches!(late, Err(CommitFailed::Superseded { epoch: 7 })), "{late:?}");
+    let second = Store::open(dirs[1].path(), under(7)).unwrap();
+    commit(&second, SERVICE, entries(3, &tale[2..3])).unwrap();
+    let late = Store::open(dirs[0].path(), under(1));
+    assert!(late.is_err(), "the directory is in use: {late:?}");
+    first.close();
+    let zombie = Store::open(dirs[0].path(), under(1)).unwrap();
+    let late = commit(&zombie, SERVICE, entries(4, &tale[3..4]));
+    assert!(matches!(late, Err(CommitFailed::Superseded { epoch: 7 })), "{late:?}");
 }

@@ -1,5 +1,6 @@
 //! The two stores, on disk and in memory, each opened whole: journal, archive, and what joins them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -24,6 +25,9 @@ pub struct StoreOptions {
     pub archive: ArchiveOptions,
     /// Records are kept there; `None`: in the data directory, like everything else.
     pub postgres: Option<Postgres>,
+    /// The epochs under which services were claimed for this process, and nothing else is written;
+    /// `None`: all are taken over from whoever had them.
+    pub claimed: Option<BTreeMap<ServiceId, u64>>,
 }
 
 /// An open store. Dropping it commits what was submitted and brings the archive level.
@@ -42,7 +46,8 @@ pub struct Store {
 impl Store {
     /// Locks and opens a data directory; the archive is level with the journal when this returns.
     ///
-    /// With PostgreSQL, every service that ever wrote is taken over from whoever had it.
+    /// With PostgreSQL, every service that ever wrote is taken over from whoever had it, unless they
+    /// were claimed one by one before.
     pub fn open(path: &Path, options: StoreOptions) -> Result<Self, StoreError> {
         let dir = DataDir::lock(path)?;
         match options.postgres.clone() {
@@ -66,7 +71,7 @@ impl Store {
     fn shared(dir: DataDir, postgres: Postgres, options: StoreOptions) -> Result<Self, StoreError> {
         let server = Server::new(postgres)?;
         migrate(&server.connect(Purpose::Journal)?)?;
-        let kept = PgJournal::open(Arc::clone(&server))?;
+        let kept = PgJournal::open(Arc::clone(&server), options.claimed.as_ref())?;
         let pool = Pool::new(Arc::clone(&server));
         let progress = Arc::new(Progress::new(0));
         let (wake, woken) = sync_channel(1);

@@ -5,9 +5,29 @@ use std::net::{SocketAddr, TcpListener};
 
 use anyhow::Context as _;
 use socket2::{Domain, Protocol, Socket, Type};
+use usher_config::Config;
 
 /// Connections the kernel keeps while all workers are busy.
 const BACKLOG: i32 = 1_024;
+
+/// Where the program is reached.
+pub(super) struct Listeners {
+    pub(super) http: TcpListener,
+    pub(super) metrics: Option<TcpListener>,
+}
+
+impl Listeners {
+    pub(super) fn bind(config: &Config) -> anyhow::Result<Self> {
+        let metrics = config.metrics.bind.map(|bind| on("metrics.bind", bind));
+        Ok(Self { http: on("http.bind", config.http.bind)?, metrics: metrics.transpose()? })
+    }
+
+    /// The same ones again: whoever has either takes connections, and neither refuses one.
+    pub(super) fn share(&self) -> io::Result<Self> {
+        let metrics = self.metrics.as_ref().map(TcpListener::try_clone);
+        Ok(Self { http: self.http.try_clone()?, metrics: metrics.transpose()? })
+    }
+}
 
 /// Listens on an address; `setting` is named when it cannot be had.
 pub(super) fn on(setting: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {

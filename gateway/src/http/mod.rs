@@ -25,7 +25,7 @@ use actix_web::web::{self, Data, ServiceConfig};
 pub(crate) use bots::said as bot_said;
 pub(crate) use client::Proxies;
 pub(crate) use health::{livez, metrics, readyz};
-use problem::Problem;
+pub(crate) use problem::Problem;
 pub(crate) use state::Doors;
 pub(crate) use webhook::Webhooks;
 

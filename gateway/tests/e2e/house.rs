@@ -310,7 +310,7 @@ fn database() -> Option<String> {
 }
 
 /// Below the range from which the kernel gives out ports by itself.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     loop {
         let port = rand::random_range(20_000..30_000);
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {

@@ -9,6 +9,7 @@
 )]
 
 mod agent;
+mod cluster;
 mod house;
 mod journal;
 mod phone;

@@ -50,9 +50,16 @@ pub(crate) struct PgJournal {
 }
 
 impl PgJournal {
-    /// Takes over every service that ever wrote: whoever had them can commit nothing more.
-    pub(crate) fn open(server: Arc<Server>) -> Result<Self, StoreError> {
+    /// Takes over every service that ever wrote, unless some are `claimed` already: whoever had them
+    /// can commit nothing more.
+    pub(crate) fn open(
+        server: Arc<Server>,
+        claimed: Option<&BTreeMap<ServiceId, u64>>,
+    ) -> Result<Self, StoreError> {
         let own = Own::new(server, Purpose::Journal);
+        if let Some(claimed) = claimed {
+            return Self::of_claimed(own, claimed);
+        }
         let mut known = BTreeMap::new();
         own.with(|connection| {
             connection.each(
@@ -64,6 +71,21 @@ impl PgJournal {
                     Ok(())
                 },
             )
+        })?;
+        Ok(Self { own, known, stale: false, passed: 0 })
+    }
+
+    /// What is not among the claimed is another's.
+    fn of_claimed(own: Own, claimed: &BTreeMap<ServiceId, u64>) -> Result<Self, StoreError> {
+        let mut known: BTreeMap<ServiceId, Known> = BTreeMap::new();
+        own.with(|connection| {
+            connection.each("SELECT service, epoch, seq FROM heads", (), |row| {
+                let (service, found, seq) = standing(row)?;
+                let epoch = claimed.get(&service).copied().unwrap_or(0);
+                let superseded = (found != epoch).then_some(found);
+                known.insert(service, Known { epoch, head: Head { seq, superseded } });
+                Ok(())
+            })
         })?;
         Ok(Self { own, known, stale: false, passed: 0 })
     }

@@ -5,6 +5,7 @@ mod connection;
 mod dialect;
 mod found;
 mod migrations;
+mod ownership;
 mod pool;
 mod wait;
 
@@ -24,6 +25,7 @@ pub(crate) use connection::{Array, Connection, Own, Transaction};
 pub(crate) use dialect::{archive_schema, folded_words, wanted_words};
 pub(crate) use found::Raw;
 pub(crate) use migrations::migrate;
+pub use ownership::Ownership;
 pub(crate) use pool::Pool;
 
 /// Longest wait for a connection to be made.

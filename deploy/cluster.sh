@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# Several nodes on this machine, with a PostgreSQL and a Redis of their own and the demo; ended by Ctrl-C.
+#
+# NODES   how many, 2 to 9 (3)
+# USHER   the program (the release build)
+# DIR     where everything is kept (data/cluster); begun anew each time
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+nodes=${NODES:-3}
+usher=$(realpath "${USHER:-target/release/usher}")
+dir=${DIR:-data/cluster}
+http=18480 metrics=18460 database=18432 redis=18379 sandbox=18481
+
+rm -rf "$dir"
+mkdir -p "$dir/redis" "$dir/postgres"
+dir=$(realpath "$dir")
+bin=$(dirname "$(ls /usr/lib/postgresql/*/bin/postgres 2>/dev/null | tail -n 1)")
+
+# PostgreSQL does not run as root.
+as_server=()
+if [ "$(id -u)" = 0 ]; then
+    as_server=(setpriv --reuid=postgres --regid=postgres --clear-groups)
+    chown postgres: "$dir/postgres"
+    # Where only root may go, it goes to a place of its own.
+    if ! "${as_server[@]}" test -w "$dir/postgres"; then
+        place=$(mktemp -d)
+        chown postgres: "$place"
+        rmdir "$dir/postgres"
+        ln -s "$place" "$dir/postgres"
+    fi
+fi
+data=$(realpath "$dir/postgres")
+
+pids=()
+sleeper=
+finish() {
+    trap - EXIT INT TERM
+    [ -z "$sleeper" ] || kill "$sleeper"
+    echo "stopping"
+    # The nodes first, so that they hand over in order.
+    for ((at = ${#pids[@]} - 1; at >= 0; at--)); do
+        kill -INT "${pids[at]}" 2>/dev/null || true
+        wait "${pids[at]}" 2>/dev/null || true
+    done
+    [ "$data" = "$dir/postgres" ] || rm -rf "$data"
+}
+trap finish EXIT INT TERM
+
+(cd "$data" && "${as_server[@]}" "$bin/initdb" -D "$data" -U usher -A trust -E UTF8 --locale=C.UTF-8 >/dev/null)
+(cd "$data" && exec "${as_server[@]}" "$bin/postgres" -D "$data" -c listen_addresses=127.0.0.1 \
+    -c port=$database -c unix_socket_directories="$data") >"$dir/postgres.log" 2>&1 &
+pids+=($!)
+redis-server --bind 127.0.0.1 --port $redis --dir "$dir/redis" --appendonly yes >"$dir/redis.log" &
+pids+=($!)
+until "$bin/psql" -qAt -h 127.0.0.1 -p $database -U usher -d postgres -c "CREATE DATABASE usher" >/dev/null 2>&1; do
+    kill -0 "${pids[0]}" || { cat "$dir/postgres.log"; exit 1; }
+    sleep 0.2
+done
+
+for ((node = 1; node <= nodes; node++)); do
+    mkdir -p "$dir/node-$node"
+    "$usher" --set data_dir="$dir/node-$node" \
+        --set store.url="postgres://usher@127.0.0.1:$database/usher" \
+        --set cluster.redis="redis://127.0.0.1:$redis" --set cluster.node="node-$node" \
+        --set http.bind="127.0.0.1:$((http + 10 * node))" \
+        --set metrics.bind="127.0.0.1:$((metrics + node))" \
+        --set services.demo=true --set sandbox.on=true --set sandbox.bind="127.0.0.1:$sandbox" \
+        --set log.format=human >"$dir/node-$node.log" 2>&1 &
+    pids+=($!)
+done
+
+ready() {
+    for ((node = 1; node <= nodes; node++)); do
+        curl -sf -o /dev/null "http://127.0.0.1:$((http + 10 * node))/readyz" && { echo "$node"; return; }
+    done
+    return 1
+}
+until owner=$(ready); do
+    for pid in "${pids[@]}"; do kill -0 "$pid" || { tail -n 20 "$dir"/node-*.log; exit 1; }; done
+    sleep 0.2
+done
+
+cat <<TEXT
+$nodes nodes, logs in $dir:
+$(for ((node = 1; node <= nodes; node++)); do echo "  node-$node  http://127.0.0.1:$((http + 10 * node))  process ${pids[node + 1]}"; done)
+node-$owner runs the demo's service; the others stand by (/readyz says so).
+
+  $usher agent --url http://127.0.0.1:$((http + 10 * owner))    # an agent in the terminal
+  $usher visit --wait Hello    # a visitor with a pretend phone
+  kill -9 ${pids[owner + 1]}    # another node takes over within a lease and a half
+
+Ctrl-C ends everything.
+TEXT
+sleep infinity &
+sleeper=$!
+wait $sleeper

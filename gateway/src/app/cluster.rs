@@ -1,0 +1,150 @@
+//! Several nodes for the same services: this one stands by until the services are its own, runs them as
+//! long as they are, and then begins anew as if it had just been started.
+//!
+//! It runs all of its services or none. Beginning anew is the program in place of itself, in the same
+//! process: whatever ran is gone at once, whatever it was about to do.
+
+use std::collections::BTreeMap;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::watch;
+use usher_cluster::{Address, Leases, Nodes, Redis, RedisOptions};
+use usher_config::{Config, Loaded};
+use usher_domain::ids::ServiceId;
+use usher_domain::ownership::lease::Terms;
+use usher_domain::ownership::placement::NodeId;
+use usher_store::Ownership;
+
+use super::keeper::{Keeper, Keeping, Order, Parts};
+use super::standby::Standby;
+use super::{App, Listeners, banner, postgres, told_to_stop};
+
+/// Longest wait for Redis to take a lease back.
+const RELEASED_WITHIN: Duration = Duration::from_secs(1);
+/// After what could not be started, before it is tried again.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Close frames that are under way are let go.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// Runs until the process is told to stop.
+pub(super) async fn run(
+    loaded: Loaded,
+    address: Address,
+    recorder: PrometheusHandle,
+) -> anyhow::Result<()> {
+    // Before Redis is reached, which may be by TLS.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let listeners = Listeners::bind(&loaded.config)?;
+    let Keeping { keeper, mut orders } = Keeper::start(parts(&loaded, address)?)?;
+    let standby = Standby::start(&loaded.config, listeners.share()?, &recorder, orders.clone())?;
+    tracing::info!("standing by");
+    let stopping = told_to_stop();
+    tokio::pin!(stopping);
+    let claimed = tokio::select! {
+        told = &mut stopping => {
+            told?;
+            keeper.give_up(RELEASED_WITHIN).await;
+            standby.stop().await;
+            return Ok(());
+        }
+        claimed = owned(&mut orders) => claimed?,
+    };
+    tracing::info!("the services are this node's; starting them");
+    let shown = banner::Demo::of(&loaded.services);
+    let starting = App::start_on(loaded, Some(recorder), listeners, Some(claimed));
+    let app = tokio::select! {
+        app = starting => app,
+        () = lost(&mut orders) => return begin_anew("the lease was lost while it started"),
+    };
+    let app = match app {
+        Ok(app) => app,
+        Err(error) => {
+            tracing::error!(cause = ?error, "the services could not be started");
+            keeper.give_up(RELEASED_WITHIN).await;
+            tokio::time::sleep(PAUSE).await;
+            return begin_anew("the services could not be started");
+        }
+    };
+    standby.stop().await;
+    banner::show(&app, &shown)?;
+    tokio::select! {
+        told = &mut stopping => told?,
+        () = lost(&mut orders) => {
+            app.say_goodbye();
+            tokio::time::sleep(LAST_WORDS).await;
+            return begin_anew("the services are another node's");
+        }
+    }
+    tracing::info!("handing over");
+    app.stop().await;
+    keeper.give_up(RELEASED_WITHIN).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn parts(loaded: &Loaded, address: Address) -> anyhow::Result<Parts> {
+    let Config { cluster, .. } = &loaded.config;
+    let database = postgres(&loaded.config)?.context("`store.url` is not set")?;
+    let ownership = Ownership::open(database).context("the database cannot be used")?;
+    let read = |path: &std::path::PathBuf| {
+        std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+    };
+    let certificates = cluster.certificates.as_ref().map(read).transpose()?;
+    let terms = Terms::new(cluster.lease);
+    let redis = Redis::new(RedisOptions {
+        address,
+        password: cluster.password.clone(),
+        certificates,
+        patience: terms.patience(),
+    });
+    let me = name(cluster.node.as_deref());
+    let mut services: Vec<ServiceId> =
+        loaded.services.iter().map(|service| service.settings.service).collect();
+    if services.is_empty() {
+        bail!("there is no service to run");
+    }
+    // All nodes ask in the same order, and who has the first one may have the others.
+    services.sort_unstable();
+    Ok(Parts {
+        nodes: Nodes::new(redis.clone(), me.clone(), cluster.weight, cluster.lease),
+        leases: Leases::new(redis, me.clone(), cluster.lease),
+        me,
+        ownership,
+        terms,
+        services,
+    })
+}
+
+/// Another after each start: what was granted to the one before is not this one's.
+fn name(set: Option<&str>) -> NodeId {
+    let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let start: u32 = rand::random();
+    NodeId(Arc::from(format!("{}/{start:08x}", set.unwrap_or(&machine))))
+}
+
+async fn owned(orders: &mut watch::Receiver<Order>) -> anyhow::Result<BTreeMap<ServiceId, u64>> {
+    let order = orders.wait_for(|order| matches!(order, Order::Run(_))).await;
+    match &*order.context("nobody keeps the leases any more")? {
+        Order::Run(claimed) => Ok(claimed.clone()),
+        Order::StandBy { .. } | Order::LetGo => bail!("an order that was not waited for"),
+    }
+}
+
+/// Also when nobody keeps the leases any more.
+async fn lost(orders: &mut watch::Receiver<Order>) {
+    drop(orders.wait_for(|order| !matches!(order, Order::Run(_))).await);
+}
+
+fn begin_anew(why: &str) -> anyhow::Result<()> {
+    tracing::warn!(why, "beginning anew");
+    let mut arguments = std::env::args_os();
+    let name = arguments.next().unwrap_or_else(|| "usher".into());
+    // The program as it was started, wherever its file has gone since.
+    let failed = Command::new("/proc/self/exe").arg0(name).args(arguments).exec();
+    Err(failed).context("the program could not begin anew")
+}

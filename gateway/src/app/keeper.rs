@@ -1,0 +1,353 @@
+//! Keeps the leases of this node's services, on a thread of its own, so that nothing else delays it.
+//!
+//! It translates between the machines of `ownership::lease` and the doors to Redis and to the database;
+//! that all services go together is decided here: the first one's lease comes first, and who has it may
+//! have the others.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+use usher_cluster::{Leases, Nodes};
+use usher_domain::ids::ServiceId;
+use usher_domain::ownership::Epoch;
+use usher_domain::ownership::lease::{Answer, Ask, Command, Effect, Lease, Stage, Terms};
+use usher_domain::ownership::placement::{self, Node, NodeId};
+use usher_domain::time::Timestamp;
+use usher_store::Ownership;
+
+/// Answers that may wait to be heard.
+const HEARD_MAX: usize = 1_024;
+
+/// What this node is to do.
+#[derive(Clone, Debug)]
+pub(super) enum Order {
+    StandBy {
+        /// Who has the services, as far as it is known.
+        holder: Option<NodeId>,
+    },
+    /// Under these epochs.
+    Run(BTreeMap<ServiceId, u64>),
+    /// Another may have the services from now on.
+    LetGo,
+}
+
+pub(super) struct Parts {
+    pub(super) nodes: Nodes,
+    pub(super) leases: Leases,
+    pub(super) me: NodeId,
+    pub(super) ownership: Ownership,
+    pub(super) terms: Terms,
+    pub(super) services: Vec<ServiceId>,
+}
+
+/// The thread, as the others know it.
+pub(super) struct Keeper {
+    words: mpsc::Sender<Word>,
+}
+
+pub(super) struct Keeping {
+    pub(super) keeper: Keeper,
+    pub(super) orders: watch::Receiver<Order>,
+}
+
+enum Word {
+    Heard {
+        at: usize,
+        ask: Ask,
+        answer: Answer,
+        holder: Option<NodeId>,
+    },
+    Claimed {
+        at: usize,
+        epoch: Epoch,
+        taken: bool,
+    },
+    Live(Vec<Node>),
+    /// What ran has stopped, or there is nothing more to be run.
+    GiveUp {
+        done: oneshot::Sender<()>,
+    },
+}
+
+impl Keeper {
+    pub(super) fn start(parts: Parts) -> anyhow::Result<Keeping> {
+        let (words, heard) = mpsc::channel(HEARD_MAX);
+        let (orders, watched) = watch::channel(Order::StandBy { holder: None });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let say = words.clone();
+        std::thread::Builder::new()
+            .name("leases".to_owned())
+            .spawn(move || runtime.block_on(Thread::new(parts, say, orders).run(heard)))
+            .context("no thread for the leases")?;
+        Ok(Keeping { keeper: Self { words }, orders: watched })
+    }
+
+    /// Hands the leases to the next node and leaves; what ran has stopped before.
+    pub(super) async fn give_up(&self, within: Duration) {
+        let (done, hears) = oneshot::channel();
+        if self.words.send(Word::GiveUp { done }).await.is_ok()
+            && tokio::time::timeout(within, hears).await.is_err()
+        {
+            tracing::warn!("the leases were not taken back in time; they end by themselves");
+        }
+    }
+}
+
+struct Thread {
+    parts: Parts,
+    started: Instant,
+    leases: Vec<Lease>,
+    live: Vec<Node>,
+    beat_at: Instant,
+    say: mpsc::Sender<Word>,
+    orders: watch::Sender<Order>,
+}
+
+impl Thread {
+    fn new(parts: Parts, say: mpsc::Sender<Word>, orders: watch::Sender<Order>) -> Self {
+        let started = Instant::now();
+        let lease = |_: &ServiceId| Lease::new(Timestamp::default(), parts.terms);
+        let leases = parts.services.iter().map(lease).collect();
+        Self { leases, parts, started, live: Vec::new(), beat_at: started, say, orders }
+    }
+
+    /// Never set, and stands still with the machine: what then goes on too long the store refuses.
+    fn now(&self) -> Timestamp {
+        Timestamp::default() + self.started.elapsed()
+    }
+
+    async fn run(mut self, mut heard: mpsc::Receiver<Word>) {
+        loop {
+            let due = self.leases.iter().filter_map(Lease::next_deadline).min();
+            let due = due.map(|due| self.started + due.since(Timestamp::default()));
+            let wake = due.map_or(self.beat_at, |due| due.min(self.beat_at));
+            let word = tokio::select! {
+                word = heard.recv() => word,
+                () = tokio::time::sleep_until(wake) => None,
+            };
+            if let Some(Word::GiveUp { done }) = word {
+                self.leave().await;
+                // Whoever asked may have gone.
+                done.send(()).ok();
+                return;
+            }
+            if self.beat_at <= Instant::now() {
+                self.beat();
+            }
+            self.take(word);
+            for at in 0..self.leases.len() {
+                let mut effects = Vec::new();
+                let now = self.now();
+                if let Some(lease) = self.leases.get_mut(at) {
+                    lease.expire(now, &mut effects);
+                }
+                self.perform(at, effects);
+            }
+            self.want_the_next();
+            self.order();
+        }
+    }
+
+    fn take(&mut self, word: Option<Word>) {
+        match word {
+            Some(Word::Heard { at, ask, answer, holder }) => {
+                let mine = holder.as_ref() == Some(&self.parts.me);
+                if at == 0 && !mine && matches!(answer, Answer::Held { .. } | Answer::Lost) {
+                    self.stand_by(holder);
+                }
+                self.apply(at, Command::Hear { ask, answer });
+            }
+            Some(Word::Claimed { at, epoch, taken: true }) => {
+                self.apply(at, Command::Claimed { epoch });
+            }
+            Some(Word::Claimed { at, epoch, taken: false }) => {
+                self.apply(at, Command::NotClaimed { epoch });
+            }
+            Some(Word::Live(live)) => {
+                let rank = placement::rank(self.first(), &live, &self.parts.me);
+                self.live = live;
+                let patience = self.parts.terms.pause() * u32::try_from(rank).unwrap_or(u32::MAX);
+                self.apply(0, Command::Want { patience });
+            }
+            Some(Word::GiveUp { .. }) | None => {}
+        }
+    }
+
+    fn first(&self) -> ServiceId {
+        self.parts.services.first().copied().unwrap_or(ServiceId::from_number(0))
+    }
+
+    fn apply(&mut self, at: usize, command: Command) {
+        let (now, mut effects) = (self.now(), Vec::new());
+        let Some(lease) = self.leases.get_mut(at) else { return };
+        if let Err(refusal) = lease.apply(now, command, &mut effects) {
+            tracing::debug!(%refusal, ?command, "a lease");
+        }
+        self.perform(at, effects);
+    }
+
+    fn want_the_next(&mut self) {
+        let owns = |lease: &Lease| matches!(lease.stage(), Stage::Owning { .. });
+        let first_without = self.leases.iter().position(|lease| !owns(lease));
+        if let Some(at) = first_without.filter(|at| *at > 0) {
+            self.apply(at, Command::Want { patience: Duration::ZERO });
+        }
+    }
+
+    /// Once all services are this node's, they run.
+    fn order(&self) {
+        let now = self.now();
+        let epochs = self.parts.services.iter().zip(&self.leases);
+        let epochs = epochs.map(|(service, lease)| Some((*service, lease.acts(now)?.0)));
+        let all: Option<BTreeMap<ServiceId, u64>> = epochs.collect();
+        self.orders.send_if_modified(|order| match (&order, all) {
+            (Order::StandBy { .. }, Some(all)) => {
+                *order = Order::Run(all);
+                true
+            }
+            _ => false,
+        });
+    }
+
+    fn stand_by(&self, found: Option<NodeId>) {
+        self.orders.send_if_modified(|order| match order {
+            Order::StandBy { holder } if *holder != found => {
+                *holder = found;
+                true
+            }
+            Order::StandBy { .. } | Order::Run(_) | Order::LetGo => false,
+        });
+    }
+
+    fn perform(&mut self, at: usize, effects: Vec<Effect>) {
+        let Some(service) = self.parts.services.get(at).copied() else { return };
+        for effect in effects {
+            tracing::debug!(%service, ?effect, "a lease");
+            match effect {
+                Effect::Acquire { ask } => self.acquire(at, service, ask),
+                Effect::Renew { ask, epoch } => {
+                    let leases = self.parts.leases.clone();
+                    self.hear(at, ask, async move {
+                        let heard = leases.renew(service, epoch).await;
+                        heard.map(|heard| (heard.answer, heard.holder)).map_err(Into::into)
+                    });
+                }
+                Effect::Check { ask } => {
+                    let ownership = self.parts.ownership.clone();
+                    self.hear(at, ask, async move {
+                        let epoch = blocking(move || ownership.epoch(service)).await?;
+                        Ok((Answer::StoreHas { epoch: Epoch(epoch) }, None))
+                    });
+                }
+                Effect::Reassert { ask, epoch } => {
+                    tracing::warn!(%service, %epoch, "Redis has forgotten the lease; telling it again");
+                    let leases = self.parts.leases.clone();
+                    self.hear(at, ask, async move {
+                        let heard = leases.reassert(service, epoch).await;
+                        heard.map(|heard| (heard.answer, heard.holder)).map_err(Into::into)
+                    });
+                }
+                Effect::Claim { epoch, over } => self.claim(at, service, epoch, over),
+                Effect::Start { epoch } => tracing::info!(%service, %epoch, "owned"),
+                // Whoever gives up has stopped before.
+                Effect::Drain => {}
+                Effect::Stop { why } => self.let_go(at, service, why),
+                Effect::Release { epoch } => {
+                    let leases = self.parts.leases.clone();
+                    drop(tokio::spawn(async move { leases.release(service, epoch, None).await }));
+                }
+            }
+        }
+    }
+
+    /// What runs stops at once; what has not begun to is over already.
+    fn let_go(&mut self, at: usize, service: ServiceId, why: impl std::fmt::Debug) {
+        tracing::warn!(%service, ?why, "not owned any more");
+        let ran = self.orders.send_if_modified(|order| {
+            let runs = matches!(order, Order::Run(_));
+            if runs {
+                *order = Order::LetGo;
+            }
+            runs
+        });
+        if !ran {
+            self.apply(at, Command::Stopped);
+        }
+    }
+
+    fn acquire(&self, at: usize, service: ServiceId, ask: Ask) {
+        let (ownership, leases) = (self.parts.ownership.clone(), self.parts.leases.clone());
+        self.hear(at, ask, async move {
+            let store = Epoch(blocking(move || ownership.epoch(service)).await?);
+            let heard = leases.acquire(service, store).await?;
+            Ok((heard.answer, heard.holder))
+        });
+    }
+
+    /// Asks, and says what came of it; what failed may have been done.
+    fn hear(
+        &self,
+        at: usize,
+        ask: Ask,
+        question: impl Future<Output = anyhow::Result<(Answer, Option<NodeId>)>> + Send + 'static,
+    ) {
+        let say = self.say.clone();
+        drop(tokio::spawn(async move {
+            let (answer, holder) = question.await.unwrap_or_else(|error| {
+                tracing::debug!(cause = ?error, "a lease was not asked for");
+                (Answer::Failed, None)
+            });
+            // The thread has ended: nobody waits for it.
+            say.send(Word::Heard { at, ask, answer, holder }).await.ok();
+        }));
+    }
+
+    fn claim(&self, at: usize, service: ServiceId, epoch: Epoch, over: Epoch) {
+        let (ownership, say) = (self.parts.ownership.clone(), self.say.clone());
+        drop(tokio::spawn(async move {
+            let claimed = blocking(move || ownership.claim(service, epoch.0, over.0)).await;
+            let taken = claimed.unwrap_or_else(|error| {
+                tracing::warn!(cause = ?error, %service, "a service could not be claimed");
+                false
+            });
+            say.send(Word::Claimed { at, epoch, taken }).await.ok();
+        }));
+    }
+
+    fn beat(&mut self) {
+        self.beat_at = Instant::now() + self.parts.terms.renew_every();
+        let (nodes, say) = (self.parts.nodes.clone(), self.say.clone());
+        drop(tokio::spawn(async move {
+            match nodes.heartbeat(false).await {
+                Ok(live) => drop(say.send(Word::Live(live)).await),
+                Err(error) => tracing::warn!(%error, "Redis is not to be asked"),
+            }
+        }));
+    }
+
+    /// Keeps each lease for the node that is to have it, and is not heard of any more.
+    async fn leave(&self) {
+        let stays = |node: &&Node| *node.id() != self.parts.me && !node.is_leaving();
+        let live: Vec<Node> = self.live.iter().filter(stays).cloned().collect();
+        let next = placement::owner(self.first(), &live, None, Duration::ZERO);
+        for (service, lease) in self.parts.services.iter().zip(&self.leases) {
+            if let Stage::Owning { epoch, .. } = lease.stage()
+                && let Err(error) = self.parts.leases.release(*service, epoch, next).await
+            {
+                tracing::warn!(%error, "a lease was not taken back; it ends by itself");
+            }
+        }
+        if let Err(error) = self.parts.nodes.leave().await {
+            tracing::debug!(%error, "Redis was not told that this node leaves");
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    ask: impl FnOnce() -> Result<T, usher_store::StoreError> + Send + 'static,
+) -> anyhow::Result<T> {
+    Ok(tokio::task::spawn_blocking(ask).await??)
+}

@@ -1,0 +1,109 @@
+//! Two nodes for the same services: one runs them, the other stands by and takes over.
+
+mod nodes;
+
+use std::time::Instant;
+
+use reqwest::StatusCode;
+use reqwest::header::RETRY_AFTER;
+
+use crate::shop::Shop;
+use crate::wait::until;
+use nodes::Nodes;
+
+#[expect(clippy::disallowed_methods, reason = "the time of other processes is measured")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_the_owner_is_killed_the_other_takes_over_and_knows_everything() {
+    let mut nodes = Nodes::start(Shop::new("failover", &["anna"])).await;
+    let refused = nodes.deliver(1, "wamid.to-the-other").await.unwrap();
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(refused.headers().contains_key(RETRY_AFTER));
+    assert_eq!(nodes.house.http.get(nodes.url(1, "/livez")).send().await.unwrap().status(), 200);
+    let socket = nodes.house.http.get(nodes.url(1, "/v1/agent/socket")).send().await.unwrap();
+    assert_eq!(socket.status(), StatusCode::SERVICE_UNAVAILABLE, "so that it asks another node");
+
+    let mut acknowledged = Vec::new();
+    for n in 0..50 {
+        let wamid = format!("wamid.before-{n}");
+        assert!(nodes.takes(0, &wamid).await);
+        acknowledged.push(wamid);
+    }
+    let epoch = nodes.epoch();
+    nodes.kill(0);
+    let killed = now();
+    // As the provider does it: again and again, until somebody has it.
+    until("node that takes over", async || {
+        if nodes.takes(1, "wamid.meanwhile").await { Ok(()) } else { Err(nodes.log(1)) }
+    })
+    .await;
+    println!(
+        "killed to the first 200 of the other: {:?} ({} leases)",
+        killed.elapsed(),
+        nodes::LEASE
+    );
+    acknowledged.push("wamid.meanwhile".to_owned());
+    assert!(nodes.epoch() > epoch);
+    nodes.is_ready(1).await;
+    // What was acknowledged before is known, and is not taken twice.
+    for wamid in acknowledged.iter().take(10) {
+        assert!(nodes.takes(1, wamid).await);
+    }
+    for wamid in &acknowledged {
+        assert_eq!(nodes.kept(wamid), 1, "{wamid}");
+    }
+    nodes.run(0);
+    nodes.stands_by(0).await;
+    assert_eq!(nodes.deliver(0, "wamid.after").await.unwrap().status(), 503);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owner_that_was_asleep_commits_nothing_more_and_stands_by() {
+    let nodes = Nodes::start(Shop::new("zombie", &["anna"])).await;
+    assert!(nodes.takes(0, "wamid.first").await);
+    nodes.signal(0, "STOP");
+    // On its way while the owner sleeps, and read by it when it wakes.
+    let late = nodes.deliver(0, "wamid.late");
+    let taken_over = async {
+        nodes.is_ready(1).await;
+        assert!(nodes.takes(1, "wamid.second").await);
+        nodes.signal(0, "CONT");
+    };
+    let (late, ()) = tokio::join!(late, taken_over);
+    let told = late.as_ref().map_or(None, |answer| Some(answer.status()));
+    assert_ne!(told, Some(StatusCode::OK), "it acknowledged what it cannot keep");
+    nodes.stands_by(0).await;
+    assert_eq!(nodes.kept("wamid.late"), 0);
+    assert_eq!((nodes.kept("wamid.first"), nodes.kept("wamid.second")), (1, 1));
+    assert!(nodes.takes(1, "wamid.third").await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owner_that_is_told_to_stop_hands_over_at_once() {
+    let mut nodes = Nodes::start(Shop::new("handover", &["anna"])).await;
+    assert!(nodes.takes(0, "wamid.first").await);
+    assert!(nodes.terminate(0).await.success());
+    let ended = now();
+    nodes.is_ready(1).await;
+    println!("the end of the one to the other's being ready: {:?}", ended.elapsed());
+    assert!(nodes.takes(1, "wamid.first").await);
+    assert_eq!(nodes.kept("wamid.first"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_forgets_everything_changes_no_owner() {
+    let nodes = Nodes::start(Shop::new("forgetful", &["anna"])).await;
+    let epoch = nodes.epoch();
+    nodes.redis_says(&["FLUSHALL"]);
+    until("owner that tells Redis again", async || {
+        let log = nodes.log(0);
+        if log.contains("telling it again") { Ok(()) } else { Err(log) }
+    })
+    .await;
+    assert!(nodes.takes(0, "wamid.first").await);
+    nodes.stands_by(1).await;
+    assert_eq!(nodes.epoch(), epoch);
+}

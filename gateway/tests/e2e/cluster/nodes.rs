@@ -1,0 +1,188 @@
+//! Two nodes of the same house, their Redis, and their database.
+
+use std::fs;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use reqwest::StatusCode;
+use usher_tests::postgres;
+
+use crate::house::{House, free_port, signal};
+use crate::shop::{Shop, WEBHOOK_SECRET};
+use crate::wait::until;
+
+/// Short, so that the tests are, and long enough for a machine with much to do.
+pub(super) const LEASE: &str = "3s";
+
+pub(super) struct Nodes {
+    pub(super) house: House,
+    redis: Child,
+    database: String,
+    each: Vec<Node>,
+}
+
+pub(super) struct Node {
+    pub(super) name: String,
+    pub(super) port: u16,
+    child: Option<Child>,
+}
+
+impl Nodes {
+    /// Two that run, one of which is ready; the first is meant to be.
+    pub(super) async fn start(shop: Shop) -> Self {
+        let house = House::build(&[shop], |_| ());
+        let socket = house.path("redis.sock");
+        let redis = Command::new("redis-server")
+            .args(["--port", "0", "--save", "", "--unixsocket"])
+            .arg(&socket)
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server is installed");
+        until("Redis", async || if socket.exists() { Ok(()) } else { Err("no socket") }).await;
+        let each = ["one", "two"].map(Node::new).into();
+        let mut nodes = Self { house, redis, database: postgres::database(), each };
+        nodes.run(0);
+        nodes.is_ready(0).await;
+        nodes.run(1);
+        nodes.stands_by(1).await;
+        nodes
+    }
+
+    pub(super) fn run(&mut self, at: usize) {
+        let house = &self.house;
+        let node = &mut self.each[at];
+        assert!(node.child.is_none(), "it runs already");
+        let log = fs::File::options().create(true).append(true).open(house.path(&node.name));
+        let log = log.unwrap();
+        let set = [
+            format!("http.bind=127.0.0.1:{}", node.port),
+            "metrics.bind=".to_owned(),
+            format!("data_dir={}", house.path(&format!("data-{}", node.name)).display()),
+            format!("store.url={}", self.database),
+            format!("cluster.redis=redis+unix://{}", house.path("redis.sock").display()),
+            format!("cluster.node={}", node.name),
+            format!("cluster.lease={LEASE}"),
+        ];
+        let mut command = Command::new(env!("CARGO_BIN_EXE_usher"));
+        command.arg("--config").arg(house.path("usher.toml"));
+        for set in set {
+            command.arg("--set").arg(set);
+        }
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        node.child = Some(command.spawn().unwrap());
+    }
+
+    pub(super) fn url(&self, at: usize, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.each[at].port)
+    }
+
+    async fn ready(&self, at: usize) -> Result<(StatusCode, String), String> {
+        let asked = self.house.http.get(self.url(at, "/readyz")).send().await;
+        let answer = asked.map_err(|error| format!("{error:?}\n{}", self.log(at)))?;
+        Ok((answer.status(), answer.text().await.unwrap_or_default()))
+    }
+
+    pub(super) async fn is_ready(&self, at: usize) {
+        until("node that is ready", async || match self.ready(at).await? {
+            (StatusCode::OK, _) => Ok(()),
+            (status, text) => Err(format!("{status} {text}\n{}", self.log(at))),
+        })
+        .await;
+    }
+
+    /// And knows who has the services.
+    pub(super) async fn stands_by(&self, at: usize) {
+        let other = &self.each[1 - at].name;
+        until("node that stands by", async || match self.ready(at).await? {
+            (StatusCode::SERVICE_UNAVAILABLE, text) if text.contains(&format!("{other}/")) => {
+                Ok(())
+            }
+            (status, text) => Err(format!("{status} {text}\n{}", self.log(at))),
+        })
+        .await;
+    }
+
+    /// A message as the provider would deliver it to one of them.
+    pub(super) async fn deliver(
+        &self,
+        at: usize,
+        wamid: &str,
+    ) -> reqwest::Result<reqwest::Response> {
+        let hook = self.url(at, &format!("/hooks/360dialog/{}", self.house.shop.channel()));
+        let body = crate::disk::webhook(&self.house, wamid);
+        let request = self.house.http.post(hook).header("content-type", "application/json");
+        request.header("x-usher-secret", WEBHOOK_SECRET).body(body).send().await
+    }
+
+    pub(super) async fn takes(&self, at: usize, wamid: &str) -> bool {
+        self.deliver(at, wamid).await.is_ok_and(|answer| answer.status() == StatusCode::OK)
+    }
+
+    /// How often a message stands in the journal.
+    pub(super) fn kept(&self, wamid: &str) -> u32 {
+        let sql = format!(
+            "SELECT count(*) FROM usher.journal WHERE body LIKE '%message_received%' AND body LIKE '%\"{wamid}\"%'"
+        );
+        self.says(&sql).parse().unwrap()
+    }
+
+    pub(super) fn epoch(&self) -> u64 {
+        self.says("SELECT max(epoch) FROM usher.heads").parse().unwrap()
+    }
+
+    fn says(&self, sql: &str) -> String {
+        let name = self.database.rsplit('/').next().unwrap();
+        let name = name.split('?').next().unwrap();
+        postgres::shared().say(name, sql)
+    }
+
+    pub(super) fn signal(&self, at: usize, name: &str) {
+        signal(self.each[at].child.as_ref().expect("it runs").id(), name);
+    }
+
+    pub(super) fn kill(&mut self, at: usize) {
+        let mut child = self.each[at].child.take().expect("it runs");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    pub(super) async fn terminate(&mut self, at: usize) -> ExitStatus {
+        self.signal(at, "TERM");
+        let mut child = self.each[at].child.take().expect("it runs");
+        until("end after SIGTERM", async || match child.try_wait().unwrap() {
+            Some(status) => Ok(status),
+            None => Err(self.log(at)),
+        })
+        .await
+    }
+
+    pub(super) fn redis_says(&self, words: &[&str]) {
+        let mut command = Command::new("redis-cli");
+        command.arg("-s").arg(self.house.path("redis.sock")).args(words).stdout(Stdio::null());
+        assert!(command.status().unwrap().success());
+    }
+
+    pub(super) fn log(&self, at: usize) -> String {
+        fs::read_to_string(self.house.path(&self.each[at].name)).unwrap_or_default()
+    }
+}
+
+impl Node {
+    fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), port: free_port(), child: None }
+    }
+}
+
+impl Drop for Nodes {
+    fn drop(&mut self) {
+        let nodes = self.each.iter_mut().filter_map(|node| node.child.as_mut());
+        for child in nodes.chain([&mut self.redis]) {
+            child.kill().ok();
+            child.wait().ok();
+        }
+        if std::thread::panicking() {
+            for at in 0..self.each.len() {
+                eprintln!("--- {} ---\n{}", self.each[at].name, self.log(at));
+            }
+        }
+    }
+}
