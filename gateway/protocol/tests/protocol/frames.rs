@@ -194,3 +194,19 @@ fn staff_see_contents_without_the_providers_handles() {
     let long = Content::Text { body: "é".repeat(300) };
     assert_eq!(preview(&long).map(|text| text.chars().count()), Some(200));
 }
+
+#[test]
+fn what_nobody_acts_on_may_wait_and_nothing_else() {
+    let mut waiting: Vec<String> = Vec::new();
+    for event in samples::events() {
+        if event.may_wait() {
+            let shape = serde_json::to_value(&event).unwrap();
+            let writer = shape["data"]["message"]["writer"]["by"].as_str().unwrap_or_default();
+            waiting.push(format!("{} {writer}", shape["event"].as_str().unwrap()));
+        }
+    }
+    waiting.sort();
+    waiting.dedup();
+    let ticks = ["enquiry.missed ", "enquiry.updated ", "message.sent auto", "message.status "];
+    assert_eq!(waiting, ticks);
+}
