@@ -121,7 +121,7 @@ impl App {
         loaded: Loaded,
         recorder: Option<PrometheusHandle>,
         listeners: Listeners,
-        claimed: Option<BTreeMap<ServiceId, u64>>,
+        claimed: Option<Claimed>,
     ) -> anyhow::Result<Self> {
         // Another part of the process may have installed it before.
         drop(rustls::crypto::ring::default_provider().install_default());
@@ -240,14 +240,28 @@ async fn sweep(people: People) {
     }
 }
 
-fn open_store(config: &Config, claimed: Option<BTreeMap<ServiceId, u64>>) -> anyhow::Result<Store> {
+/// The services that are this node's.
+struct Claimed {
+    epochs: BTreeMap<ServiceId, u64>,
+    /// Called when a commit was refused since another node has claimed its service.
+    superseded: Box<dyn Fn() + Send>,
+}
+
+fn open_store(config: &Config, claimed: Option<Claimed>) -> anyhow::Result<Store> {
     let (commit_seconds, batch_records) = (histogram!(COMMIT_SECONDS), histogram!(BATCH_RECORDS));
+    let (claimed, tell) = match claimed {
+        Some(Claimed { epochs, superseded }) => (Some(epochs), superseded),
+        None => (None, Box::new(|| ()) as Box<dyn Fn() + Send>),
+    };
     let (lag_seconds, superseded) = (gauge!(PROJECTOR_LAG), counter!(COMMITS_SUPERSEDED));
     let on_commit = move |info: &CommitInfo| {
         commit_seconds.record(info.took.as_secs_f64());
         #[expect(clippy::cast_precision_loss, reason = "a batch has far fewer than 2^52 records")]
         batch_records.record(info.records as f64);
         superseded.increment(info.superseded as u64);
+        if info.superseded > 0 {
+            tell();
+        }
     };
     let log_wait = histogram!(LOG_WAIT);
     let (log_full, log_failed) = (counter!(LOG_FULL), counter!(LOG_FAILED));

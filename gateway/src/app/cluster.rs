@@ -22,7 +22,7 @@ use usher_store::Ownership;
 
 use super::keeper::{Keeper, Keeping, Order, Parts};
 use super::standby::Standby;
-use super::{App, Listeners, banner, postgres, told_to_stop};
+use super::{App, Claimed, Listeners, banner, postgres, told_to_stop};
 
 /// Longest wait for Redis to take a lease back.
 const RELEASED_WITHIN: Duration = Duration::from_secs(1);
@@ -56,6 +56,7 @@ pub(super) async fn run(
     };
     tracing::info!("the services are this node's; starting them");
     let shown = banner::Demo::of(&loaded.services);
+    let claimed = Claimed { epochs: claimed, superseded: keeper.superseded() };
     let starting = App::start_on(loaded, Some(recorder), listeners, Some(claimed));
     let app = tokio::select! {
         app = starting => app,

@@ -66,6 +66,8 @@ enum Word {
         taken: bool,
     },
     Live(Vec<Node>),
+    /// A commit was refused.
+    Superseded,
     /// What ran has stopped, or there is nothing more to be run.
     GiveUp {
         done: oneshot::Sender<()>,
@@ -83,6 +85,13 @@ impl Keeper {
             .spawn(move || runtime.block_on(Thread::new(parts, say, orders).run(heard)))
             .context("no thread for the leases")?;
         Ok(Keeping { keeper: Self { words }, orders: watched })
+    }
+
+    /// To be called when the store knows another owner.
+    pub(super) fn superseded(&self) -> Box<dyn Fn() + Send> {
+        let words = self.words.clone();
+        // Where there is no room, the next renewal finds it out.
+        Box::new(move || drop(words.try_send(Word::Superseded)))
     }
 
     /// Hands the leases to the next node and leaves; what ran has stopped before.
@@ -172,7 +181,17 @@ impl Thread {
                 let patience = self.parts.terms.pause() * u32::try_from(rank).unwrap_or(u32::MAX);
                 self.apply(0, Command::Want { patience });
             }
+            Some(Word::Superseded) => self.superseded(),
             Some(Word::GiveUp { .. }) | None => {}
+        }
+    }
+
+    /// Of whichever service: they go together.
+    fn superseded(&mut self) {
+        for at in 0..self.leases.len() {
+            if let Some(Stage::Owning { epoch, .. }) = self.leases.get(at).map(Lease::stage) {
+                self.apply(at, Command::Superseded { epoch });
+            }
         }
     }
 

@@ -107,3 +107,22 @@ async fn a_redis_that_forgets_everything_changes_no_owner() {
     nodes.stands_by(1).await;
     assert_eq!(nodes.epoch(), epoch);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owner_whose_commit_is_refused_lets_go_at_once() {
+    let nodes = Nodes::start(Shop::new("superseded", &["anna"])).await;
+    assert!(nodes.takes(0, "wamid.first").await);
+    nodes.raise_epoch();
+    assert!(!nodes.takes(0, "wamid.second").await, "it is another's");
+    until("owner that lets go", async || {
+        let log = nodes.log(0);
+        if log.contains("Superseded") { Ok(()) } else { Err(log) }
+    })
+    .await;
+    until("owner of the services", async || {
+        let taken = nodes.takes(0, "wamid.third").await || nodes.takes(1, "wamid.third").await;
+        if taken { Ok(()) } else { Err(()) }
+    })
+    .await;
+    assert_eq!((nodes.kept("wamid.second"), nodes.kept("wamid.third")), (0, 1));
+}
