@@ -127,7 +127,11 @@ impl App {
         drop(rustls::crypto::ring::default_provider().install_default());
         let Loaded { config, services, .. } = loaded;
         let address = listeners.http.local_addr()?;
+        let alone = claimed.is_none();
         let store = open_store(&config, claimed)?;
+        if alone {
+            own(&store, &services)?;
+        }
         let (calls, taken) = mpsc::channel(PROVIDER_CALLS);
         let engine = Engine::start(engine_options(&config, &services), store, calls)
             .await
@@ -290,6 +294,15 @@ fn open_store(config: &Config, claimed: Option<Claimed>) -> anyhow::Result<Store
         claimed,
     };
     Store::open(&config.data_dir, options).context("the store could not be opened")
+}
+
+/// Nobody else writes of these services from now on, also of one that has not begun yet.
+fn own(store: &Store, services: &[Service]) -> anyhow::Result<()> {
+    for service in services {
+        let epoch = store.own(service.settings.service, 0)?;
+        tracing::debug!(service = %service.settings.service, epoch, "owned");
+    }
+    Ok(())
 }
 
 /// The database that is set; `None`: the embedded store.

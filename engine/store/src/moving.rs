@@ -42,11 +42,12 @@ pub fn move_to_postgres(
     let transaction = own.begin()?;
     refuse_unless_empty(&own)?;
     let mut sums = BTreeMap::new();
-    let (mut moved, mut id) = (Moved::default(), 0);
+    let (mut moved, mut id, mut pages) = (Moved::default(), 0, vec![0]);
     loop {
         let rows = from.read_after_id(id, PAGE)?;
         let Some(last) = rows.last() else { break };
         id = last.id;
+        pages.push(id);
         put(&own, &rows)?;
         for row in &rows {
             let sum: &mut Sum = sums.entry(row.service).or_default();
@@ -65,7 +66,7 @@ pub fn move_to_postgres(
         )?;
     }
     own.run("SELECT setval(pg_get_serial_sequence('usher.journal', 'id'), ?1)", [int(id.max(1))])?;
-    compare(&own, &sums)?;
+    compare(&own, &pages, &sums)?;
     transaction.commit()?;
     rebuild_shared(&server)?;
     Ok(moved)
@@ -115,25 +116,31 @@ fn put(own: &Own, rows: &[JournalRow]) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// What arrived is what was sent, service by service.
-fn compare(own: &Own, sent: &BTreeMap<ServiceId, Sum>) -> Result<(), StoreError> {
-    let mut arrived = BTreeMap::new();
-    own.with(|connection| {
-        connection.each(
-            "SELECT service, count(*) AS records, max(seq) AS last,
-               CAST(sum(octet_length(body)) AS bigint) AS bytes
-             FROM journal GROUP BY service",
-            (),
-            |row| {
-                let sum = Sum {
-                    records: row.number("records")?,
-                    bytes: row.number("bytes")?,
-                    last: row.number("last")?,
-                };
-                arrived.insert(row.id::<ServiceId>("service")?, sum);
-                Ok(())
-            },
-        )
-    })?;
+/// What arrived is what was sent, service by service; looked at in pieces, none of which takes long.
+fn compare(own: &Own, pages: &[u64], sent: &BTreeMap<ServiceId, Sum>) -> Result<(), StoreError> {
+    let mut arrived: BTreeMap<ServiceId, Sum> = BTreeMap::new();
+    let ends = pages.iter().copied().skip(PIECE).step_by(PIECE).chain(pages.last().copied());
+    let mut from = 0;
+    for to in ends {
+        own.with(|connection| {
+            connection.each(
+                "SELECT service, count(*) AS records, max(seq) AS last,
+                   CAST(sum(octet_length(body)) AS bigint) AS bytes
+                 FROM journal WHERE id > ?1 AND id <= ?2 GROUP BY service",
+                (int(from), int(to)),
+                |row| {
+                    let sum = arrived.entry(row.id("service")?).or_default();
+                    sum.records += row.number("records")?;
+                    sum.bytes += row.number("bytes")?;
+                    sum.last = sum.last.max(row.number("last")?);
+                    Ok(())
+                },
+            )
+        })?;
+        from = to;
+    }
     if arrived == *sent { Ok(()) } else { Err(StoreError::Differs) }
 }
+
+/// Pages that are compared at once.
+const PIECE: usize = 64;
