@@ -123,6 +123,8 @@ struct Inner {
     journal: Journal,
     provider: mpsc::Sender<ProviderCall>,
     staff: RefCell<StaffAddrs>,
+    /// Looked up once: there are more events than webhooks.
+    events: metrics::Counter,
     gathering: RefCell<Gathering>,
     /// The last sequence given out.
     last: Cell<u64>,
@@ -158,6 +160,7 @@ impl Ledger {
             journal,
             provider,
             staff: RefCell::default(),
+            events: metrics::counter!(crate::metrics::EVENTS),
             gathering: RefCell::default(),
             last: Cell::new(last),
             worked: Cell::new(false),
@@ -241,6 +244,7 @@ impl Ledger {
         for release in releases {
             match release {
                 Release::Feed { to, tail, may_wait } => {
+                    self.0.events.increment(1);
                     let staff = self.0.staff.borrow();
                     for addr in to.iter().filter_map(|id| staff.get(id)) {
                         addr.do_send(Push { tail: Arc::clone(&tail), may_wait });

@@ -36,6 +36,7 @@ pub const DUPLICATES: &str = "usher_duplicates_total";
 pub const WALL_STEPS: &str = "usher_wall_clock_steps_total";
 pub const QUARANTINED: &str = "usher_quarantined_total";
 pub const UNMATCHED: &str = "usher_receipts_unmatched_total";
+pub const EVENTS: &str = "usher_events_total";
 pub const FEED_RESUMES: &str = "usher_feed_resumes_total";
 pub const EVICTED: &str = "usher_sessions_evicted_total";
 pub const CHANNEL_UP: &str = "usher_channel_up";
@@ -91,6 +92,7 @@ pub fn describe() {
     describe_counter!(WALL_STEPS, "Steps of the wall clock by more than two seconds.");
     describe_counter!(QUARANTINED, "Updates kept aside because nothing could be done with them.");
     describe_counter!(UNMATCHED, "Receipts kept after waiting in vain for their messages.");
+    describe_counter!(EVENTS, "Events told to people; each is written once for all of them.");
     describe_counter!(FEED_RESUMES, "Sessions that came back, by outcome.");
     describe_counter!(EVICTED, "Connections let go because they read too slowly or were dead.");
     describe_gauge!(CHANNEL_UP, "1 while the channel sends, 0 while it is stopped.");

@@ -1,7 +1,7 @@
 //! A thousand agents of capacity 1,000 and as many live enquiries as asked: 60 % Handling, 40 %
 //! Missed, each visitor known by two ids.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
@@ -241,6 +241,28 @@ impl Crowd {
             from.push(visitor);
         }
         (requests, from)
+    }
+
+    /// Messages of so many characters from visitors whose owners fit, to each owner as many.
+    pub(super) fn long_messages_to(
+        &mut self,
+        count: u64,
+        length: usize,
+        fits: impl Fn(usize) -> bool,
+    ) -> VecDeque<Bytes> {
+        let theirs: BTreeMap<usize, u64> =
+            self.owners.iter().map(|(visitor, agent)| (*agent, *visitor)).collect();
+        let theirs: Vec<u64> =
+            theirs.into_iter().filter(|(agent, _)| fits(*agent)).map(|(_, one)| one).collect();
+        let text = "Where is my parcel? ".repeat(length.div_ceil(20));
+        let messages = theirs.iter().cycle().take(usize::try_from(count).unwrap_or_default());
+        messages
+            .map(|visitor| {
+                let (channel, id) = (channel_of(*visitor), self.next_id + 1);
+                self.next_id = id;
+                wire::request(channel, &[wire::text(channel, *visitor, id, &text)])
+            })
+            .collect()
     }
 
     fn somebody_handled(&self) -> u64 {

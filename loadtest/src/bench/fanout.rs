@@ -29,9 +29,12 @@ use crate::measure::compare::Turn;
 use crate::measure::show::{Goal, Report};
 use crate::measure::{Metric, Place, Plan, Slice, alternate};
 
-const SLICE: Duration = Duration::from_millis(400);
+const SLICE: Duration = Duration::from_millis(200);
 /// Messages under way at once.
 const AT_ONCE: usize = 16;
+/// What may wait has come by then.
+const SETTLE: Duration = Duration::from_millis(500);
+const EVENTS: &str = "usher_events_total";
 const READ_WITHIN: Duration = Duration::from_secs(30);
 
 /// A room holds 15 people, and each may have 16 connections.
@@ -56,7 +59,7 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<()> {
         let sockets = room.sockets();
         let mut ours = Ours::open(options, *room).await?;
         let (mut raw, mut twin) = (Raw::open(sockets).await?, Raw::open(sockets).await?);
-        let blocks = options.either(5, 20);
+        let blocks = options.either(10, 40);
         let plan = Plan { place: Place::OverSockets, blocks, slice: SLICE };
         let told = alternate(plan, async |turn, span| match turn {
             Turn::Ours => ours.turn(span).await,
@@ -64,6 +67,7 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<()> {
             Turn::Twin => twin.turn(span).await,
         });
         let told = told.await?;
+        let each = ours.frames_per_event().await?;
         let what = |text: &str| format!("{sockets} sockets of {} people: {text}", room.people);
         report.sides(&what("server CPU per frame"), &told, Metric::Cpu);
         // 0.6 of raw writes.
@@ -72,6 +76,8 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<()> {
         report.sides(&what("frames"), &told, Metric::Rate);
         let goal = Some(Goal::AtLeast(0.6));
         report.ratio(&what("frames/s, ours / raw writes"), &told, Metric::Rate, goal);
+        let goal = Some(Goal::AtLeast(sockets as f64));
+        report.figure(&what("frames read for each event written"), each, "", goal);
     }
     report.end();
     Ok(())
@@ -82,6 +88,10 @@ struct Ours {
     doors: Connections,
     _desks: Desks,
     read: Arc<AtomicU64>,
+    /// Events of any kind that were read.
+    frames: Arc<AtomicU64>,
+    /// Read and written before the first turn.
+    before: (u64, f64),
     sockets: u64,
     next_id: u64,
 }
@@ -109,10 +119,12 @@ impl Ours {
         let colleagues: BTreeSet<StaffId> =
             desks.iter().filter(|desk| desk.agent > 0).filter_map(|desk| desk.staff).collect();
         let read = Arc::new(AtomicU64::new(0));
-        let count = Arc::clone(&read);
+        let frames = Arc::new(AtomicU64::new(0));
+        let (count, all) = (Arc::clone(&read), Arc::clone(&frames));
         let mut desks = Desks::hear(desks, move |_, text| {
             let is_one = text.contains("\"message.received\"");
             count.fetch_add(u64::from(is_one), Ordering::Relaxed);
+            all.fetch_add(u64::from(text.starts_with("{\"at\":")), Ordering::Relaxed);
         });
         for (staff, id) in colleagues.into_iter().zip(1..) {
             let command = Command::AddStaff { enquiry, staff };
@@ -120,9 +132,31 @@ impl Ours {
             desks.writers[0].send(Message::text(frame)).await?;
         }
         let sockets = room.sockets() as u64;
-        let mut ours = Self { house, doors, _desks: desks, read, sockets, next_id: 1 };
+        let (before, next_id) = ((0, 0.0), 1);
+        let mut ours = Self { house, doors, _desks: desks, read, frames, before, sockets, next_id };
         ours.all_hear().await?;
+        ours.before = ours.settled().await?;
         Ok(ours)
+    }
+
+    /// Events that were read and that were written, once nothing is on its way.
+    async fn settled(&self) -> anyhow::Result<(u64, f64)> {
+        let began = Instant::now();
+        loop {
+            let read = self.frames.load(Ordering::Relaxed);
+            let written = self.house.metric(EVENTS).await?;
+            tokio::time::sleep(SETTLE).await;
+            if read == self.frames.load(Ordering::Relaxed) {
+                return Ok((read, written));
+            }
+            ensure!(began.elapsed() < READ_WITHIN, "events do not end");
+        }
+    }
+
+    /// Over all turns: as many as there are sockets where each event is written once.
+    async fn frames_per_event(&self) -> anyhow::Result<f64> {
+        let ((read, written), (first_read, first_written)) = (self.settled().await?, self.before);
+        Ok((read - first_read) as f64 / (written - first_written).max(1.0))
     }
 
     /// Until a message is read by everybody: all have been added.

@@ -38,7 +38,7 @@ const NOT_TAKEN: [&str; 2] = ["Html502", "Rate429"];
 
 pub(super) async fn run(options: &Options) -> anyhow::Result<()> {
     let mut report = Report::begin("P14 Outbound", &options.command("outbound"));
-    for limit in options.either(&[80_u64][..], &[80, 1_000][..]) {
+    for limit in &[80_u64, 1_000] {
         let seconds = options.either(15, 30);
         let messages = limit * seconds;
         let mut bench = Bench::open(options, *limit, messages).await?;

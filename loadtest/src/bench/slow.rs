@@ -1,21 +1,30 @@
 //! P10: a tenth of the agents stop reading: the others must not feel it, what is kept for each is
 //! bounded, and the connections are let go.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 
 use super::Options;
 use super::crowd::{self, AGENTS, Crowd, Heard, Told};
 use crate::drive::Connections;
-use crate::house::Node;
+use crate::house::{Node, shim};
 use crate::measure::show::{Goal, Report, ms};
-use crate::measure::{Latencies, Schedule};
+use crate::measure::{Latencies, Process, Schedule};
 
 const PER_SECOND: u64 = 2_000;
 const CONNECTIONS: usize = 64;
 /// One of so many stops reading.
 const ONE_OF: usize = 10;
+/// Enquiries of those who are told much.
+const HELD_LIVE: u64 = 5_000;
+/// Until all feeds are full, and what grows with messages has its size.
+const FILLS: usize = 3;
+/// Long messages, and how many of them each is told: more than the kernels keep of a connection.
+const LONG: usize = 3_500;
+const LONG_EACH: usize = 100;
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 const EVICTED: &str = "usher_sessions_evicted_total";
 const GONE_WITHIN: Duration = Duration::from_mins(3);
 
@@ -27,15 +36,14 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<()> {
     let seconds = options.either(3, 15);
     let calm = healthy(&mut crowd, &mut doors, seconds).await?;
     let process = crowd.house.process();
-    let (memory, descriptors) = (process.memory()?.anonymous, process.descriptors()?);
+    let descriptors = process.descriptors()?;
     let slow = AGENTS / ONE_OF;
     crowd.desks.stop_reading(is_slow);
     let began = Instant::now();
-    let (mut beside, mut most) = (Latencies::default(), memory);
+    let mut beside = Latencies::default();
     let (mut let_go, mut closed) = (None, None);
     while closed.is_none() {
         beside.merge(&healthy(&mut crowd, &mut doors, 1).await?);
-        most = most.max(process.memory()?.anonymous);
         let evicted = crowd.house.metric(EVICTED).await?;
         if evicted >= slow as f64 && let_go.is_none() {
             let_go = Some(began.elapsed());
@@ -52,8 +60,6 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<()> {
     report.text("healthy, a tenth does not", beside.to_string());
     let ratio = p99(&beside) / p99(&calm);
     report.figure("healthy p99, beside / calm", ratio, "", Some(Goal::AtMost(1.2)));
-    let each = most.saturating_sub(memory) as f64 / slow as f64 / 1024.0;
-    report.figure("memory for each, all growth", each, "KiB", Some(Goal::AtMost(96.0)));
     let seconds = |took: Option<Duration>| took.unwrap_or_default().as_secs_f64();
     // They first have to be behind: what the kernel buffers fills up before.
     report.figure("all let go, since they stopped", seconds(let_go), "s", None);
@@ -63,12 +69,95 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<()> {
         "s",
         Some(Goal::AtMost(10.0)),
     );
+    drop((doors, crowd));
+    held(options, &mut report).await?;
     report.end();
     Ok(())
 }
 
 const fn is_slow(agent: usize) -> bool {
     agent.is_multiple_of(ONE_OF)
+}
+
+/// What is kept for each who stops, besides the feed that everybody has: as much is told to each once
+/// while all read, and again while none of them does. The feeds are as full as they may be before,
+/// and grow no more; what the kernels hold is not the program's.
+async fn held(options: &Options, report: &mut Report) -> anyhow::Result<()> {
+    let scratch = options.binary.scratch()?;
+    let preload = Some(shim::compile("held", scratch.path())?);
+    let told = scratch.path().join("held");
+    let env = vec![("USHER_HELD", told.display().to_string())];
+    let node = Node { preload, env, ..Node::default() };
+    let mut crowd = Crowd::open(&options.binary, &crowd::shop(None), node).await?;
+    crowd.open_until(HELD_LIVE).await?;
+    let mut doors = Connections::open(crowd.house.port, CONNECTIONS).await?;
+    let asked = Asked { process: crowd.house.process(), told };
+    for _ in 0..FILLS {
+        told_much(&mut crowd, &mut doors).await?;
+    }
+    let reading = asked.growth(told_much(&mut crowd, &mut doors)).await?;
+    crowd.desks.stop_reading(is_slow);
+    let began = Instant::now();
+    let stopped = asked.growth(told_much(&mut crowd, &mut doors)).await?;
+    let took = began.elapsed().as_secs_f64();
+    let each = |bytes: i64| bytes as f64 / (AGENTS / ONE_OF) as f64 / 1024.0;
+    let goal = Some(Goal::AtMost(96.0));
+    report.figure("memory for each who stops", each(stopped - reading), "KiB", goal);
+    let text = format!(
+        "at most {:.1} KiB more for each while they do not read {LONG_EACH} messages of {LONG} characters in \
+         {took:.1} s, {:.1} KiB while they do",
+        each(stopped),
+        each(reading)
+    );
+    report.text("allocated and not freed", text);
+    Ok(())
+}
+
+/// A program that says how much it has allocated and not freed.
+struct Asked {
+    process: Process,
+    told: PathBuf,
+}
+
+impl Asked {
+    /// By how many bytes it has grown at the most while something was done.
+    async fn growth(&self, work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<i64> {
+        let before = self.held().await?;
+        let mut most = before;
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => {
+                    done?;
+                    return Ok(most.max(self.held().await?) - before);
+                }
+                () = tokio::time::sleep(LOOK_EVERY) => most = most.max(self.held().await?),
+            }
+        }
+    }
+
+    async fn held(&self) -> anyhow::Result<i64> {
+        std::fs::write(&self.told, "")?;
+        self.process.ask()?;
+        for _ in 0..100 {
+            let text = std::fs::read_to_string(&self.told)?;
+            if let Some(bytes) = text.strip_suffix('\n') {
+                return Ok(bytes.parse()?);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        bail!("the program did not say what it holds")
+    }
+}
+
+/// Long messages, to these alone.
+async fn told_much(crowd: &mut Crowd, doors: &mut Connections) -> anyhow::Result<()> {
+    let count = (AGENTS / ONE_OF * LONG_EACH) as u64;
+    let mut requests = crowd.long_messages_to(count, LONG, is_slow);
+    let schedule = Schedule::per_second(PER_SECOND);
+    let answers = doors.on_schedule(&mut requests, schedule, |_, _| ()).await?;
+    ensure!(answers.refused == 0, "{} webhooks were refused", answers.refused);
+    Ok(())
 }
 
 /// What those who read have waited for. Half of all messages are for the others.
