@@ -22,6 +22,8 @@ use crate::router::{Show, TellTo};
 /// What may wait is given at the latest after this: one write for many. A tick or a head a tenth of a
 /// second late is no later to anybody's eyes.
 const GATHERED_FOR: Duration = Duration::from_millis(100);
+/// As many do not wait for more: far below what a feed keeps.
+const GATHERED_MAX: usize = 64;
 
 impl Staff {
     fn greet(&mut self, Greet { connection, heads }: Greet) {
@@ -91,7 +93,7 @@ impl Staff {
 
     /// Gives waiting pulls what there is.
     pub(super) fn serve_pulls(&mut self) {
-        self.gathering.since = None;
+        (self.gathering.since, self.gathering.events) = (None, 0);
         let now = self.peers.now();
         let mut ends_sooner = false;
         for connection in self.connections.values_mut() {
@@ -118,6 +120,10 @@ impl Staff {
     pub(super) fn serve_pulls_soon(&mut self, ctx: &mut Context<Self>) {
         if self.connections.is_empty() {
             return;
+        }
+        self.gathering.events += 1;
+        if self.gathering.events >= GATHERED_MAX {
+            return self.serve_pulls();
         }
         let now = self.peers.now();
         self.gathering.since.get_or_insert(now);

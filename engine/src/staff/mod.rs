@@ -163,6 +163,8 @@ pub(crate) struct Staff {
 struct Gathering {
     /// Since when something waits; `None`: nothing does.
     since: Option<Timestamp>,
+    /// How many do.
+    events: usize,
     /// Somebody is going to look.
     is_watched: bool,
 }
