@@ -43,7 +43,10 @@ impl Provider {
         let all = line.client.templates().await.inspect_err(|e| super::count_error(e.class()))?;
         let templates = all.iter().map(shown).collect::<Value>().to_string();
         if self.templates_kept(service, channel).await.as_deref() != Some(templates.as_str()) {
-            self.engine.record(service, Event::TemplatesSynced { channel, templates }).await?;
+            let synced = Event::TemplatesSynced { channel, templates };
+            let seq = self.engine.record(service, synced).await?;
+            // What is sent next is judged by what the archive shows; where that stands still, by less.
+            self.engine.store().archive().wait(service, seq).await.ok();
         }
         Ok(all.len())
     }
