@@ -28,10 +28,10 @@ docs:
 
 # What the tests call besides cargo: strace (which system calls precede which), sqlite3 (a second
 # opinion on the files), a browser and what drives it, openssl (certificates), PostgreSQL and Redis
-# (each test starts a server of its own).
+# (each test starts a server of its own), and curl for `make cluster`.
 tools:
 	@missing=""; \
-	for tool in strace sqlite3 openssl chromium; do \
+	for tool in curl strace sqlite3 openssl chromium; do \
 		command -v $$tool >/dev/null || missing="$$missing $$tool"; \
 	done; \
 	command -v chromedriver >/dev/null || missing="$$missing chromium-driver"; \

@@ -87,7 +87,7 @@ $(for ((node = 1; node <= nodes; node++)); do echo "  node-$node  http://127.0.0
 node-$owner runs the demo's service; the others stand by (/readyz says so).
 
   $usher agent --url http://127.0.0.1:$((http + 10 * owner))    # an agent in the terminal
-  $usher visit --wait Hello    # a visitor with a pretend phone
+  $usher visit --sandbox http://127.0.0.1:$sandbox --wait Hello    # a visitor with a pretend phone
   kill -9 ${pids[owner + 1]}    # another node takes over within a lease and a half
 
 Ctrl-C ends everything.

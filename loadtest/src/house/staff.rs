@@ -16,6 +16,7 @@ use usher_domain::ids::StaffId;
 
 use super::child::House;
 use super::shop::Shop;
+use crate::measure::show::progress;
 
 /// Sign-ins at once.
 const AT_ONCE: usize = 32;
@@ -137,8 +138,12 @@ impl Desks {
 
 async fn read_all(mut reader: SplitStream<Socket>, hear: impl Fn(&str)) {
     while let Some(Ok(frame)) = reader.next().await {
-        if let Message::Text(text) = frame {
-            hear(&text);
+        match frame {
+            Message::Text(text) => hear(&text),
+            Message::Close(Some(close)) => {
+                progress(&format!("an agent's socket was closed: {close}"))
+            }
+            _ => {}
         }
     }
 }
