@@ -13,6 +13,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use usher_domain::ids::StaffId;
+use usher_protocol::close::Close;
 
 use super::child::House;
 use super::shop::Shop;
@@ -140,8 +141,9 @@ async fn read_all(mut reader: SplitStream<Socket>, hear: impl Fn(&str)) {
     while let Some(Ok(frame)) = reader.next().await {
         match frame {
             Message::Text(text) => hear(&text),
-            Message::Close(Some(close)) => {
-                progress(&format!("an agent's socket was closed: {close}"))
+            // Restarts are the bench's own doing; whatever else ends a desk spoils what it measures.
+            Message::Close(Some(close)) if u16::from(close.code) != Close::Restarting.number() => {
+                progress(&format!("an agent's socket was closed: {close}"));
             }
             _ => {}
         }
