@@ -24,6 +24,8 @@ mod contract;
 #[cfg(test)]
 mod disk_tests;
 #[cfg(test)]
+mod inbox_tests;
+#[cfg(test)]
 mod log_tests;
 #[cfg(test)]
 mod postgres_tests;
@@ -53,7 +55,7 @@ pub use journal::{
 };
 pub use media::{MediaStore, MediaWriter, StoredFile};
 pub use moving::{Moved, move_to_postgres};
-pub use postgres::{Ownership, Postgres, WhyNot};
+pub use postgres::{Arrived, Inbox, InboxLimits, InboxRow, Ownership, Portion, Postgres, WhyNot};
 pub use progress::Lag;
 pub use prune::Pruned;
 pub use seen::SeenIds;

@@ -198,12 +198,14 @@ impl Connection {
     }
 }
 
-/// Many values of one kind.
+/// Many values of one kind, or one number among them.
 #[derive(Debug)]
 pub(crate) enum Array<'a> {
     Ids(&'a [[u8; 16]]),
     Ints(&'a [i64]),
     Texts(&'a [&'a str]),
+    Blobs(&'a [&'a [u8]]),
+    One(i64),
 }
 
 impl ToSql for Array<'_> {
@@ -218,7 +220,9 @@ impl ToSql for Array<'_> {
             }
             (Self::Ints(numbers), &Type::INT8_ARRAY) => numbers.to_sql(ty, out),
             (Self::Texts(texts), &Type::TEXT_ARRAY) => texts.to_sql(ty, out),
-            (Self::Ids(_) | Self::Ints(_) | Self::Texts(_), _) => {
+            (Self::Blobs(blobs), &Type::BYTEA_ARRAY) => blobs.to_sql(ty, out),
+            (Self::One(number), &Type::INT8) => number.to_sql(ty, out),
+            (Self::Ids(_) | Self::Ints(_) | Self::Texts(_) | Self::Blobs(_) | Self::One(_), _) => {
                 Err(format!("an array is bound where {ty} is meant").into())
             }
         }
