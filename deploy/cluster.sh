@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 nodes=${NODES:-3}
 usher=$(realpath "${USHER:-target/release/usher}")
 dir=${DIR:-data/cluster}
-http=18480 metrics=18460 database=18432 redis=18379 sandbox=18481
+http=18480 between=18450 metrics=18460 database=18432 redis=18379 sandbox=18481
 
 rm -rf "$dir"
 mkdir -p "$dir/redis" "$dir/postgres"
@@ -32,6 +32,8 @@ if [ "$(id -u)" = 0 ]; then
 fi
 data=$(realpath "$dir/postgres")
 
+# Nodes know each other by it.
+secret=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 pids=()
 sleeper=
 finish() {
@@ -60,10 +62,11 @@ done
 
 for ((node = 1; node <= nodes; node++)); do
     mkdir -p "$dir/node-$node"
-    "$usher" --set data_dir="$dir/node-$node" \
+    USHER_CLUSTER_SECRET=$secret "$usher" --set data_dir="$dir/node-$node" \
         --set store.url="postgres://usher@127.0.0.1:$database/usher" \
         --set cluster.redis="redis://127.0.0.1:$redis" --set cluster.node="node-$node" \
         --set http.bind="127.0.0.1:$((http + 10 * node))" \
+        --set cluster.bind="127.0.0.1:$((between + node))" \
         --set metrics.bind="127.0.0.1:$((metrics + node))" \
         --set services.demo=true --set sandbox.on=true --set sandbox.bind="127.0.0.1:$sandbox" \
         --set log.format=human >"$dir/node-$node.log" 2>&1 &

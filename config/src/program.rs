@@ -9,7 +9,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use usher_domain::attendance::CONNECTIONS_MAX;
 
-pub use cluster::Cluster;
+pub use cluster::{Between, Cluster};
 
 use crate::node::{Node, Value};
 use crate::table::Table;

@@ -18,12 +18,14 @@ use actix_web::dev::ServerHandle;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{App as WebApp, HttpServer};
 use anyhow::Context as _;
+use futures_util::future::{join, join_all};
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::ExposeSecret as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use usher_config::{Config, Http, Loaded, SandboxNumber, Service, sandbox_numbers};
 use usher_domain::ids::ServiceId;
+use usher_domain::ownership::placement::NodeId;
 use usher_engine::metrics::{
     BATCH_RECORDS, COMMIT_SECONDS, COMMITS_SUPERSEDED, LOG_FAILED, LOG_FULL, LOG_WAIT,
     PROJECTOR_LAG,
@@ -41,6 +43,7 @@ use crate::bots;
 use crate::http::{self, Doors, Proxies, Public, Webhooks};
 use crate::metrics;
 use crate::provider::{Provider, hook_headers, hook_url};
+use crate::relay::between::Gate;
 use crate::socket::{self, Sockets};
 
 /// How late a lapsed session may be noticed.
@@ -63,7 +66,8 @@ pub struct App {
     engine: Engine,
     sockets: Sockets,
     provider: Provider,
-    server: ServerHandle,
+    /// The public one, and that for other nodes.
+    servers: Vec<ServerHandle>,
     metrics: Option<(SocketAddr, ServerHandle)>,
     sandbox: Option<SandboxHandle>,
     address: SocketAddr,
@@ -127,9 +131,9 @@ impl App {
         drop(rustls::crypto::ring::default_provider().install_default());
         let Loaded { config, services, .. } = loaded;
         let address = listeners.http.local_addr()?;
-        let alone = claimed.is_none();
+        let me = claimed.as_ref().map(|claimed| claimed.me.clone());
         let store = open_store(&config, claimed)?;
-        if alone {
+        if me.is_none() {
             own(&store, &services)?;
         }
         let (calls, taken) = mpsc::channel(PROVIDER_CALLS);
@@ -162,8 +166,18 @@ impl App {
             bots: Data::new(bots),
             sockets: sockets.clone(),
         };
+        let gate = me.zip(config.cluster.between.as_ref());
+        let between = listeners.between.zip(gate).map(|(listener, (me, between))| {
+            let (gate, public) = (Gate::new(between, me), public.clone());
+            let routes = move |config: &mut ServiceConfig| {
+                gate.routes(config, |config| public.routes(config));
+            };
+            serve(&config, listener, Side::Between, routes)
+        });
         let routes = move |config: &mut ServiceConfig| public.routes(config);
-        let server = serve(&config, listeners.http, threads().max(2), routes)?;
+        let servers = std::iter::once(serve(&config, listeners.http, Side::Public, routes))
+            .chain(between)
+            .collect::<anyhow::Result<_>>()?;
         let mut tasks = vec![
             tokio::spawn(sweep(people.clone())),
             tokio::spawn(provider.clone().run(taken)),
@@ -182,7 +196,7 @@ impl App {
             engine,
             sockets,
             provider,
-            server,
+            servers,
             metrics,
             sandbox,
             address,
@@ -214,10 +228,11 @@ impl App {
     /// Takes nothing new, lets what is under way finish, and makes durable what there is.
     pub async fn stop(self) {
         self.sockets.stop();
-        let served = tokio::time::timeout(self.stop_grace, self.server.stop(true));
-        let (served, ()) = futures_util::future::join(served, self.provider.settle()).await;
+        let served = join_all(self.servers.iter().map(|server| server.stop(true)));
+        let served = tokio::time::timeout(self.stop_grace, served);
+        let (served, ()) = join(served, self.provider.settle()).await;
         if served.is_err() {
-            self.server.stop(false).await;
+            join_all(self.servers.iter().map(|server| server.stop(false))).await;
         }
         if tokio::time::timeout(ENGINE_STOPS_WITHIN, self.engine.stop()).await.is_err() {
             tracing::error!("the engine did not stop in time; what is not durable is lost");
@@ -246,6 +261,8 @@ async fn sweep(people: People) {
 
 /// The services that are this node's.
 struct Claimed {
+    /// As the others know this node.
+    me: NodeId,
     epochs: BTreeMap<ServiceId, u64>,
     /// Called when a commit was refused since another node has claimed its service.
     superseded: Box<dyn Fn() + Send>,
@@ -254,7 +271,7 @@ struct Claimed {
 fn open_store(config: &Config, claimed: Option<Claimed>) -> anyhow::Result<Store> {
     let (commit_seconds, batch_records) = (histogram!(COMMIT_SECONDS), histogram!(BATCH_RECORDS));
     let (claimed, tell) = match claimed {
-        Some(Claimed { epochs, superseded }) => (Some(epochs), superseded),
+        Some(Claimed { epochs, superseded, .. }) => (Some(epochs), superseded),
         None => (None, Box::new(|| ()) as Box<dyn Fn() + Send>),
     };
     let (lag_seconds, superseded) = (gauge!(PROJECTOR_LAG), counter!(COMMITS_SUPERSEDED));
@@ -332,10 +349,18 @@ fn engine_options(config: &Config, services: &[Service]) -> EngineOptions {
     }
 }
 
+/// Who comes in by a listener.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Side {
+    Public,
+    /// Other nodes, in plain HTTP.
+    Between,
+}
+
 fn serve(
     config: &Config,
     listener: TcpListener,
-    workers: usize,
+    side: Side,
     routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
 ) -> anyhow::Result<ServerHandle> {
     let app = move || {
@@ -343,6 +368,8 @@ fn serve(
         name_thread(c"http");
         WebApp::new().configure(&routes)
     };
+    // Two even where there is one processor: what waits for a disk holds up one of them.
+    let workers = threads().max(2);
     let server = HttpServer::new(app)
         .workers(workers)
         .max_connections(amount(config.http.connections_max).div_ceil(workers))
@@ -352,7 +379,8 @@ fn serve(
         .shutdown_timeout(config.http.stop_grace.as_secs())
         .on_connect(socket::tune)
         .disable_signals();
-    let server = match &config.http.tls {
+    let tls = config.http.tls.as_ref().filter(|_| side == Side::Public);
+    let server = match tls {
         Some(tls) => server.listen_rustls_0_23(listener, tls::server(tls)?)?,
         None => server.listen(listener)?,
     };

@@ -11,4 +11,5 @@ mod http;
 mod log;
 pub mod metrics;
 pub mod provider;
+mod relay;
 mod socket;

@@ -15,6 +15,8 @@ pub const BOT_CALLS: &str = "usher_bot_calls_total";
 pub const BOT_SECONDS: &str = "usher_bot_seconds";
 pub const PROVIDER_ERRORS: &str = "usher_provider_errors_total";
 pub const AUTH_FAILURES: &str = "usher_auth_failures_total";
+pub const RELAYED: &str = "usher_relayed_total";
+pub const RELAY_STALE: &str = "usher_relay_stale_total";
 pub const DISK_FREE: &str = "usher_disk_free_bytes";
 pub const BUILD_INFO: &str = "usher_build_info";
 
@@ -48,6 +50,8 @@ fn describe() {
     );
     describe_counter!(PROVIDER_ERRORS, "Calls the provider refused or lost, by class.");
     describe_counter!(AUTH_FAILURES, "Tokens, passwords and webhook secrets that were wrong.");
+    describe_counter!(RELAYED, "Requests and sockets passed on to the owner, by outcome.");
+    describe_counter!(RELAY_STALE, "Questions of nodes that took this one for the owner.");
     describe_gauge!(DISK_FREE, Unit::Bytes, "Room left where the data directory is.");
     describe_gauge!(BUILD_INFO, "1, with the version that runs.");
 }

@@ -14,15 +14,16 @@ use anyhow::{Context as _, bail};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 use usher_cluster::{Address, Leases, Nodes, Redis, RedisOptions};
-use usher_config::{Config, Loaded};
+use usher_config::{Cluster, Config, Loaded};
 use usher_domain::ids::ServiceId;
 use usher_domain::ownership::lease::Terms;
 use usher_domain::ownership::placement::NodeId;
 use usher_store::Ownership;
 
 use super::keeper::{Keeper, Keeping, Order, Parts};
-use super::standby::Standby;
+use super::standby::{Doors, Standby};
 use super::{App, Claimed, Listeners, banner, postgres, told_to_stop};
+use crate::relay::{Owner, Owners, Relay};
 
 /// Longest wait for Redis to take a lease back.
 const RELEASED_WITHIN: Duration = Duration::from_secs(1);
@@ -40,8 +41,12 @@ pub(super) async fn run(
     // Before Redis is reached, which may be by TLS.
     drop(rustls::crypto::ring::default_provider().install_default());
     let listeners = Listeners::bind(&loaded.config)?;
-    let Keeping { keeper, mut orders } = Keeper::start(parts(&loaded, address)?)?;
-    let standby = Standby::start(&loaded.config, listeners.share()?, &recorder, orders.clone())?;
+    let parts = parts(&loaded, address, &listeners)?;
+    let me = parts.me.clone();
+    let Keeping { keeper, mut orders } = Keeper::start(parts)?;
+    let relay = Relay::new(&loaded.config, owners(orders.clone()))?;
+    let doors = Doors { relay, orders: orders.clone(), recorder: recorder.clone() };
+    let standby = Standby::start(&loaded.config, listeners.share()?, doors)?;
     tracing::info!("standing by");
     let stopping = told_to_stop();
     tokio::pin!(stopping);
@@ -56,7 +61,7 @@ pub(super) async fn run(
     };
     tracing::info!("the services are this node's; starting them");
     let shown = banner::Demo::of(&loaded.services);
-    let claimed = Claimed { epochs: claimed, superseded: keeper.superseded() };
+    let claimed = Claimed { epochs: claimed, superseded: keeper.superseded(), me };
     let starting = App::start_on(loaded, Some(recorder), listeners, Some(claimed));
     let app = tokio::select! {
         app = starting => app,
@@ -88,7 +93,29 @@ pub(super) async fn run(
     Ok(())
 }
 
-fn parts(loaded: &Loaded, address: Address) -> anyhow::Result<Parts> {
+/// Where the node is that has the services, as often as it is another.
+fn owners(mut orders: watch::Receiver<Order>) -> Owners {
+    let (say, owners) = watch::channel(None);
+    tokio::spawn(async move {
+        loop {
+            let owner = match &*orders.borrow_and_update() {
+                Order::StandBy { holder } => holder.clone().and_then(Owner::of),
+                Order::Run(_) | Order::LetGo => None,
+            };
+            say.send_if_modified(|known| {
+                let changed = *known != owner;
+                *known = owner;
+                changed
+            });
+            if orders.changed().await.is_err() {
+                break;
+            }
+        }
+    });
+    owners
+}
+
+fn parts(loaded: &Loaded, address: Address, listeners: &Listeners) -> anyhow::Result<Parts> {
     let Config { cluster, .. } = &loaded.config;
     let database = postgres(&loaded.config)?.context("`store.url` is not set")?;
     let ownership = Ownership::open(database).context("the database cannot be used")?;
@@ -103,7 +130,7 @@ fn parts(loaded: &Loaded, address: Address) -> anyhow::Result<Parts> {
         certificates,
         patience: terms.patience(),
     });
-    let me = name(cluster.node.as_deref());
+    let me = name(cluster, listeners)?;
     let mut services: Vec<ServiceId> =
         loaded.services.iter().map(|service| service.settings.service).collect();
     if services.is_empty() {
@@ -122,10 +149,17 @@ fn parts(loaded: &Loaded, address: Address) -> anyhow::Result<Parts> {
 }
 
 /// Another after each start: what was granted to the one before is not this one's.
-fn name(set: Option<&str>) -> NodeId {
+fn name(cluster: &Cluster, listeners: &Listeners) -> anyhow::Result<NodeId> {
+    let between = cluster.between.as_ref().zip(listeners.between.as_ref());
+    let (between, listener) = between.context("`cluster.bind` is not set")?;
+    let reached = match &between.advertise {
+        Some(address) => address.clone(),
+        None => listener.local_addr()?.to_string(),
+    };
     let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let name = cluster.node.as_ref().unwrap_or(&machine);
     let start: u32 = rand::random();
-    NodeId(Arc::from(format!("{}/{start:08x}", set.unwrap_or(&machine))))
+    Ok(NodeId(Arc::from(format!("{name}/{start:08x}@{reached}"))))
 }
 
 async fn owned(orders: &mut watch::Receiver<Order>) -> anyhow::Result<BTreeMap<ServiceId, u64>> {

@@ -14,18 +14,26 @@ const BACKLOG: i32 = 1_024;
 pub(super) struct Listeners {
     pub(super) http: TcpListener,
     pub(super) metrics: Option<TcpListener>,
+    /// For other nodes.
+    pub(super) between: Option<TcpListener>,
 }
 
 impl Listeners {
     pub(super) fn bind(config: &Config) -> anyhow::Result<Self> {
         let metrics = config.metrics.bind.map(|bind| on("metrics.bind", bind));
-        Ok(Self { http: on("http.bind", config.http.bind)?, metrics: metrics.transpose()? })
+        let between = config.cluster.between.as_ref();
+        let between = between.map(|between| on("cluster.bind", between.bind)).transpose()?;
+        let http = on("http.bind", config.http.bind)?;
+        Ok(Self { http, metrics: metrics.transpose()?, between })
     }
 
     /// The same ones again: whoever has either takes connections, and neither refuses one.
     pub(super) fn share(&self) -> io::Result<Self> {
-        let metrics = self.metrics.as_ref().map(TcpListener::try_clone);
-        Ok(Self { http: self.http.try_clone()?, metrics: metrics.transpose()? })
+        let again = |listener: &Option<TcpListener>| {
+            listener.as_ref().map(TcpListener::try_clone).transpose()
+        };
+        let (metrics, between) = (again(&self.metrics)?, again(&self.between)?);
+        Ok(Self { http: self.http.try_clone()?, metrics, between })
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a node answers while another runs the services: that it lives, and that it is not to be asked.
+//! What a node does while another runs the services: it is a door to them.
 
 use std::time::Duration;
 
@@ -10,11 +10,19 @@ use tokio::sync::watch;
 use usher_config::Config;
 
 use super::keeper::Order;
-use super::{Listeners, serve, serve_metrics};
+use super::{Listeners, Side, serve, serve_metrics};
 use crate::http::{self, Problem};
+use crate::relay::{Relay, between};
 
 /// A client that tries again so soon may have another node before it.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// What a door is made of.
+pub(super) struct Doors {
+    pub(super) relay: Relay,
+    pub(super) orders: watch::Receiver<Order>,
+    pub(super) recorder: PrometheusHandle,
+}
 
 pub(super) struct Standby {
     servers: Vec<ServerHandle>,
@@ -24,20 +32,26 @@ impl Standby {
     pub(super) fn start(
         config: &Config,
         listeners: Listeners,
-        recorder: &PrometheusHandle,
-        orders: watch::Receiver<Order>,
+        doors: Doors,
     ) -> anyhow::Result<Self> {
+        let Doors { relay, orders, recorder } = doors;
         let orders = Data::new(orders);
-        let routes = move |config: &mut ServiceConfig| {
+        let health = move |config: &mut ServiceConfig| {
             config
                 .app_data(orders.clone())
                 .route("/livez", web::get().to(http::livez))
-                .route("/readyz", web::get().to(readyz))
-                .default_service(web::to(refused));
+                .route("/readyz", web::get().to(readyz));
         };
-        let mut servers = vec![serve(config, listeners.http, 1, routes.clone())?];
+        let asked = health.clone();
+        let routes = move |config: &mut ServiceConfig| {
+            config.configure(&asked).configure(|config| relay.routes(config));
+        };
+        let mut servers = vec![serve(config, listeners.http, Side::Public, routes)?];
+        if let Some(listener) = listeners.between {
+            servers.push(serve(config, listener, Side::Between, between::closed)?);
+        }
         if let Some(listener) = listeners.metrics {
-            servers.push(serve_metrics(listener, recorder.clone(), routes)?.1);
+            servers.push(serve_metrics(listener, recorder, health)?.1);
         }
         Ok(Self { servers })
     }
@@ -58,11 +72,5 @@ async fn readyz(orders: Data<watch::Receiver<Order>>) -> Problem {
         Order::Run(_) => "Taking the services over.".to_owned(),
         Order::LetGo => "Letting the services go.".to_owned(),
     };
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "standing_by", detail).after(AGAIN_AFTER)
-}
-
-/// Webhooks and sockets alike: whoever asks comes again, and to the node that is ready.
-async fn refused() -> Problem {
-    let detail = "This node stands by; ask the one that is ready.";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "standing_by", detail).after(AGAIN_AFTER)
 }

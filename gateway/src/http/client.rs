@@ -3,9 +3,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use actix_web::HttpRequest;
 use actix_web::http::header::HeaderMap;
+use actix_web::{HttpMessage as _, HttpRequest};
 use usher_config::Network;
+
+use crate::relay::between::FromNode;
 
 /// Addresses looked at in one header: nobody is behind more proxies.
 const HOPS_MAX: usize = 16;
@@ -21,6 +23,10 @@ impl Proxies {
 
     /// `None`: the connection has no address.
     pub(crate) fn client_of(&self, request: &HttpRequest) -> Option<IpAddr> {
+        // Another node has found it out, with proxies of its own.
+        if request.extensions().contains::<FromNode>() {
+            return hops(request.headers()).into_iter().next()?;
+        }
         let peer = request.peer_addr()?.ip();
         Some(self.client(peer, request.headers()).to_canonical())
     }

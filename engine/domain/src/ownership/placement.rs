@@ -16,9 +16,17 @@ use crate::ids::ServiceId;
 /// A node draws once for each unit.
 pub const WEIGHT_MAX: u8 = 16;
 
-/// A running node's own name, another after each start.
+/// A running node's own name, another after each start, with where the others reach it:
+/// `north/5d1e07aa@10.0.0.1:8482`.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct NodeId(pub Arc<str>);
+
+impl NodeId {
+    /// Host and port, where it has any.
+    pub fn address(&self) -> Option<&str> {
+        self.0.split_once('@').map(|(_, address)| address)
+    }
+}
 
 impl std::fmt::Display for NodeId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -12,6 +12,8 @@ use crate::wait::until;
 
 /// Short, so that the tests are, and long enough for a machine with much to do.
 pub(super) const LEASE: &str = "3s";
+/// What the nodes know each other by.
+pub(super) const SECRET: &str = "a-secret-between-the-nodes";
 
 pub(super) struct Nodes {
     pub(super) house: House,
@@ -23,6 +25,8 @@ pub(super) struct Nodes {
 pub(super) struct Node {
     pub(super) name: String,
     pub(super) port: u16,
+    /// For the other node.
+    between: u16,
     child: Option<Child>,
 }
 
@@ -60,6 +64,7 @@ impl Nodes {
             format!("store.url={}", self.database),
             format!("cluster.redis=redis+unix://{}", house.path("redis.sock").display()),
             format!("cluster.node={}", node.name),
+            format!("cluster.bind=127.0.0.1:{}", node.between),
             format!("cluster.lease={LEASE}"),
         ];
         let mut command = Command::new(env!("CARGO_BIN_EXE_usher"));
@@ -67,6 +72,7 @@ impl Nodes {
         for set in set {
             command.arg("--set").arg(set);
         }
+        command.env("USHER_CLUSTER_SECRET", SECRET);
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         node.child = Some(command.spawn().unwrap());
     }
@@ -173,7 +179,7 @@ impl Nodes {
 
 impl Node {
     fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), port: free_port(), child: None }
+        Self { name: name.to_owned(), port: free_port(), between: free_port(), child: None }
     }
 }
 
