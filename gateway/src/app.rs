@@ -137,9 +137,8 @@ impl App {
             own(&store, &services)?;
         }
         let (calls, taken) = mpsc::channel(PROVIDER_CALLS);
-        let engine = Engine::start(engine_options(&config, &services), store, calls)
-            .await
-            .context("the engine did not start")?;
+        let engine = Engine::start(engine_options(&config, &services), store, calls).await;
+        let engine = engine.context("the engine did not start")?;
         let sandbox = start_sandbox(&config, &services, address)?;
         let base = sandbox.as_ref().map(SandboxHandle::base_url);
         let bots = bots::Door::new(&services, engine.clone())
@@ -166,18 +165,8 @@ impl App {
             bots: Data::new(bots),
             sockets: sockets.clone(),
         };
-        let gate = me.zip(config.cluster.between.as_ref());
-        let between = listeners.between.zip(gate).map(|(listener, (me, between))| {
-            let (gate, public) = (Gate::new(between, me), public.clone());
-            let routes = move |config: &mut ServiceConfig| {
-                gate.routes(config, |config| public.routes(config));
-            };
-            serve(&config, listener, Side::Between, routes)
-        });
-        let routes = move |config: &mut ServiceConfig| public.routes(config);
-        let servers = std::iter::once(serve(&config, listeners.http, Side::Public, routes))
-            .chain(between)
-            .collect::<anyhow::Result<_>>()?;
+        let gate = config.cluster.between.as_ref().zip(me).map(|(is, me)| Gate::new(is, me));
+        let servers = serve_all(&config, listeners.http, listeners.between.zip(gate), public)?;
         let mut tasks = vec![
             tokio::spawn(sweep(people.clone())),
             tokio::spawn(provider.clone().run(taken)),
@@ -355,6 +344,26 @@ enum Side {
     Public,
     /// Other nodes, in plain HTTP.
     Between,
+}
+
+/// The same to the outside and, behind its gate, to other nodes.
+fn serve_all(
+    config: &Config,
+    http: TcpListener,
+    between: Option<(TcpListener, Gate)>,
+    public: Public,
+) -> anyhow::Result<Vec<ServerHandle>> {
+    let mut servers = Vec::new();
+    if let Some((listener, gate)) = between {
+        let public = public.clone();
+        let routes = move |config: &mut ServiceConfig| {
+            gate.routes(config, |config| public.routes(config));
+        };
+        servers.push(serve(config, listener, Side::Between, routes)?);
+    }
+    let routes = move |config: &mut ServiceConfig| public.routes(config);
+    servers.push(serve(config, http, Side::Public, routes)?);
+    Ok(servers)
 }
 
 fn serve(

@@ -1,5 +1,6 @@
 //! The two kinds of file, read as the program reads them.
 
+mod cluster;
 mod layers;
 mod manual;
 mod services;

@@ -4,7 +4,7 @@ use actix_web::http::{Method, StatusCode, header};
 use actix_web::web::{Bytes, Payload};
 use actix_web::{HttpRequest, HttpResponse, rt};
 use futures_util::{StreamExt as _, stream};
-use reqwest::Body;
+use reqwest::{Body, RequestBuilder};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -47,11 +47,7 @@ pub(super) async fn pass_on(
     loop {
         let owner = relay.owner(failed.as_ref(), until).await?;
         let asked = relay.ask(&owner, request);
-        let asked = match body.next() {
-            Some(Some(body)) => asked.body(body),
-            Some(None) => asked,
-            None => return Err(nobody()),
-        };
+        let Some(asked) = body.put_into(asked) else { return Err(nobody()) };
         match put(relay, &owner, asked).await {
             Asked::Answered(answer) => return Ok(give(answer)),
             Asked::NotTaken => failed = Some(owner),
@@ -70,7 +66,7 @@ pub(super) enum Asked {
     Unknown,
 }
 
-pub(super) async fn put(relay: &Relay, owner: &Owner, asked: reqwest::RequestBuilder) -> Asked {
+pub(super) async fn put(relay: &Relay, owner: &Owner, asked: RequestBuilder) -> Asked {
     let answer = tokio::select! {
         answer = asked.send() => answer,
         () = relay.replaced(owner) => return Asked::Unknown,
@@ -136,12 +132,12 @@ impl Sent {
         Ok(Self::Kept(whole.map_err(|_| Problem::cut_off())?))
     }
 
-    /// `None`: it has gone.
-    fn next(&mut self) -> Option<Option<Body>> {
+    /// `None`: it has gone with a question before.
+    fn put_into(&mut self, asked: RequestBuilder) -> Option<RequestBuilder> {
         match self {
-            Self::Kept(bytes) if bytes.is_empty() => Some(None),
-            Self::Kept(bytes) => Some(Some(Body::from(bytes.clone()))),
-            Self::Passing(body) => body.take().map(Some),
+            Self::Kept(bytes) if bytes.is_empty() => Some(asked),
+            Self::Kept(bytes) => Some(asked.body(bytes.clone())),
+            Self::Passing(body) => body.take().map(|body| asked.body(body)),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Two nodes for the same services: one runs them, the other stands by and takes over.
 
+mod doors;
 mod nodes;
 
 use std::time::Instant;

@@ -81,6 +81,16 @@ impl Nodes {
         format!("http://127.0.0.1:{}{path}", self.each[at].port)
     }
 
+    /// At the listener between nodes.
+    pub(super) fn between(&self, at: usize, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.each[at].between)
+    }
+
+    /// Whatever the house asks from now on, it asks this one.
+    pub(super) fn go_through(&mut self, at: usize) {
+        self.house.port = self.each[at].port;
+    }
+
     async fn ready(&self, at: usize) -> Result<(StatusCode, String), String> {
         let asked = self.house.http.get(self.url(at, "/readyz")).send().await;
         let answer = asked.map_err(|error| format!("{error:?}\n{}", self.log(at)))?;
@@ -166,10 +176,20 @@ impl Nodes {
         .await
     }
 
-    pub(super) fn redis_says(&self, words: &[&str]) {
+    pub(super) fn redis_says(&self, words: &[&str]) -> String {
         let mut command = Command::new("redis-cli");
-        command.arg("-s").arg(self.house.path("redis.sock")).args(words).stdout(Stdio::null());
-        assert!(command.status().unwrap().success());
+        let said = command.arg("-s").arg(self.house.path("redis.sock")).args(words).output();
+        let said = said.unwrap();
+        assert!(said.status.success());
+        String::from_utf8(said.stdout).unwrap().trim().to_owned()
+    }
+
+    /// Who has the services, under its whole name.
+    pub(super) fn holder(&self) -> String {
+        let lease = self.redis_says(&["KEYS", "usher:*:lease"]);
+        let held = self.redis_says(&["GET", &lease]);
+        let holder = held.split_once(' ').map(|(_, holder)| holder.to_owned());
+        holder.unwrap_or_else(|| panic!("nobody holds it: {held}"))
     }
 
     pub(super) fn log(&self, at: usize) -> String {
