@@ -42,9 +42,10 @@ fn every_layer_wins_over_those_below() {
     assert_eq!(http.stop_grace, Duration::from_secs(2));
 
     let printed = loaded.print_config();
+    let (_, of_http) = printed.split_once("[http]").unwrap();
     let line = |key: &str| {
         let start = format!("{key} = ");
-        printed.lines().find(|line| line.starts_with(&start)).unwrap().to_owned()
+        of_http.lines().find(|line| line.starts_with(&start)).unwrap().to_owned()
     };
     assert!(line("body_max").ends_with("usher.toml:4:1"), "{printed}");
     assert!(line("connections_max").ends_with("# environment USHER_HTTP_CONNECTIONS_MAX"));
