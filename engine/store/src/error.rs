@@ -51,6 +51,8 @@ pub enum StoreError {
     Journal(#[from] CommitFailed),
     #[error("not a SHA-256 digest in lower-case hexadecimal")]
     NotADigest,
+    #[error("the file {sha256} in the database is not what its digest says")]
+    FileDiffers { sha256: String },
 }
 
 impl From<rusqlite::Error> for StoreError {
@@ -77,6 +79,7 @@ impl StoreError {
             | Self::Newer { .. }
             | Self::NotEmpty
             | Self::Differs
+            | Self::FileDiffers { .. }
             | Self::Live { .. }
             | Self::NotADigest => false,
         }

@@ -28,6 +28,8 @@ mod inbox_tests;
 #[cfg(test)]
 mod log_tests;
 #[cfg(test)]
+mod media_tests;
+#[cfg(test)]
 mod postgres_tests;
 #[cfg(test)]
 mod prune_tests;

@@ -1,15 +1,21 @@
-//! Files on disk, each under the SHA-256 of what it holds: stored once, never changed.
+//! Files on disk, each under the SHA-256 of what it holds: stored once, never changed. Where records are
+//! kept in a database that nodes share, so are files, and those on the disk are copies.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 
 use crate::directory::sync_dir;
 use crate::error::StoreError;
+use crate::postgres::{Files, Known, PutFailed};
+
+/// Copies looked at in one question.
+const LEVELLED_AT_ONCE: usize = 64;
 
 /// A file that is stored.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -24,6 +30,8 @@ pub struct StoredFile {
 #[derive(Clone, Debug)]
 pub struct MediaStore {
     root: Arc<Path>,
+    /// Whence the other nodes read them.
+    files: Option<Arc<Files>>,
 }
 
 /// A file that is being stored; dropped before [`MediaWriter::finish`], it never was.
@@ -38,7 +46,11 @@ pub struct MediaWriter {
 impl MediaStore {
     pub(crate) fn open(root: &Path) -> Result<Self, StoreError> {
         fs::create_dir_all(root).map_err(StoreError::file(root))?;
-        Ok(Self { root: root.into() })
+        Ok(Self { root: root.into(), files: None })
+    }
+
+    pub(crate) fn shared(root: &Path, files: Arc<Files>) -> Result<Self, StoreError> {
+        Ok(Self { files: Some(files), ..Self::open(root)? })
     }
 
     /// Begins a file whose bytes come one after the other.
@@ -59,20 +71,61 @@ impl MediaStore {
         let path = self.path(sha256)?;
         match File::open(&path) {
             Ok(file) => Ok(Some(file)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.fetch(sha256, &path),
             Err(source) => Err(StoreError::File { path, source }),
         }
     }
 
+    /// Copies a file that another node has stored.
+    fn fetch(&self, sha256: &str, path: &Path) -> Result<Option<File>, StoreError> {
+        let Some(files) = &self.files else { return Ok(None) };
+        let mut writer = self.begin()?;
+        if !files.get(&digest(sha256)?, &mut writer).map_err(|failed| told(failed, path))? {
+            return Ok(None);
+        }
+        let copied = writer.keep()?;
+        if copied.sha256 != sha256 {
+            forget(&copied.path)?;
+            return Err(StoreError::FileDiffers { sha256: sha256.to_owned() });
+        }
+        File::open(path).map(Some).map_err(StoreError::file(path))
+    }
+
+    /// Makes the database and the copies on this disk agree: what only lies here is brought there, what was
+    /// removed there goes here. Ends early when it is told to.
+    pub(crate) fn level(&self, stop: &AtomicBool) -> Result<(), StoreError> {
+        let Some(files) = &self.files else { return Ok(()) };
+        for first in 0..=u8::MAX {
+            let copies = copies(&self.root.join(hex::encode([first])))?;
+            for some in copies.chunks(LEVELLED_AT_ONCE) {
+                if stop.load(Ordering::Relaxed) {
+                    return Ok(());
+                }
+                self.level_some(files, some)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn level_some(&self, files: &Files, copies: &[[u8; 32]]) -> Result<(), StoreError> {
+        let known = files.known(copies)?;
+        for sha256 in copies {
+            let path = self.path(&hex::encode(sha256))?;
+            match known.get(sha256) {
+                Some(Known::There) => {}
+                Some(Known::Removed) => forget(&path)?,
+                None => bring(files, sha256, &path)?,
+            }
+        }
+        Ok(())
+    }
+
     /// Removes a file; one that is not there is no error.
     pub fn remove(&self, sha256: &str) -> Result<(), StoreError> {
-        let path = self.path(sha256)?;
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(StoreError::File { path, source: error })
-            }
-            Ok(()) | Err(_) => Ok(()),
+        if let Some(files) = &self.files {
+            files.remove(&digest(sha256)?)?;
         }
+        forget(&self.path(sha256)?)
     }
 
     /// Where a file of that digest lies or would lie.
@@ -106,8 +159,21 @@ impl MediaWriter {
         self.bytes
     }
 
-    /// Makes the file durable under its digest.
+    /// Makes the file durable under its digest, for all nodes.
     pub fn finish(self) -> Result<StoredFile, StoreError> {
+        let files = self.store.files.clone();
+        let stored = self.keep()?;
+        if let Some(files) = files {
+            let sha256 = digest(&stored.sha256)?;
+            if files.known(&[sha256])?.get(&sha256) != Some(&Known::There) {
+                bring(&files, &sha256, &stored.path)?;
+            }
+        }
+        Ok(stored)
+    }
+
+    /// On this disk.
+    fn keep(self) -> Result<StoredFile, StoreError> {
         let sha256 = hex::encode(self.digest.finalize());
         let path = self.store.path(&sha256)?;
         let dir = path.parent().unwrap_or(&self.store.root);
@@ -120,6 +186,47 @@ impl MediaWriter {
         sync_dir(dir)?;
         Ok(StoredFile { sha256, bytes: self.bytes, path })
     }
+}
+
+fn forget(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::file(path)(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+fn digest(sha256: &str) -> Result<[u8; 32], StoreError> {
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(sha256, &mut bytes).map_err(|_| StoreError::NotADigest)?;
+    Ok(bytes)
+}
+
+fn bring(files: &Files, sha256: &[u8; 32], path: &Path) -> Result<(), StoreError> {
+    let file = File::open(path).map_err(StoreError::file(path))?;
+    files.put(sha256, file).map_err(|failed| told(failed, path))
+}
+
+fn told(failed: PutFailed, path: &Path) -> StoreError {
+    match failed {
+        PutFailed::Read(source) => StoreError::file(path)(source),
+        PutFailed::Database(error) => error.into(),
+    }
+}
+
+/// The files of one directory; what is not a file of ours is left alone.
+fn copies(dir: &Path) -> Result<Vec<[u8; 32]>, StoreError> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(StoreError::file(dir)(error)),
+    };
+    let first = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut found = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(StoreError::file(dir))?.file_name();
+        found.extend(digest(&format!("{first}{}", name.to_string_lossy())).ok());
+    }
+    Ok(found)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use usher_domain::ids::ServiceId;
 
@@ -9,7 +10,8 @@ use crate::archive::rebuild_shared;
 use crate::directory::DataDir;
 use crate::error::StoreError;
 use crate::journal::{JournalFile, JournalReader, JournalRow, LogLimits};
-use crate::postgres::{Array, Own, Postgres, Purpose, Server, migrate};
+use crate::media::MediaStore;
+use crate::postgres::{Array, Files, Own, Postgres, Purpose, Server, migrate};
 use crate::sql::{Id, int};
 
 /// Rows of one statement.
@@ -25,7 +27,7 @@ pub struct Moved {
 }
 
 /// Moves the journal of `dir` into an empty database, compares what arrived, and makes the archive
-/// there. The files stay as they are; so do media, which are read from them on.
+/// there, and copies the media. The files stay as they are.
 ///
 /// One transaction: whatever interrupts it leaves the database as empty as it was.
 pub fn move_to_postgres(
@@ -39,6 +41,12 @@ pub fn move_to_postgres(
     let server = Server::new(postgres)?;
     migrate(&server.connect(Purpose::Journal)?)?;
     let own = Own::new(Arc::clone(&server), Purpose::Journal);
+    let looking = own.begin()?;
+    refuse_unless_empty(&own)?;
+    drop(looking);
+    // Files first: no transaction may wait for them, and those of one that then fails do no harm.
+    let media = MediaStore::shared(&dir.media(), Arc::new(Files::new(&server)))?;
+    media.level(&AtomicBool::new(false))?;
     let transaction = own.begin()?;
     refuse_unless_empty(&own)?;
     let mut sums = BTreeMap::new();

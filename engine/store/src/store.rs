@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 
@@ -15,7 +16,7 @@ use crate::journal::{
     CommitFailed, Journal, JournalFile, JournalOptions, MemoryJournal, PgJournal,
 };
 use crate::media::MediaStore;
-use crate::postgres::{Pool, Postgres, Purpose, Server, migrate};
+use crate::postgres::{Files, Pool, Postgres, Purpose, Server, migrate};
 use crate::progress::Progress;
 
 /// Limits and listeners of a store.
@@ -37,8 +38,9 @@ pub struct Store {
     archive: Archive,
     media: MediaStore,
     dir: Option<DataDir>,
-    /// The journal's thread, then the projector's: ended in this order.
+    /// The journal's thread, then the projector's: ended in this order; then what levels files.
     threads: Vec<JoinHandle<()>>,
+    closing: Arc<AtomicBool>,
     /// Where a store in memory keeps its media.
     _scratch: Option<tempfile::TempDir>,
 }
@@ -64,8 +66,8 @@ impl Store {
             Archive::open(&dir, options.archive, Arc::clone(&progress), woken)?;
         let media = MediaStore::open(&dir.media())?;
         let (journal, writing) = Journal::open(&dir, options.journal, progress, file, wake)?;
-        let threads = vec![writing, projecting];
-        Ok(Self { journal, archive, media, dir: Some(dir), threads, _scratch: None })
+        let (threads, closing) = (vec![writing, projecting], Arc::default());
+        Ok(Self { journal, archive, media, dir: Some(dir), threads, closing, _scratch: None })
     }
 
     fn shared(dir: DataDir, postgres: Postgres, options: StoreOptions) -> Result<Self, StoreError> {
@@ -77,10 +79,12 @@ impl Store {
         let (wake, woken) = sync_channel(1);
         let (archive, projecting) =
             Archive::shared((&server, &pool), options.archive, Arc::clone(&progress), woken)?;
-        let media = MediaStore::open(&dir.media())?;
+        let media = MediaStore::shared(&dir.media(), Arc::new(Files::new(&server)))?;
         let (journal, writing) = Journal::shared((kept, pool), options.journal, progress, wake)?;
-        let threads = vec![writing, projecting];
-        Ok(Self { journal, archive, media, dir: Some(dir), threads, _scratch: None })
+        let closing = Arc::new(AtomicBool::new(false));
+        let levelling = level(media.clone(), Arc::clone(&closing))?;
+        let threads = vec![writing, projecting, levelling];
+        Ok(Self { journal, archive, media, dir: Some(dir), threads, closing, _scratch: None })
     }
 
     /// Takes a service over from whoever had it: what they try to commit from now on is refused.
@@ -98,8 +102,8 @@ impl Store {
         let journal = Journal::memory(MemoryJournal::new(projector));
         let scratch = tempfile::tempdir().map_err(StoreError::file(Path::new("media")))?;
         let media = MediaStore::open(scratch.path())?;
-        let threads = Vec::new();
-        Ok(Self { journal, archive, media, dir: None, threads, _scratch: Some(scratch) })
+        let (threads, closing) = (Vec::new(), Arc::default());
+        Ok(Self { journal, archive, media, dir: None, threads, closing, _scratch: Some(scratch) })
     }
 
     pub const fn journal(&self) -> &Journal {
@@ -127,6 +131,7 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
+        self.closing.store(true, Ordering::Relaxed);
         self.journal.close();
         self.archive.hurry();
         for thread in self.threads.drain(..) {
@@ -135,4 +140,17 @@ impl Drop for Store {
             }
         }
     }
+}
+
+/// Beside everything else: nothing waits for it.
+fn level(media: MediaStore, closing: Arc<AtomicBool>) -> Result<JoinHandle<()>, StoreError> {
+    std::thread::Builder::new()
+        .name("media".to_owned())
+        .spawn(move || {
+            if let Err(error) = media.level(&closing) {
+                // The next start tries it again.
+                tracing::warn!(cause = ?error, "files on this disk and in the database may differ");
+            }
+        })
+        .map_err(StoreError::file(Path::new("media")))
 }

@@ -60,6 +60,12 @@ impl Param for [u8; 16] {
     }
 }
 
+impl Param for [u8] {
+    fn value(&self) -> Value<'_> {
+        Value::Blob(self)
+    }
+}
+
 impl Param for Vec<u8> {
     fn value(&self) -> Value<'_> {
         Value::Blob(self)

@@ -5,7 +5,11 @@ use crate::error::StoreError;
 use super::{Connection, WhyNot};
 
 /// A step is never changed once it was released; what comes later is a step of its own.
-const STEPS: &[&str] = &[include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql")];
+const STEPS: &[&str] = &[
+    include_str!("migrations/0001.sql"),
+    include_str!("migrations/0002.sql"),
+    include_str!("migrations/0003.sql"),
+];
 
 /// Brings the database to the newest step; refuses one that a newer program has been at.
 ///
