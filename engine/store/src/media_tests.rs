@@ -83,8 +83,8 @@ fn files_from_before_the_database_come_into_it() {
     let (dir, url) = (tempfile::tempdir().unwrap(), database());
     let before = MediaStore::open(&dir.path().join("media")).unwrap();
     let sha256 = before.put(&long()[..]).unwrap().sha256;
-    std::fs::write(dir.path().join("media").join(&sha256[..2]).join("odd"), "ours is it not")
-        .unwrap();
+    let beside = before.path(&sha256).unwrap().with_file_name("odd");
+    std::fs::write(beside, "not one of ours").unwrap();
     let one = Node::over(dir, &url);
     one.levels();
     assert_eq!(Node::start(&url).reads(&sha256).unwrap(), long());
