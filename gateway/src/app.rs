@@ -4,11 +4,12 @@ mod banner;
 mod cluster;
 mod keeper;
 mod listen;
+mod server;
 mod standby;
 mod tls;
+mod tune;
 
 use std::collections::BTreeMap;
-use std::ffi::CStr;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use std::time::Duration;
 use ::metrics::{counter, gauge, histogram};
 use actix_web::dev::ServerHandle;
 use actix_web::web::{self, Data, ServiceConfig};
-use actix_web::{App as WebApp, HttpServer};
+use actix_web::{App as WebApp, HttpServer, ResponseError as _};
 use anyhow::Context as _;
 use futures_util::future::{join, join_all};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -37,6 +38,7 @@ use usher_store::{
 };
 
 use listen::Listeners;
+use server::{Side, serve};
 
 use crate::accounts::People;
 use crate::bots;
@@ -44,7 +46,8 @@ use crate::http::{self, Doors, Proxies, Public, Webhooks};
 use crate::metrics;
 use crate::provider::{Provider, hook_headers, hook_url};
 use crate::relay::between::Gate;
-use crate::socket::{self, Sockets};
+use crate::socket::Sockets;
+use crate::upgrade::Upgrade;
 
 /// How late a lapsed session may be noticed.
 const SWEEP_EVERY: Duration = Duration::from_mins(1);
@@ -53,13 +56,6 @@ const PROVIDER_CALLS: usize = 4_096;
 /// The archive may be so old before webhooks are answered 503.
 const LAG_AGE_MAX: Duration = Duration::from_secs(30);
 const ENGINE_STOPS_WITHIN: Duration = Duration::from_secs(2);
-/// A client that opens a connection and says nothing.
-const REQUEST_HEAD_WITHIN: Duration = Duration::from_secs(10);
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// What is sent before more is asked for (bytes). A connection's buffer keeps the pages that were once
-/// written to, so the greeting of an agent's socket goes through few of them; and who has stopped
-/// reading holds no more than this and one frame.
-const WRITTEN_AT_ONCE: usize = 3 * 1024;
 
 /// The running program.
 pub struct App {
@@ -338,14 +334,6 @@ fn engine_options(config: &Config, services: &[Service]) -> EngineOptions {
     }
 }
 
-/// Who comes in by a listener.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Side {
-    Public,
-    /// Other nodes, in plain HTTP.
-    Between,
-}
-
 /// The same to the outside and, behind its gate, to other nodes.
 fn serve_all(
     config: &Config,
@@ -355,53 +343,26 @@ fn serve_all(
 ) -> anyhow::Result<Vec<ServerHandle>> {
     let mut servers = Vec::new();
     if let Some((listener, gate)) = between {
-        let public = public.clone();
+        let (public, sockets, judge) = (public.clone(), public.sockets.clone(), gate.clone());
         let routes = move |config: &mut ServiceConfig| {
             gate.routes(config, |config| public.routes(config));
         };
-        servers.push(serve(config, listener, Side::Between, routes)?);
+        let upgraded = move |upgrade: Upgrade| {
+            let (sockets, judged) = (sockets.clone(), judge.judge(upgrade.head().headers()));
+            async move {
+                match judged {
+                    Ok(()) => sockets.upgraded(upgrade).await,
+                    Err(problem) => upgrade.refuse(problem.error_response()).await,
+                }
+            }
+        };
+        servers.push(serve(config, listener, Side::Between, routes, Some(upgraded))?);
     }
+    let sockets = public.sockets.clone();
     let routes = move |config: &mut ServiceConfig| public.routes(config);
-    servers.push(serve(config, http, Side::Public, routes)?);
+    let upgraded = move |upgrade| sockets.clone().upgraded(upgrade);
+    servers.push(serve(config, http, Side::Public, routes, Some(upgraded))?);
     Ok(servers)
-}
-
-fn serve(
-    config: &Config,
-    listener: TcpListener,
-    side: Side,
-    routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
-) -> anyhow::Result<ServerHandle> {
-    let app = move || {
-        // Each worker's own thread runs this.
-        name_thread(c"http");
-        WebApp::new().configure(&routes)
-    };
-    // Two even where there is one processor: what waits for a disk holds up one of them.
-    let workers = threads().max(2);
-    let server = HttpServer::new(app)
-        .workers(workers)
-        .max_connections(amount(config.http.connections_max).div_ceil(workers))
-        .client_request_timeout(REQUEST_HEAD_WITHIN)
-        .keep_alive(KEEP_ALIVE)
-        .h1_write_buffer_size(WRITTEN_AT_ONCE)
-        .shutdown_timeout(config.http.stop_grace.as_secs())
-        .on_connect(socket::tune)
-        .disable_signals();
-    let tls = config.http.tls.as_ref().filter(|_| side == Side::Public);
-    let server = match tls {
-        Some(tls) => server.listen_rustls_0_23(listener, tls::server(tls)?)?,
-        None => server.listen(listener)?,
-    };
-    let server = server.run();
-    let handle = server.handle();
-    drop(tokio::spawn(server));
-    Ok(handle)
-}
-
-/// What operators see of the thread; nothing depends on it.
-fn name_thread(name: &CStr) {
-    rustix::thread::set_name(name).ok();
 }
 
 /// What operators ask beside the metrics.

@@ -13,3 +13,4 @@ pub mod metrics;
 pub mod provider;
 mod relay;
 mod socket;
+mod upgrade;

@@ -10,7 +10,8 @@ use tokio::sync::watch;
 use usher_config::Config;
 
 use super::keeper::Order;
-use super::{Listeners, Side, serve, serve_metrics};
+use super::server::{Side, UNASKED, serve};
+use super::{Listeners, serve_metrics};
 use crate::http::{self, Problem};
 use crate::relay::{Relay, between};
 
@@ -46,9 +47,9 @@ impl Standby {
         let routes = move |config: &mut ServiceConfig| {
             config.configure(&asked).configure(|config| relay.routes(config));
         };
-        let mut servers = vec![serve(config, listeners.http, Side::Public, routes)?];
+        let mut servers = vec![serve(config, listeners.http, Side::Public, routes, UNASKED)?];
         if let Some(listener) = listeners.between {
-            servers.push(serve(config, listener, Side::Between, between::closed)?);
+            servers.push(serve(config, listener, Side::Between, between::closed, UNASKED)?);
         }
         if let Some(listener) = listeners.metrics {
             servers.push(serve_metrics(listener, recorder, health)?.1);

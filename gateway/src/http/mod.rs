@@ -57,7 +57,7 @@ impl Public {
             .configure(|config| webhook::routes(&self.webhooks, config))
             .route("/livez", web::get().to(livez))
             .route("/readyz", web::get().to(readyz))
-            .configure(|config| self.sockets.routes(config))
+            .configure(Sockets::routes)
             .service(
                 web::scope("/v1")
                     .app_data(json_config())

@@ -1,21 +1,21 @@
 //! The agent socket: who may open it, and what passes through it in both directions.
 //!
-//! Everything that is special to WebSockets is in here. The session is an actor; its two traps are
-//! kept out by what stands around it: the [gate](gate) lets no more in than is handled, and the
-//! [body](body) pulls the feed only while the socket can take more, so that what somebody who has
-//! stopped reading holds is bounded by one batch. Whether a connection lives is judged by the
-//! service, never by the session, which cannot time itself out while it is not polled.
+//! Everything that is special to WebSockets is in here. The [session](session) is an actor that decides; the
+//! [wire](wire) it runs with moves its bytes, past the HTTP library: no more is heard than is answered, and
+//! the [feed](feed) is pulled only when all before is written, so that what somebody who has stopped
+//! reading holds is bounded by one batch. Whether a connection lives is judged by the service.
 
-mod body;
-mod gate;
+mod feed;
+mod input;
 mod origin;
+mod outbox;
 mod pace;
 mod pieces;
 mod push;
 mod registry;
 mod session;
-mod tune;
 mod upgrade;
+mod wire;
 
 use std::sync::Arc;
 
@@ -27,8 +27,6 @@ use usher_engine::{Clock, ConnectionId, Engine};
 use crate::accounts::People;
 use origin::Origins;
 use registry::Registry;
-
-pub(crate) use tune::tune;
 
 /// The path of the socket.
 pub(crate) const PATH: &str = "/v1/agent/socket";
@@ -81,13 +79,9 @@ impl Sockets {
         Self { shared: Arc::new(Shared { engine, people, origins, limits, clock, registry }) }
     }
 
-    /// Mounts the socket at [`PATH`].
-    pub(crate) fn routes(&self, config: &mut ServiceConfig) {
-        config.service(
-            web::resource(PATH)
-                .app_data(web::Data::new(self.clone()))
-                .route(web::get().to(upgrade::upgrade)),
-        );
+    /// Answers those at [`PATH`] who ask for no upgrade.
+    pub(crate) fn routes(config: &mut ServiceConfig) {
+        config.route(PATH, web::get().to(upgrade::not_upgraded));
     }
 
     /// Tells every client to come back a little later, and takes no new ones.

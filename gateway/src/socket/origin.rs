@@ -1,7 +1,6 @@
 //! Which web pages may open the agent socket.
 
-use actix_web::HttpRequest;
-use actix_web::http::header;
+use actix_web::http::header::{self, HeaderMap};
 
 /// Pages of these origins, and those that come from the very host they connect to.
 #[derive(Clone, Debug)]
@@ -16,9 +15,9 @@ impl Origins {
     }
 
     /// Programs send no `Origin`; browsers always do.
-    pub(super) fn allow(&self, request: &HttpRequest) -> bool {
-        let Some(origin) = request.headers().get(header::ORIGIN) else { return true };
-        let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    pub(super) fn allow(&self, headers: &HeaderMap) -> bool {
+        let Some(origin) = headers.get(header::ORIGIN) else { return true };
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
         origin.to_str().is_ok_and(|origin| self.allows(origin, host))
     }
 

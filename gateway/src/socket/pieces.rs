@@ -1,6 +1,6 @@
 //! Puts a message together that came in pieces (RFC 6455 §5.4), up to the size of one frame.
 
-use actix_web::web::Bytes;
+use bytes::Bytes;
 use bytestring::ByteString;
 use usher_protocol::FRAME_BYTES_MAX;
 use usher_protocol::close::Close;

@@ -9,13 +9,13 @@
 //! | any | a close of either side, a frame that makes no sense | Ending |
 //! | Ending | the client's close, or nothing for 2 s | (gone) |
 
-use std::rc::Rc;
+use std::task::{Context as TaskContext, Poll, ready};
 use std::time::Duration;
 
-use actix::{Actor, ActorContext as _, ActorFutureExt as _, AsyncContext as _, Handler, Message};
-use actix::{SpawnHandle, StreamHandler, WrapFuture as _};
-use actix_http::ws::Item;
-use actix_web_actors::ws::{self, CloseCode, CloseReason, ProtocolError, WebsocketContext};
+use actix::{Actor, ActorContext as _, ActorFutureExt as _, AsyncContext as _, Context, Handler};
+use actix::{Message, SpawnHandle, WrapFuture as _};
+use actix_http::ws::{self, CloseCode, CloseReason, Frame, Item};
+use bytes::Bytes;
 use bytestring::ByteString;
 use usher_domain::ids::SessionId;
 use usher_domain::time::Timestamp;
@@ -28,8 +28,8 @@ use usher_protocol::frame::{
 use usher_protocol::refusal::{Code, Refusal};
 use usher_protocol::{HEARTBEAT_SECONDS, HELLO_SECONDS, Malformed};
 
-use super::body::Feed;
-use super::gate::{Passage, Refused};
+use super::feed::{Batch, Ended, Feed};
+use super::outbox::Outbox;
 use super::pace::{Pace, Verdict};
 use super::pieces::Pieces;
 use super::{Member, Sockets};
@@ -48,8 +48,8 @@ const UNREAD: Duration = Duration::from_secs(5);
 
 pub(super) struct Session {
     sockets: Sockets,
-    passage: Rc<Passage>,
-    feed: Rc<Feed>,
+    outbox: Outbox,
+    feed: Feed,
     stage: Stage,
     pace: Pace,
     pieces: Pieces,
@@ -65,7 +65,10 @@ enum Stage {
     Greeting,
     Attaching(Attached),
     Live(Attached),
-    Ending,
+    Ending {
+        /// The client has said its last word too.
+        over: bool,
+    },
 }
 
 /// A connection the service knows of, and no longer than this lives.
@@ -91,39 +94,47 @@ pub(super) struct End {
     pub(super) retry_after: Option<u32>,
 }
 
-/// The feed has come to an end.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) enum Ended {
-    Decided(Close),
-    /// The service has let go of the connection.
-    LetGo,
-    /// The service's own `bye` has been written.
-    Said(String),
-}
-
 impl Session {
-    pub(super) fn new(
-        sockets: Sockets,
-        token: Option<Token>,
-        passage: Rc<Passage>,
-        feed: Rc<Feed>,
-    ) -> Self {
+    pub(super) fn new(sockets: Sockets, token: Option<Token>) -> Self {
         let limits = sockets.shared.limits;
         let heard = sockets.shared.clock.now();
         let pace = Pace::new(limits.per_second, limits.burst, heard);
         let (stage, pieces) = (Stage::Greeting, Pieces::default());
-        Self { sockets, passage, feed, stage, pace, pieces, token, heard, hello: None }
+        let (outbox, feed) = (Outbox::default(), Feed::new());
+        Self { sockets, outbox, feed, stage, pace, pieces, token, heard, hello: None }
     }
 
     const fn member(&self) -> Option<Member> {
         match &self.stage {
             Stage::Live(attached) => Some(attached.member),
-            Stage::Greeting | Stage::Attaching(_) | Stage::Ending => None,
+            Stage::Greeting | Stage::Attaching(_) | Stage::Ending { .. } => None,
         }
     }
 
-    fn text(&mut self, text: &ByteString, ctx: &mut WebsocketContext<Self>) {
+    /// Whatever the client says.
+    pub(super) fn frame(&mut self, frame: Frame, ctx: &mut Context<Self>) {
+        self.heard = self.sockets.shared.clock.now();
+        match frame {
+            Frame::Close(reason) => self.closed_by_client(reason, ctx),
+            _ if matches!(self.stage, Stage::Ending { .. }) => {}
+            Frame::Text(text) => match ByteString::try_from(text) {
+                Ok(text) => self.text(&text, ctx),
+                Err(_) => self.end(Close::Malformed, None, ctx),
+            },
+            Frame::Continuation(item) => self.piece(item, ctx),
+            Frame::Binary(_) => self.end(Close::NotText, None, ctx),
+            Frame::Ping(payload) => {
+                self.outbox.say(ws::Message::Pong(payload));
+                self.alive();
+            }
+            Frame::Pong(_) => {
+                self.feed.asked = None;
+                self.alive();
+            }
+        }
+    }
+
+    fn text(&mut self, text: &ByteString, ctx: &mut Context<Self>) {
         match (parse_client(text), &self.stage) {
             (Ok(ClientFrame::Hello(hello)), Stage::Greeting) => self.hello(hello, ctx),
             (Ok(ClientFrame::Command { id, command }), Stage::Live(_)) => {
@@ -134,22 +145,22 @@ impl Session {
             (Err(malformed), Stage::Attaching(_) | Stage::Live(_)) => {
                 self.malformed(&malformed, ctx);
             }
-            (_, Stage::Ending) => {}
+            (_, Stage::Ending { .. }) => {}
         }
     }
 
-    fn malformed(&mut self, malformed: &Malformed, ctx: &mut WebsocketContext<Self>) {
+    fn malformed(&mut self, malformed: &Malformed, ctx: &mut Context<Self>) {
         let Some(answer) = malformed.answer() else {
             self.end(malformed.close(), None, ctx);
             return;
         };
         match self.pace.next(self.sockets.shared.clock.now()) {
             Verdict::Flooding => self.end(Close::Flooding, None, ctx),
-            Verdict::Granted | Verdict::Refused { .. } => ctx.text(answer.encode()),
+            Verdict::Granted | Verdict::Refused { .. } => self.say(answer.encode()),
         }
     }
 
-    fn hello(&mut self, hello: Hello, ctx: &mut WebsocketContext<Self>) {
+    fn hello(&mut self, hello: Hello, ctx: &mut Context<Self>) {
         if let Some(patience) = self.hello.take() {
             ctx.cancel_future(patience);
         }
@@ -186,16 +197,12 @@ impl Session {
         ctx.spawn(attached.into_actor(self).map(Self::attached));
     }
 
-    fn attached(
-        attached: Result<(), Unavailable>,
-        session: &mut Self,
-        ctx: &mut WebsocketContext<Self>,
-    ) {
-        match (attached, std::mem::replace(&mut session.stage, Stage::Ending)) {
+    fn attached(attached: Result<(), Unavailable>, session: &mut Self, ctx: &mut Context<Self>) {
+        match (attached, std::mem::replace(&mut session.stage, Stage::Ending { over: false })) {
             (Ok(()), Stage::Attaching(attached)) => {
-                session.feed.of.set(Some(attached.member));
                 session.watch_sign_in(attached.member.session, ctx);
                 session.stage = Stage::Live(attached);
+                session.outbox.stir();
             }
             (Err(_), Stage::Attaching(attached)) => {
                 // Back, so that there is something to end.
@@ -206,12 +213,12 @@ impl Session {
         }
     }
 
-    fn command(&mut self, id: u64, command: Command, ctx: &mut WebsocketContext<Self>) {
+    fn command(&mut self, id: u64, command: Command, ctx: &mut Context<Self>) {
         let Some(Member { service, staff, connection, .. }) = self.member() else { return };
         match self.pace.next(self.sockets.shared.clock.now()) {
             Verdict::Flooding => self.end(Close::Flooding, None, ctx),
             Verdict::Refused { after } => {
-                ctx.text(reply_error(id, Refusal::from(Code::RateLimited).after(after)));
+                self.say(reply_error(id, Refusal::from(Code::RateLimited).after(after)));
             }
             Verdict::Granted if matches!(command, Command::SignOut { .. }) => {
                 self.sign_out(id, command, ctx);
@@ -223,7 +230,7 @@ impl Session {
     }
 
     /// The one command that is not the service's alone: the sign-in ends with it.
-    fn sign_out(&mut self, id: u64, command: Command, ctx: &mut WebsocketContext<Self>) {
+    fn sign_out(&mut self, id: u64, command: Command, ctx: &mut Context<Self>) {
         let Some(Member { service, staff, session, .. }) = self.member() else { return };
         let sockets = self.sockets.clone();
         let done = async move {
@@ -236,17 +243,17 @@ impl Session {
         let told = done.into_actor(self).map(move |answer: Answer, session, ctx| match answer {
             Ok(ok) => {
                 if let Ok(answer) = reply_ok(id, &ok) {
-                    ctx.text(answer);
+                    session.say(answer);
                 }
                 session.end(Close::SignedOut, None, ctx);
             }
-            Err(refusal) => ctx.text(reply_error(id, refusal)),
+            Err(refusal) => session.say(reply_error(id, refusal)),
         });
         ctx.spawn(told);
     }
 
     /// Ends with the sign-in, wherever that is ended.
-    fn watch_sign_in(&self, session: SessionId, ctx: &mut WebsocketContext<Self>) {
+    fn watch_sign_in(&self, session: SessionId, ctx: &mut Context<Self>) {
         let ended = self.sockets.shared.people.watch(session);
         let ends = async move {
             if let Some(mut ended) = ended {
@@ -272,9 +279,11 @@ impl Session {
         let since = |then| shared.clock.now().since(then);
         if shared.registry.is_stopping() {
             Close::Restarting
+        } else if !self.is_signed_in() {
+            Close::SignedOut
         } else if since(self.heard) >= SILENCE {
             Close::Silent
-        } else if self.feed.asked.get().is_some_and(|asked| since(asked) >= UNREAD) {
+        } else if self.feed.asked.is_some_and(|asked| since(asked) >= UNREAD) {
             Close::Behind
         } else {
             Close::Rebuilt
@@ -282,51 +291,119 @@ impl Session {
     }
 
     /// The heartbeat: a ping, and a look whether the sign-in still holds.
-    fn beat(&mut self, ctx: &mut WebsocketContext<Self>) {
-        if matches!(self.stage, Stage::Ending) {
+    fn beat(&mut self, ctx: &mut Context<Self>) {
+        if matches!(self.stage, Stage::Ending { .. }) {
             return;
         }
-        ctx.ping(b"");
-        let shared = &self.sockets.shared;
-        let holds = self.token.as_ref().is_some_and(|token| {
-            shared.people.authenticate(token.expose(), shared.clock.now()).is_some()
-        });
-        if self.member().is_some() && !holds {
+        self.outbox.say(ws::Message::Ping(Bytes::new()));
+        if self.member().is_some() && !self.is_signed_in() {
             self.end(Close::Expired, None, ctx);
         }
     }
 
+    fn is_signed_in(&self) -> bool {
+        let shared = &self.sockets.shared;
+        self.token.as_ref().is_some_and(|token| {
+            shared.people.authenticate(token.expose(), shared.clock.now()).is_some()
+        })
+    }
+
     /// Says why, closes, and waits a little for the client's close. Nothing is sent after it.
-    fn end(&mut self, close: Close, retry_after: Option<u32>, ctx: &mut WebsocketContext<Self>) {
-        if matches!(self.stage, Stage::Ending) {
+    pub(super) fn end(&mut self, close: Close, retry_after: Option<u32>, ctx: &mut Context<Self>) {
+        if matches!(self.stage, Stage::Ending { .. }) {
             return;
         }
         let bye = close.bye(retry_after);
-        ctx.text(ServerFrame::Bye { bye: bye.clone() }.encode());
+        self.say(ServerFrame::Bye { bye: bye.clone() }.encode());
         self.farewell(&bye, close.reason(retry_after), ctx);
     }
 
-    fn farewell(&mut self, bye: &Bye, reason: String, ctx: &mut WebsocketContext<Self>) {
+    fn farewell(&mut self, bye: &Bye, reason: String, ctx: &mut Context<Self>) {
         tracing::debug!(code = bye.code, text = bye.text, "socket is closed");
-        self.stage = Stage::Ending;
-        self.feed.of.take();
-        ctx.close(Some(CloseReason {
+        self.close(Some(CloseReason {
             code: CloseCode::Other(bye.code),
             description: Some(reason),
         }));
         ctx.run_later(FAREWELL, |_, ctx| ctx.stop());
     }
 
-    fn closed_by_client(&mut self, reason: Option<CloseReason>, ctx: &mut WebsocketContext<Self>) {
-        if !matches!(self.stage, Stage::Ending) {
-            self.stage = Stage::Ending;
-            self.feed.of.take();
-            ctx.close(reason);
-        }
-        ctx.stop();
+    /// The last thing that is said.
+    fn close(&mut self, reason: Option<CloseReason>) {
+        self.stage = Stage::Ending { over: false };
+        self.feed.stop();
+        self.outbox.say(ws::Message::Close(reason));
     }
 
-    fn piece(&mut self, item: Item, ctx: &mut WebsocketContext<Self>) {
+    fn closed_by_client(&mut self, reason: Option<CloseReason>, ctx: &mut Context<Self>) {
+        if !matches!(self.stage, Stage::Ending { .. }) {
+            self.close(reason);
+        }
+        self.hung_up(ctx);
+    }
+
+    /// The client says nothing more; what is still to be written has a little time.
+    pub(super) fn hung_up(&mut self, ctx: &mut Context<Self>) {
+        self.stage = Stage::Ending { over: true };
+        self.feed.stop();
+        ctx.run_later(FAREWELL, |_, ctx| ctx.stop());
+    }
+
+    /// Both sides have said their last word.
+    pub(super) const fn is_over(&self) -> bool {
+        matches!(self.stage, Stage::Ending { over: true })
+    }
+
+    fn say(&mut self, frame: String) {
+        self.outbox.say(ws::Message::Text(frame.into()));
+    }
+
+    pub(super) const fn outbox(&mut self) -> &mut Outbox {
+        &mut self.outbox
+    }
+
+    /// The next of the feed, while the session is live.
+    pub(super) fn poll_feed(
+        &mut self,
+        ctx: &mut Context<Self>,
+        task: &mut TaskContext<'_>,
+    ) -> Poll<Batch> {
+        let Some(member) = self.member() else { return Poll::Pending };
+        match ready!(self.feed.poll(&self.sockets.shared.engine, member, task)) {
+            Ok(batch) => Poll::Ready(batch),
+            Err(ended) => {
+                let close = match ended {
+                    Ended::Decided(close) => close,
+                    Ended::LetGo => self.let_go(),
+                };
+                self.end(close, None, ctx);
+                // The farewell was put before the writer, who has just looked there.
+                task.waker().wake_by_ref();
+                Poll::Pending
+            }
+        }
+    }
+
+    /// A frame of the feed is written: with the service's own `bye` the feed has come to its end.
+    pub(super) fn told(&mut self, frame: &str, ctx: &mut Context<Self>) -> bool {
+        if !frame.starts_with("{\"bye\":") {
+            return false;
+        }
+        let bye = match parse_server(frame) {
+            Ok(ServerFrame::Bye { bye }) => bye,
+            _ => Close::Rebuilt.bye(None),
+        };
+        let reason = Close::from_number(bye.code)
+            .map_or_else(|| bye.text.clone(), |close| close.reason(bye.retry_after));
+        self.farewell(&bye, reason, ctx);
+        true
+    }
+
+    /// A question follows what was written, whether it is read.
+    pub(super) fn asked(&mut self) {
+        self.feed.asked = Some(self.sockets.shared.clock.now());
+    }
+
+    fn piece(&mut self, item: Item, ctx: &mut Context<Self>) {
         let put = match item {
             Item::FirstText(piece) => self.pieces.begin(&piece),
             Item::Continue(piece) => self.pieces.go_on(&piece),
@@ -346,7 +423,7 @@ impl Session {
 }
 
 impl Actor for Session {
-    type Context = WebsocketContext<Self>;
+    type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
         let hello = ctx.run_later(Duration::from_secs(HELLO_SECONDS.into()), |session, ctx| {
@@ -367,73 +444,10 @@ fn until_the_beat(now: Timestamp) -> Duration {
     Duration::from_millis(BEATS_MILLIS - into)
 }
 
-impl StreamHandler<Result<ws::Message, ProtocolError>> for Session {
-    fn handle(&mut self, message: Result<ws::Message, ProtocolError>, ctx: &mut Self::Context) {
-        self.passage.handled();
-        self.heard = self.sockets.shared.clock.now();
-        match message {
-            Ok(ws::Message::Close(reason)) => self.closed_by_client(reason, ctx),
-            _ if matches!(self.stage, Stage::Ending) => {}
-            Ok(ws::Message::Text(text)) => self.text(&text, ctx),
-            Ok(ws::Message::Continuation(item)) => self.piece(item, ctx),
-            Ok(ws::Message::Binary(_)) => self.end(Close::NotText, None, ctx),
-            Ok(ws::Message::Ping(payload)) => {
-                ctx.pong(&payload);
-                self.alive();
-            }
-            Ok(ws::Message::Pong(_)) => {
-                self.feed.asked.take();
-                self.alive();
-            }
-            Ok(ws::Message::Nop) => {}
-            Err(error) => {
-                tracing::debug!(%error, "a socket's frames make no sense");
-                let too_large = self.passage.refused() == Some(Refused::TooLarge)
-                    || matches!(error, ProtocolError::Overflow);
-                let close = if too_large { Close::TooLarge } else { Close::Malformed };
-                self.end(close, None, ctx);
-            }
-        }
-    }
-
-    /// The client is gone without a word.
-    fn finished(&mut self, ctx: &mut Self::Context) {
-        if self.passage.refused().is_none() {
-            ctx.stop();
-        }
-    }
-}
-
 impl Handler<End> for Session {
     type Result = ();
 
     fn handle(&mut self, End { close, retry_after }: End, ctx: &mut Self::Context) {
         self.end(close, retry_after, ctx);
-    }
-}
-
-impl Handler<Ended> for Session {
-    type Result = ();
-
-    fn handle(&mut self, ended: Ended, ctx: &mut Self::Context) {
-        match ended {
-            Ended::Decided(close) => self.end(close, None, ctx),
-            Ended::LetGo => {
-                let close = self.let_go();
-                self.end(close, None, ctx);
-            }
-            Ended::Said(frame) => {
-                if matches!(self.stage, Stage::Ending) {
-                    return;
-                }
-                let bye = match parse_server(&frame) {
-                    Ok(ServerFrame::Bye { bye }) => bye,
-                    _ => Close::Rebuilt.bye(None),
-                };
-                let reason = Close::from_number(bye.code)
-                    .map_or_else(|| bye.text.clone(), |close| close.reason(bye.retry_after));
-                self.farewell(&bye, reason, ctx);
-            }
-        }
     }
 }

@@ -1,75 +1,96 @@
-//! From an HTTP request to a session: origin, sub-protocol and token are judged before the upgrade.
+//! From an HTTP request to a session: path, origin, sub-protocol and token are judged before the upgrade.
 
-use std::rc::Rc;
+use std::time::Duration;
 
-use actix_web::body::{BoxBody, MessageBody as _};
-use actix_web::http::{StatusCode, header};
-use actix_web::{HttpRequest, HttpResponse, web};
-use actix_web_actors::ws::WsResponseBuilder;
+use actix::{AsyncContext as _, Context};
+use actix_http::body::BoxBody;
+use actix_http::ws::HandshakeError;
+use actix_http::{RequestHead, Response, ws};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderMap};
+use actix_web::{HttpResponse, ResponseError as _};
 use usher_protocol::SUB_PROTOCOL;
 use usher_protocol::frame::Token;
 
-use super::Sockets;
-use super::body::{Feed, Outgoing};
-use super::gate::{Gate, Passage};
 use super::session::Session;
+use super::wire::Wire;
+use super::{PATH, Sockets};
+use crate::http::Problem;
+use crate::upgrade::Upgrade;
 
-pub(super) async fn upgrade(
-    request: HttpRequest,
-    input: web::Payload,
-    sockets: web::Data<Sockets>,
-) -> Result<HttpResponse, actix_web::Error> {
-    let sockets = sockets.get_ref().clone();
-    let token = match judged(&request, &sockets) {
-        Ok(token) => token,
-        Err(refused) => return Ok(refused.answer()),
-    };
-    let passage = Rc::new(Passage::default());
-    let feed = Rc::new(Feed::default());
-    let frame_max = sockets.shared.limits.frame_max;
-    let engine = sockets.shared.engine.clone();
-    let session = Session::new(sockets, token, Rc::clone(&passage), Rc::clone(&feed));
-    let input = Gate::new(input, passage, frame_max);
-    let (address, response) = WsResponseBuilder::new(session, &request, input)
-        .protocols(&[SUB_PROTOCOL])
-        .frame_size(frame_max)
-        .start_with_addr()?;
-    Ok(response.map_body(|_, own| Outgoing::new(own, address, engine, feed).boxed()))
+/// A program that is being stopped may have been replaced by then.
+const STOPPED_RETRY: Duration = Duration::from_secs(5);
+
+impl Sockets {
+    /// Takes a connection that leaves HTTP, and is done with it when it has ended.
+    pub(crate) async fn upgraded(self, upgrade: Upgrade) {
+        let (answer, token) = match self.judged(upgrade.head()) {
+            Ok(accepted) => accepted,
+            Err(refused) => return upgrade.refuse(refused.answer()).await,
+        };
+        match upgrade.accept(answer) {
+            Ok(opened) => {
+                let mut context = Context::new();
+                context.spawn(Wire::new(opened, self.shared.limits.frame_max));
+                context.into_future(Session::new(self, token)).await;
+            }
+            Err(error) => tracing::error!(%error, "an upgrade could not be answered"),
+        }
+    }
+
+    /// What is answered, and the token of the upgrade if there is one; otherwise it is in the first frame.
+    fn judged(&self, head: &RequestHead) -> Result<(Response<()>, Option<Token>), Refused> {
+        if head.uri.path() != PATH {
+            return Err(Refused::Path);
+        }
+        if self.shared.registry.is_stopping() {
+            return Err(Refused::Stopping);
+        }
+        if !self.shared.origins.allow(head.headers()) {
+            return Err(Refused::Origin);
+        }
+        if !offers_protocol(head.headers()) {
+            return Err(Refused::SubProtocol);
+        }
+        let token = self.token(head.headers())?;
+        let mut answer = ws::handshake(head).map_err(Refused::Handshake)?;
+        answer.insert_header((header::SEC_WEBSOCKET_PROTOCOL, SUB_PROTOCOL));
+        Ok((answer.finish().drop_body(), token))
+    }
+
+    fn token(&self, headers: &HeaderMap) -> Result<Option<Token>, Refused> {
+        let Some(authorization) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
+        let token = authorization.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
+        let (people, now) = (&self.shared.people, self.shared.clock.now());
+        token
+            .filter(|token| people.authenticate(token, now).is_some())
+            .map(|token| Some(Token::new(token)))
+            .ok_or(Refused::Token)
+    }
 }
 
-/// The token of the upgrade, if there is one; otherwise it is in the first frame.
-fn judged(request: &HttpRequest, sockets: &Sockets) -> Result<Option<Token>, Refused> {
-    let shared = &sockets.shared;
-    if shared.registry.is_stopping() {
-        return Err(Refused::Stopping);
-    }
-    if !shared.origins.allow(request) {
-        return Err(Refused::Origin);
-    }
-    if !offers_protocol(request) {
-        return Err(Refused::SubProtocol);
-    }
-    let Some(authorization) = request.headers().get(header::AUTHORIZATION) else { return Ok(None) };
-    let token = authorization.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
-    token
-        .filter(|token| shared.people.authenticate(token, shared.clock.now()).is_some())
-        .map(|token| Some(Token::new(token)))
-        .ok_or(Refused::Token)
+/// Who asks for the socket without asking for an upgrade.
+pub(super) async fn not_upgraded() -> HttpResponse {
+    Refused::Handshake(HandshakeError::NoWebsocketUpgrade).answer()
 }
 
 /// Why there is no upgrade.
 #[derive(Clone, Copy, Debug)]
 enum Refused {
+    Path,
     Stopping,
     Origin,
     SubProtocol,
     Token,
+    /// Against RFC 6455 §4.2.1.
+    Handshake(HandshakeError),
 }
 
 impl Refused {
-    /// RFC 9457.
-    fn answer(self) -> HttpResponse<BoxBody> {
+    fn answer(self) -> HttpResponse {
         let (status, code, detail) = match self {
+            Self::Path => return Problem::not_found().error_response(),
+            Self::Handshake(error) => return misshapen(error),
             Self::Stopping => {
                 (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The program is being stopped.")
             }
@@ -87,25 +108,27 @@ impl Refused {
                 (StatusCode::UNAUTHORIZED, "token_refused", "Sign in: the token was refused.")
             }
         };
-        let body = serde_json::json!({
-            "type": "about:blank",
-            "title": status.canonical_reason().unwrap_or_default(),
-            "status": status.as_u16(),
-            "code": code,
-            "detail": detail,
-        });
-        let mut response = HttpResponse::build(status);
+        let problem = Problem::new(status, code, detail);
         match self {
-            Self::Stopping => response.insert_header((header::RETRY_AFTER, "5")),
-            Self::Token => response.insert_header((header::WWW_AUTHENTICATE, "Bearer")),
-            Self::Origin | Self::SubProtocol => &mut response,
-        };
-        response.content_type("application/problem+json").body(body.to_string())
+            Self::Stopping => problem.after(STOPPED_RETRY).error_response(),
+            _ => problem.error_response(),
+        }
     }
 }
 
-fn offers_protocol(request: &HttpRequest) -> bool {
-    let offers = request.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL);
+/// The library knows the headers that say what would have been right.
+fn misshapen(error: HandshakeError) -> HttpResponse {
+    let library = Response::<BoxBody>::from(error);
+    let problem = Problem::new(library.status(), "handshake", error.to_string());
+    let mut answer = problem.error_response();
+    for (name, value) in library.headers() {
+        answer.headers_mut().insert(name.clone(), value.clone());
+    }
+    answer
+}
+
+fn offers_protocol(headers: &HeaderMap) -> bool {
+    let offers = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL);
     let mut offers = offers.filter_map(|offer| offer.to_str().ok()).flat_map(|all| all.split(','));
     offers.any(|offer| offer.trim() == SUB_PROTOCOL)
 }

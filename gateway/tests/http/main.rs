@@ -15,6 +15,8 @@ mod rest;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]
+mod socket;
+#[cfg(test)]
 mod stats;
 #[cfg(test)]
 mod stop;

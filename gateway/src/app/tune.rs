@@ -1,11 +1,8 @@
 //! What is asked of the kernel for every accepted connection.
 
-use std::any::Any;
 use std::time::Duration;
 
-use actix_tls::accept::rustls_0_23::TlsStream;
-use actix_web::dev::Extensions;
-use actix_web::rt::net::TcpStream;
+use actix_rt::net::TcpStream;
 use socket2::SockRef;
 
 /// A peer that acknowledges nothing for this long is gone.
@@ -13,10 +10,8 @@ const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(10);
 /// What the kernel buffers for a slow reader counts too (it doubles the number).
 const SEND_BUFFER: usize = 16 * 1024;
 
-/// For `HttpServer::on_connect`. A connection that cannot be tuned still works.
-pub(crate) fn tune(io: &dyn Any, _: &mut Extensions) {
-    let encrypted = || io.downcast_ref::<TlsStream<TcpStream>>().map(|stream| stream.get_ref().0);
-    let Some(stream) = io.downcast_ref::<TcpStream>().or_else(encrypted) else { return };
+/// A connection that cannot be tuned still works.
+pub(super) fn tune(stream: &TcpStream) {
     let socket = SockRef::from(stream);
     let tuned = socket
         .set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))
@@ -35,7 +30,7 @@ mod tests {
     async fn an_accepted_connection_is_bounded_and_timed() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        tune(&stream, &mut Extensions::new());
+        tune(&stream);
         let socket = SockRef::from(&stream);
         assert_eq!(socket.tcp_user_timeout().unwrap(), Some(UNACKNOWLEDGED_MAX));
         assert_eq!(socket.send_buffer_size().unwrap(), 2 * SEND_BUFFER);
