@@ -5,7 +5,7 @@ DENY_VERSION = 0.20.2
 # Root installs directly, everybody else by sudo.
 SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: build run cluster fmt lint docs tools test test-postgres kill-postgres gates smoke deny deny-tool check
+.PHONY: build run cluster faults fmt lint docs tools test test-postgres kill-postgres gates smoke deny deny-tool check
 
 build:
 	$(CARGO) build --release
@@ -16,6 +16,11 @@ run:
 # Three nodes with a PostgreSQL, a Redis and the demo on this machine, until Ctrl-C.
 cluster: tools build
 	deploy/cluster.sh
+
+# The fault matrix: what is kept of the promises when something dies, lies or stands still. Half an
+# hour; FAULTS="zombie --rounds 1" for less. As root also what needs networks of their own.
+faults: tools
+	$(CARGO) run --release -p usher-loadtest -- faults $(FAULTS)
 
 fmt:
 	$(CARGO) fmt --all --check

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{bench, ceiling, day, gates, peers};
+use crate::{bench, ceiling, day, faults, gates, peers};
 
 /// Measures Usher against ceilings, peers and whole days.
 #[derive(Debug, Parser)]
@@ -23,6 +23,8 @@ enum Command {
     Peers(peers::Args),
     /// A whole day of visitors and staff.
     Day(day::Args),
+    /// Three nodes under load: what is kept when something dies, lies or stands still.
+    Faults(faults::Args),
     /// Whole numbers that noise cannot touch, compared with the table that is checked in.
     Gates(gates::Args),
     /// What a bench measures beside Usher, as a process of its own.
@@ -49,6 +51,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Bench(args) => bench::run(&args),
         Command::Peers(args) => peers::run(&args),
         Command::Day(args) => day::run(&args).map(drop),
+        Command::Faults(args) => faults::run(&args),
         Command::Gates(args) => gates::run(&args),
         Command::Ceiling(args) => ceiling::run(args),
     }

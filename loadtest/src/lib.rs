@@ -10,6 +10,7 @@ pub mod ceiling;
 pub mod cli;
 pub mod day;
 pub mod drive;
+pub mod faults;
 pub mod gates;
 pub mod house;
 pub mod measure;

@@ -243,7 +243,7 @@ impl Connection {
 }
 
 /// Status and length, body included, once the head is there.
-fn answer(read: &[u8]) -> Option<(u16, usize)> {
+pub(crate) fn answer(read: &[u8]) -> Option<(u16, usize)> {
     let head = read.windows(4).position(|four| four == b"\r\n\r\n")?;
     let text = std::str::from_utf8(&read[..head]).ok()?;
     let mut lines = text.split("\r\n");

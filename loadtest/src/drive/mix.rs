@@ -112,7 +112,7 @@ impl Mix {
             self.repeated += 1;
             return self.message();
         };
-        let Sent { channel, wa_id, wamid, callback_data } = &sent;
+        let Sent { channel, wa_id, wamid, callback_data, .. } = &sent;
         let channel = *channel;
         let change = wire::receipt(channel, wa_id, wamid, callback_data.as_deref(), status);
         if let Some(next) = status.next() {
@@ -159,6 +159,7 @@ mod tests {
             wa_id: wire::wa_id(number),
             wamid: format!("wamid.{number}"),
             callback_data: None,
+            text: String::new(),
         };
         assert_eq!(mix.accepted((0..5_000).map(sent)), 5_000);
         let (mut receipts, mut texts, mut openings) = (0, 0, 0);

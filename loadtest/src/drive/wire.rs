@@ -96,7 +96,8 @@ fn metadata(channel: usize) -> String {
     )
 }
 
-fn wamid(id: u64) -> String {
+/// The provider's name for a visitor's message.
+pub fn wamid(id: u64) -> String {
     format!("wamid.HBgLNDkxNTEwMDAwMDAVAgASGBQz{id:016X}AA==")
 }
 

@@ -55,6 +55,11 @@ impl Binary {
         Ok(dir.join("usher"))
     }
 
+    /// Where data goes.
+    pub fn dir(&self) -> PathBuf {
+        self.dir.clone().unwrap_or_else(std::env::temp_dir)
+    }
+
     pub fn scratch(&self) -> anyhow::Result<TempDir> {
         let made = match &self.dir {
             Some(dir) => TempDir::new_in(dir),

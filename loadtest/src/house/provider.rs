@@ -1,7 +1,7 @@
 //! A provider that accepts every message at once and says so, for benches in which the provider is
 //! not what is measured; the sandbox judges, this does not.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -23,6 +23,8 @@ pub struct Sent {
     pub wa_id: String,
     pub wamid: String,
     pub callback_data: Option<String>,
+    /// What it said; empty where it was no text.
+    pub text: String,
 }
 
 /// The provider, on a thread of its own.
@@ -41,10 +43,14 @@ struct Book {
 
 impl Provider {
     pub fn start() -> anyhow::Result<Self> {
+        Self::start_at(Ipv4Addr::LOCALHOST)
+    }
+
+    pub fn start_at(ip: Ipv4Addr) -> anyhow::Result<Self> {
         let (told, sent) = channel();
         let (ready, started) = channel();
         let book = Data::new(Book { told, last: AtomicU64::new(0) });
-        let serve = move || actix_rt::System::new().block_on(serve(book, ready));
+        let serve = move || actix_rt::System::new().block_on(serve(ip, book, ready));
         let thread = std::thread::Builder::new().name("provider".to_owned()).spawn(serve)?;
         let (address, server) = started.recv().context("the provider did not start")?;
         let url = format!("http://{}", address.context("the provider has no address")?);
@@ -65,7 +71,7 @@ impl Drop for Provider {
     }
 }
 
-async fn serve(book: Data<Book>, ready: Sender<(Option<SocketAddr>, ServerHandle)>) {
+async fn serve(ip: Ipv4Addr, book: Data<Book>, ready: Sender<(Option<SocketAddr>, ServerHandle)>) {
     let server = HttpServer::new(move || {
         App::new()
             .app_data(book.clone())
@@ -74,7 +80,7 @@ async fn serve(book: Data<Book>, ready: Sender<(Option<SocketAddr>, ServerHandle
     });
     // A connection closed just as it is used again would be an ambiguous send.
     let server = server.keep_alive(KEEP_ALIVE).client_request_timeout(Duration::ZERO);
-    let Ok(server) = server.workers(1).disable_signals().bind(("127.0.0.1", 0)) else { return };
+    let Ok(server) = server.workers(1).disable_signals().bind((ip, 0)) else { return };
     let address = server.addrs().first().copied();
     let server = server.run();
     // Nobody waits where it could not start.
@@ -102,12 +108,13 @@ async fn accept(request: HttpRequest, body: Bytes, book: Data<Book>) -> HttpResp
     let key = request.headers().get("d360-api-key").and_then(|key| key.to_str().ok());
     let channel = key.and_then(|key| key.strip_prefix("key-")?.parse().ok()).unwrap_or_default();
     let callback_data = message["biz_opaque_callback_data"].as_str().map(str::to_owned);
+    let text = message["text"]["body"].as_str().unwrap_or_default().to_owned();
     let answer = json!({
         "messaging_product": "whatsapp",
         "contacts": [{"input": to, "wa_id": wa_id}],
         "messages": [{"id": wamid}],
     });
     // Whoever does not look at what was sent is gone.
-    book.told.send(Sent { channel, wa_id, wamid, callback_data }).ok();
+    book.told.send(Sent { channel, wa_id, wamid, callback_data, text }).ok();
     HttpResponse::Ok().json(answer)
 }

@@ -92,7 +92,7 @@ impl Shop {
     }
 
     /// The service file.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut text = String::from(
             "[[service]]\nkey = \"load\"\nno_answer_limit = 0\nidle_after = \"24h\"\n\
              owner_gone = \"never\"\noffers_at_once = 100\n",

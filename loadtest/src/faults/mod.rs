@@ -1,0 +1,198 @@
+//! The fault matrix: real nodes, a real PostgreSQL, a real Redis and hundreds of agents under load,
+//! and what is kept of the promises when something of it dies, lies or stands still.
+
+mod agents;
+mod balancer;
+mod book;
+mod ground;
+mod house;
+mod nodes;
+mod postgres;
+mod records;
+mod redis;
+mod round;
+mod rows;
+mod table;
+mod visitors;
+
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use clap::ValueEnum as _;
+use tokio::task::LocalSet;
+
+use self::ground::Kind;
+use self::house::House;
+use self::nodes::Build;
+use self::round::{Seen, play};
+use self::rows::Builds;
+pub use self::rows::Row;
+use self::table::{Outcome, table};
+use crate::house::Binary;
+use crate::measure::machine;
+use crate::measure::show::progress;
+
+/// Rows of the matrix; all of them where none is named.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    rows: Vec<Row>,
+    /// Times that each fault is committed.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Webhooks a second.
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
+    rate: u32,
+    /// Agents, one socket each.
+    #[arg(long, default_value_t = 300)]
+    sockets: usize,
+    /// Seconds of a lease.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=60))]
+    lease: u64,
+    /// A program built before, for `rolling-upgrade`.
+    #[arg(long, value_name = "PATH")]
+    older: Option<PathBuf>,
+    /// One round each, of short spans: to see that it works, not to be quoted.
+    #[arg(long)]
+    brief: bool,
+    /// Where the table is written to, too.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// What the nodes wrote stays, also where nothing is wrong.
+    #[arg(long)]
+    keep: bool,
+    /// What this process stands in already.
+    #[arg(long, hide = true, default_value = "loopback")]
+    ground: Kind,
+    #[command(flatten)]
+    binary: Binary,
+}
+
+/// How it is played.
+#[derive(Clone, Debug)]
+struct Terms {
+    rate: u32,
+    sockets: usize,
+    lease: Duration,
+    /// Before a fault, and after all is well again.
+    around: Duration,
+    dir: PathBuf,
+    rounds: u32,
+    keep: bool,
+}
+
+/// Runs it; fails where a promise is broken.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let rows =
+        if args.rows.is_empty() { Row::value_variants().to_vec() } else { args.rows.clone() };
+    let program = args.binary.path()?;
+    let apart = ground::apart_is_possible();
+    if rows.iter().any(|row| row.is_apart()) && apart.is_ok() && args.ground == Kind::Loopback {
+        return go_inside(&program);
+    }
+    args.ground.prepare()?;
+    let older = args.older.as_deref().map(Build::new).transpose()?;
+    let builds = Builds { this: Build::new(&program)?, older };
+    let terms = args.terms()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut outcomes = Vec::new();
+    for row in rows {
+        progress(&row.name());
+        let outcome = match skipped(row, &builds, apart.as_ref().err()) {
+            Some(why) => Outcome::Skipped(why),
+            // Whoever still runs for the last row ends with it.
+            None => LocalSet::new().block_on(&runtime, one(row, &builds, &terms)),
+        };
+        progress(&table(&[(row, outcome.clone())], &terms).0);
+        outcomes.push((row, outcome));
+    }
+    let (text, kept) = table(&outcomes, &terms);
+    let text = format!("{}\n\n{text}", args.head(&builds));
+    println!("{text}");
+    if let Some(path) = &args.out {
+        std::fs::write(path, &text).with_context(|| path.display().to_string())?;
+    }
+    ensure!(kept, "a promise is broken");
+    Ok(())
+}
+
+/// The same command in a network and with mounts of its own, which go with it.
+fn go_inside(program: &std::path::Path) -> anyhow::Result<()> {
+    let mut again = Command::new("unshare");
+    again.args(["--net", "--mount", "--"]).arg(std::env::current_exe()?);
+    again.args(std::env::args_os().skip(1));
+    if !std::env::args_os().any(|word| word == "--usher") {
+        again.arg("--usher").arg(program);
+    }
+    again.args(["--ground", "apart"]);
+    Err(again.exec()).context("unshare")
+}
+
+fn skipped(row: Row, builds: &Builds, apart: Option<&String>) -> Option<String> {
+    if let (true, Some(why)) = (row.is_apart(), apart) {
+        return Some(format!("no network or mount of its own: {why}"));
+    }
+    (row == Row::RollingUpgrade && builds.older.is_none()).then(|| "no --older build".to_owned())
+}
+
+async fn one(row: Row, builds: &Builds, terms: &Terms) -> Outcome {
+    let mut seen: Vec<Seen> = Vec::new();
+    let mut house = match House::open(row.stand(), &builds.this, terms).await {
+        Ok(house) => house,
+        Err(error) => {
+            progress(&format!("{error:#}"));
+            return Outcome::Failed { rounds: seen, why: format!("{error:#}") };
+        }
+    };
+    let rounds = terms.rounds;
+    if terms.keep {
+        progress(&format!("what the nodes write is in {}", house.keep().display()));
+    }
+    for number in 0..rounds {
+        match play(&mut house, row, builds).await {
+            Ok(told) => {
+                progress(&format!("{} {} of {rounds}: {told:?}", row.name(), number + 1));
+                let is_stuck = told.stuck.is_some();
+                let is_wrong = is_stuck || told.wrong != records::Wrong::default();
+                seen.push(told);
+                if is_wrong {
+                    progress(&format!("what the nodes wrote stays in {}", house.keep().display()));
+                }
+                if is_stuck {
+                    break;
+                }
+            }
+            Err(error) => {
+                progress(&format!("what the nodes wrote stays in {}", house.keep().display()));
+                return Outcome::Failed { rounds: seen, why: format!("{error:#}") };
+            }
+        }
+    }
+    Outcome::Played(seen)
+}
+
+impl Args {
+    fn terms(&self) -> anyhow::Result<Terms> {
+        let Self { rate, sockets, lease, keep, .. } = *self;
+        ensure!(sockets > 0, "somebody has to be there");
+        let around = Duration::from_secs(if self.brief { 1 } else { 3 });
+        let dir = self.binary.dir();
+        let (lease, rounds) =
+            (Duration::from_secs(lease), if self.brief { 1 } else { self.rounds });
+        Ok(Terms { rate, sockets, lease, around, dir, rounds, keep })
+    }
+
+    fn head(&self, builds: &Builds) -> String {
+        let words: Vec<String> = std::env::args().skip(1).collect();
+        let doors = if builds.this.has_doors() { "" } else { "; only the owner takes anything" };
+        format!(
+            "`usher-loadtest {}`: three nodes, {} webhooks/s, {} agents{doors}\n{}",
+            words.join(" ").trim_end_matches(" --ground apart"),
+            self.rate,
+            self.sockets,
+            machine::header()
+        )
+    }
+}
