@@ -42,10 +42,11 @@ use server::{Side, serve};
 
 use crate::accounts::People;
 use crate::bots;
-use crate::http::{self, Doors, Proxies, Public, Webhooks};
+use crate::http::{self, Doors, Hooks, Proxies, Public, Webhooks};
 use crate::metrics;
 use crate::provider::{Provider, hook_headers, hook_url};
 use crate::relay::between::Gate;
+use crate::relay::webhooks::Inboxed;
 use crate::socket::Sockets;
 use crate::upgrade::Upgrade;
 
@@ -127,7 +128,7 @@ impl App {
         drop(rustls::crypto::ring::default_provider().install_default());
         let Loaded { config, services, .. } = loaded;
         let address = listeners.http.local_addr()?;
-        let me = claimed.as_ref().map(|claimed| claimed.me.clone());
+        let (me, inbox) = claimed.as_ref().map(|it| (it.me.clone(), it.inbox.clone())).unzip();
         let store = open_store(&config, claimed)?;
         if me.is_none() {
             own(&store, &services)?;
@@ -146,7 +147,7 @@ impl App {
             .context("the accounts could not be read")?;
         let sockets = Sockets::new(engine.clone(), people.clone(), &config);
         let public_url = config.http.public_url(address);
-        let webhooks = Webhooks::new(&config, &services, engine.clone())?;
+        let webhooks = Data::new(Webhooks::new(&config, &services, engine.clone())?);
         let doors = Doors::new(
             engine.clone(),
             people.clone(),
@@ -154,10 +155,11 @@ impl App {
             (public_url.clone(), Proxies::new(config.http.trusted_proxies.clone())),
             services,
         );
+        let (webhooks, draining) = hooks(webhooks, inbox).await;
         let public = Public {
             engine: Data::new(engine.clone()),
             doors: Data::new(doors),
-            webhooks: Data::new(webhooks),
+            webhooks,
             bots: Data::new(bots),
             sockets: sockets.clone(),
         };
@@ -170,6 +172,7 @@ impl App {
         ];
         let keep_up = |handle| tokio::spawn(metrics::keep_up(handle, config.data_dir.clone()));
         tasks.extend(recorder.clone().map(keep_up));
+        tasks.extend(draining);
         let metrics = listeners
             .metrics
             .zip(recorder)
@@ -251,6 +254,8 @@ struct Claimed {
     epochs: BTreeMap<ServiceId, u64>,
     /// Called when a commit was refused since another node has claimed its service.
     superseded: Box<dyn Fn() + Send>,
+    /// Where webhooks have been put meanwhile.
+    inbox: Inboxed,
 }
 
 fn open_store(config: &Config, claimed: Option<Claimed>) -> anyhow::Result<Store> {
@@ -334,6 +339,18 @@ fn engine_options(config: &Config, services: &[Service]) -> EngineOptions {
     }
 }
 
+/// How webhooks come in, and what takes them out of the inbox. What has waited there goes before what
+/// comes.
+async fn hooks(
+    webhooks: Data<Webhooks>,
+    inbox: Option<Inboxed>,
+) -> (Hooks, Option<JoinHandle<()>>) {
+    let Some(inbox) = inbox else { return (Hooks::Alone(webhooks), None) };
+    let inlet = inbox.inlet(webhooks);
+    let draining = inlet.begin().await;
+    (Hooks::Shared(Data::new(inlet)), Some(draining))
+}
+
 /// The same to the outside and, behind its gate, to other nodes.
 fn serve_all(
     config: &Config,
@@ -345,7 +362,7 @@ fn serve_all(
     if let Some((listener, gate)) = between {
         let (public, sockets, judge) = (public.clone(), public.sockets.clone(), gate.clone());
         let routes = move |config: &mut ServiceConfig| {
-            gate.routes(config, |config| public.routes(config));
+            gate.routes(config, |config| public.routes_between(config));
         };
         let upgraded = move |upgrade: Upgrade| {
             let (sockets, judged) = (sockets.clone(), judge.judge(upgrade.head().headers()));

@@ -17,6 +17,10 @@ pub const PROVIDER_ERRORS: &str = "usher_provider_errors_total";
 pub const AUTH_FAILURES: &str = "usher_auth_failures_total";
 pub const RELAYED: &str = "usher_relayed_total";
 pub const RELAY_STALE: &str = "usher_relay_stale_total";
+pub const RELAY_REFUSED: &str = "usher_relay_refused_total";
+pub const RELAY_SECONDS: &str = "usher_relay_seconds";
+pub const INBOX_ROWS: &str = "usher_inbox_rows";
+pub const INBOX_TAKEN: &str = "usher_inbox_taken_total";
 pub const DISK_FREE: &str = "usher_disk_free_bytes";
 pub const BUILD_INFO: &str = "usher_build_info";
 
@@ -52,6 +56,10 @@ fn describe() {
     describe_counter!(AUTH_FAILURES, "Tokens, passwords and webhook secrets that were wrong.");
     describe_counter!(RELAYED, "Requests and sockets passed on to the owner, by outcome.");
     describe_counter!(RELAY_STALE, "Questions of nodes that took this one for the owner.");
+    describe_counter!(RELAY_REFUSED, "Webhooks that the owner did not take, by why.");
+    describe_histogram!(RELAY_SECONDS, Unit::Seconds, "Webhooks to the owner and its answer.");
+    describe_gauge!(INBOX_ROWS, "Webhooks that wait in the database for the owner.");
+    describe_counter!(INBOX_TAKEN, "Webhooks that the owner has taken in from the database.");
     describe_gauge!(DISK_FREE, Unit::Bytes, "Room left where the data directory is.");
     describe_gauge!(BUILD_INFO, "1, with the version that runs.");
 }

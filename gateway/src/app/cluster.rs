@@ -18,11 +18,12 @@ use usher_config::{Cluster, Config, Loaded};
 use usher_domain::ids::ServiceId;
 use usher_domain::ownership::lease::Terms;
 use usher_domain::ownership::placement::NodeId;
-use usher_store::Ownership;
+use usher_store::{Inbox, InboxLimits, Ownership};
 
 use super::keeper::{Keeper, Keeping, Order, Parts};
 use super::standby::{Doors, Standby};
 use super::{App, Claimed, Listeners, banner, postgres, told_to_stop};
+use crate::relay::webhooks::{Inboxed, Outer};
 use crate::relay::{Owner, Owners, Relay};
 
 /// Longest wait for Redis to take a lease back.
@@ -44,8 +45,14 @@ pub(super) async fn run(
     let parts = parts(&loaded, address, &listeners)?;
     let me = parts.me.clone();
     let Keeping { keeper, mut orders } = Keeper::start(parts)?;
-    let relay = Relay::new(&loaded.config, owners(orders.clone()))?;
-    let doors = Doors { relay, orders: orders.clone(), recorder: recorder.clone() };
+    let (up, is_up) = watch::channel(false);
+    let owners = owners(orders.clone(), me.clone(), is_up);
+    let relay = Relay::new(&loaded.config, owners)?;
+    let database = postgres(&loaded.config)?.context("`store.url` is not set")?;
+    let inbox = Inbox::open(database, InboxLimits::default()).context("the inbox")?;
+    let inbox = Inboxed::new(inbox);
+    let webhooks = Outer::open(&loaded, &relay, inbox.clone())?;
+    let doors = Doors { relay, webhooks, recorder: recorder.clone() };
     let standby = Standby::start(&loaded.config, listeners.share()?, doors)?;
     tracing::info!("standing by");
     let stopping = told_to_stop();
@@ -61,7 +68,7 @@ pub(super) async fn run(
     };
     tracing::info!("the services are this node's; starting them");
     let shown = banner::Demo::of(&loaded.services);
-    let claimed = Claimed { epochs: claimed, superseded: keeper.superseded(), me };
+    let claimed = Claimed { epochs: claimed, superseded: keeper.superseded(), me, inbox };
     let starting = App::start_on(loaded, Some(recorder), listeners, Some(claimed));
     let app = tokio::select! {
         app = starting => app,
@@ -76,7 +83,9 @@ pub(super) async fn run(
             return begin_anew("the services could not be started");
         }
     };
-    standby.stop().await;
+    // What is still asked by its connections is asked of the services that run here.
+    up.send_replace(true);
+    drop(actix_rt::spawn(standby.leave()));
     banner::show(&app, &shown)?;
     tokio::select! {
         told = &mut stopping => told?,
@@ -93,13 +102,18 @@ pub(super) async fn run(
     Ok(())
 }
 
-/// Where the node is that has the services, as often as it is another.
-fn owners(mut orders: watch::Receiver<Order>) -> Owners {
+/// Where the node is that has the services, as often as it is another. This one is, once it `is_up`.
+fn owners(
+    mut orders: watch::Receiver<Order>,
+    me: NodeId,
+    mut is_up: watch::Receiver<bool>,
+) -> Owners {
     let (say, owners) = watch::channel(None);
     tokio::spawn(async move {
         loop {
             let owner = match &*orders.borrow_and_update() {
                 Order::StandBy { holder } => holder.clone().and_then(Owner::of),
+                Order::Run(_) if *is_up.borrow_and_update() => Owner::of(me.clone()),
                 Order::Run(_) | Order::LetGo => None,
             };
             say.send_if_modified(|known| {
@@ -107,7 +121,11 @@ fn owners(mut orders: watch::Receiver<Order>) -> Owners {
                 *known = owner;
                 changed
             });
-            if orders.changed().await.is_err() {
+            let told = tokio::select! {
+                told = orders.changed() => told,
+                told = is_up.changed() => told,
+            };
+            if told.is_err() {
                 break;
             }
         }

@@ -27,11 +27,14 @@ pub(crate) use client::Proxies;
 pub(crate) use health::{livez, metrics, readyz};
 pub(crate) use problem::Problem;
 pub(crate) use state::Doors;
-pub(crate) use webhook::Webhooks;
+pub(crate) use webhook::{
+    Door, Gate, Hook, Kept, Outcome, Webhooks, Whole, routes as webhook_routes,
+};
 
 use usher_engine::Engine;
 
-use crate::bots::Door;
+use crate::bots::Door as BotDoor;
+use crate::relay::webhooks::Inlet;
 use crate::socket::Sockets;
 
 /// JSON bodies of our own API; files and webhooks have their own limits.
@@ -42,19 +45,43 @@ const JSON_MAX: usize = 256 * 1024;
 pub(crate) struct Public {
     pub(crate) engine: Data<Engine>,
     pub(crate) doors: Data<Doors>,
-    pub(crate) webhooks: Data<Webhooks>,
-    pub(crate) bots: Data<Door>,
+    pub(crate) webhooks: Hooks,
+    pub(crate) bots: Data<BotDoor>,
     pub(crate) sockets: Sockets,
 }
 
+/// How webhooks come to the services that run here.
+#[derive(Clone)]
+pub(crate) enum Hooks {
+    Alone(Data<Webhooks>),
+    /// With nodes beside this one that take them too.
+    Shared(Data<Inlet>),
+}
+
+impl Hooks {
+    fn routes(&self, config: &mut ServiceConfig) {
+        match self {
+            Self::Alone(webhooks) => webhook::routes(webhooks, config),
+            Self::Shared(inlet) => webhook::routes(inlet, config),
+        }
+    }
+}
+
 impl Public {
+    /// As other nodes see it.
+    pub(crate) fn routes_between(&self, config: &mut ServiceConfig) {
+        if let Hooks::Shared(inlet) = &self.webhooks {
+            inlet.routes(config);
+        }
+        self.routes(config);
+    }
+
     pub(crate) fn routes(&self, config: &mut ServiceConfig) {
         config
             .app_data(self.engine.clone())
             .app_data(self.doors.clone())
-            .app_data(self.webhooks.clone())
             .app_data(self.bots.clone())
-            .configure(|config| webhook::routes(&self.webhooks, config))
+            .configure(|config| self.webhooks.routes(config))
             .route("/livez", web::get().to(livez))
             .route("/readyz", web::get().to(readyz))
             .configure(Sockets::routes)

@@ -7,6 +7,7 @@
 pub(crate) mod between;
 mod request;
 mod socket;
+pub(crate) mod webhooks;
 
 use std::time::Duration;
 
@@ -69,14 +70,7 @@ impl Relay {
             .ok()
             .context("the secret of the cluster has characters that no header may have")?;
         secret.set_sensitive(true);
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .http1_only()
-            .tcp_nodelay(true)
-            .connect_timeout(CONNECT_WITHIN)
-            .build()
-            .context("no client for other nodes")?;
+        let client = client()?;
         let proxies = Proxies::new(config.http.trusted_proxies.clone());
         Ok(Self { client, owners, secret, proxies })
     }
@@ -117,6 +111,18 @@ impl Relay {
         }
         asked.header(NODE, &*owner.node.0).header(SECRET, self.secret.clone())
     }
+}
+
+/// For other nodes alone.
+fn client() -> anyhow::Result<reqwest::Client> {
+    reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .http1_only()
+        .tcp_nodelay(true)
+        .connect_timeout(CONNECT_WITHIN)
+        .build()
+        .context("no client for other nodes")
 }
 
 async fn pass_on(

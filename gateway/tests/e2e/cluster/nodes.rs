@@ -4,6 +4,7 @@ use std::fs;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use reqwest::StatusCode;
+use serde_json::Value;
 use usher_tests::postgres;
 
 use crate::house::{House, free_port, signal};
@@ -33,6 +34,11 @@ pub(super) struct Node {
 impl Nodes {
     /// Two that run, one of which is ready; the first is meant to be.
     pub(super) async fn start(shop: Shop) -> Self {
+        Self::start_on(shop, postgres::database()).await
+    }
+
+    /// On a database of one's own.
+    pub(super) async fn start_on(shop: Shop, database: String) -> Self {
         let house = House::build(&[shop], |_| ());
         let socket = house.path("redis.sock");
         let redis = Command::new("redis-server")
@@ -43,7 +49,7 @@ impl Nodes {
             .expect("redis-server is installed");
         until("Redis", async || if socket.exists() { Ok(()) } else { Err("no socket") }).await;
         let each = ["one", "two"].map(Node::new).into();
-        let mut nodes = Self { house, redis, database: postgres::database(), each };
+        let mut nodes = Self { house, redis, database, each };
         nodes.run(0);
         nodes.is_ready(0).await;
         nodes.run(1);
@@ -97,22 +103,40 @@ impl Nodes {
         Ok((answer.status(), answer.text().await.unwrap_or_default()))
     }
 
+    /// Which runs the services.
     pub(super) async fn is_ready(&self, at: usize) {
         until("node that is ready", async || match self.ready(at).await? {
-            (StatusCode::OK, _) => Ok(()),
+            (StatusCode::OK, text) if text == "ready\n" => Ok(()),
             (status, text) => Err(format!("{status} {text}\n{}", self.log(at))),
         })
         .await;
     }
 
-    /// And knows who has the services.
+    /// And knows who has the services, who answers it.
     pub(super) async fn stands_by(&self, at: usize) {
-        let other = &self.each[1 - at].name;
-        until("node that stands by", async || match self.ready(at).await? {
-            (StatusCode::SERVICE_UNAVAILABLE, text) if text.contains(&format!("{other}/")) => {
-                Ok(())
+        let other = format!("{}/", self.each[1 - at].name);
+        self.says_of_itself(at, StatusCode::OK, |told| {
+            told["owner"].as_str().is_some_and(|owner| owner.starts_with(&other))
+                && told["owner_answers"] == true
+                && told["inbox"] == true
+        })
+        .await;
+    }
+
+    /// Waits until a node that stands by says what `fits`.
+    pub(super) async fn says_of_itself(
+        &self,
+        at: usize,
+        expected: StatusCode,
+        fits: impl Fn(&Value) -> bool,
+    ) {
+        until("node that stands by", async || {
+            let (status, text) = self.ready(at).await?;
+            let told: Value = serde_json::from_str(&text).unwrap_or_default();
+            if status == expected && told["stands_by"] == true && fits(&told) {
+                return Ok(());
             }
-            (status, text) => Err(format!("{status} {text}\n{}", self.log(at))),
+            Err(format!("{status} {text}\n{}", self.log(at)))
         })
         .await;
     }
@@ -123,8 +147,11 @@ impl Nodes {
         at: usize,
         wamid: &str,
     ) -> reqwest::Result<reqwest::Response> {
+        self.post(at, crate::disk::webhook(&self.house, wamid)).await
+    }
+
+    pub(super) async fn post(&self, at: usize, body: String) -> reqwest::Result<reqwest::Response> {
         let hook = self.url(at, &format!("/hooks/360dialog/{}", self.house.shop.channel()));
-        let body = crate::disk::webhook(&self.house, wamid);
         let request = self.house.http.post(hook).header("content-type", "application/json");
         request.header("x-usher-secret", WEBHOOK_SECRET).body(body).send().await
     }
@@ -150,7 +177,16 @@ impl Nodes {
         self.says("UPDATE usher.heads SET epoch = epoch + 1");
     }
 
-    fn says(&self, sql: &str) -> String {
+    /// As a number, without holding up what else the test does.
+    pub(super) async fn counts(&self, what: &'static str) -> u32 {
+        let name = postgres::name_of(&self.database).to_owned();
+        let sql = format!("SELECT {what}");
+        let said = tokio::task::spawn_blocking(move || postgres::shared().say(&name, &sql)).await;
+        said.unwrap().parse().unwrap()
+    }
+
+    /// What the database says.
+    pub(super) fn says(&self, sql: &str) -> String {
         let name = self.database.rsplit('/').next().unwrap();
         let name = name.split('?').next().unwrap();
         postgres::shared().say(name, sql)
@@ -164,6 +200,11 @@ impl Nodes {
         let mut child = self.each[at].child.take().expect("it runs");
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    /// It is killed while the others are asked: whoever does both has it in hand.
+    pub(super) fn take_child(&mut self, at: usize) -> Child {
+        self.each[at].child.take().expect("it runs")
     }
 
     pub(super) async fn terminate(&mut self, at: usize) -> ExitStatus {

@@ -1,0 +1,105 @@
+//! Where the owner takes in what other nodes pass on, and its own door beside it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use actix_web::web::{self, Bytes, Data, Payload, ServiceConfig};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::batch::{self, Batch, Heard};
+use super::drain::Drain;
+use super::shelf::{Mark, Shelf};
+use super::{BYTES_MAX, ITEMS_MAX, PATH};
+use crate::http::{Door, Gate, Hook, Kept, Outcome, Problem, Webhooks, Whole};
+
+/// Whoever passed them on then puts them into the inbox; less than it waits for us.
+const DURABLE_WITHIN: Duration = Duration::from_millis(200);
+
+/// The owner's side; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Inlet {
+    webhooks: Data<Webhooks>,
+    drain: Arc<Drain>,
+    /// What this node has put into the inbox while it stood by.
+    mark: Arc<Mark>,
+}
+
+impl Inlet {
+    pub(super) fn new(webhooks: Data<Webhooks>, shelf: Shelf, mark: Arc<Mark>) -> Self {
+        let drain = Drain::new(webhooks.clone(), shelf);
+        Self { webhooks, drain, mark }
+    }
+
+    /// To be awaited before anything is served.
+    pub(crate) async fn begin(&self) -> JoinHandle<()> {
+        self.drain.first().await;
+        tokio::spawn(Arc::clone(&self.drain).run())
+    }
+
+    pub(crate) fn routes(&self, config: &mut ServiceConfig) {
+        let inlet = self.clone();
+        let take = move |payload: Payload| take(inlet.clone(), payload);
+        config.route(PATH, web::post().to(take));
+    }
+
+    async fn heard(&self, Batch { after_inbox, all }: Batch) -> Heard {
+        let sent = all.len();
+        let kept = timeout(DURABLE_WITHIN, self.kept(after_inbox, all)).await;
+        kept.unwrap_or_else(|_| Heard { inbox_was_emptied: false, kept: vec![Kept::NotNow; sent] })
+    }
+
+    async fn kept(&self, after_inbox: bool, all: Vec<Whole>) -> Heard {
+        if !after_inbox {
+            return Heard { inbox_was_emptied: true, kept: self.webhooks.keep_all(&all).await };
+        }
+        let Ok(left) = self.drain.empty().await else {
+            return Heard { inbox_was_emptied: false, kept: vec![Kept::NotNow; all.len()] };
+        };
+        // Nobody's come in before what stands in the inbox.
+        let service = |channel| self.webhooks.gate().hook(channel).map(|hook| hook.service);
+        let waits =
+            |one: &Whole| service(one.channel).is_some_and(|service| left.contains(&service));
+        let now: Vec<Whole> = all.iter().filter(|one| !waits(one)).cloned().collect();
+        let mut outcomes = self.webhooks.keep_all(&now).await.into_iter();
+        let kept = all.iter().map(|one| {
+            let outcome = if waits(one) { None } else { outcomes.next() };
+            outcome.unwrap_or(Kept::NotNow)
+        });
+        Heard { inbox_was_emptied: left.is_empty(), kept: kept.collect() }
+    }
+}
+
+async fn take(inlet: Inlet, payload: Payload) -> Result<HttpResponse, Problem> {
+    let most = batch::most(ITEMS_MAX, BYTES_MAX, inlet.webhooks.gate().body_max());
+    let body = payload.to_bytes_limited(most).await;
+    let body = body.map_err(|_| Problem::too_large(most as u64))?;
+    let body = body.map_err(|_| Problem::cut_off())?;
+    let batch = Batch::read(body).ok_or_else(|| Problem::malformed("These are no webhooks."))?;
+    Ok(HttpResponse::Ok().body(inlet.heard(batch).await.written()))
+}
+
+impl Door for Inlet {
+    fn gate(&self) -> &Gate {
+        self.webhooks.gate()
+    }
+
+    async fn keep(&self, hook: &Hook, body: Bytes) -> Outcome {
+        if let Some(stood) = self.mark.stands() {
+            // Rare, and large: it would be part of every webhook's way.
+            Box::pin(self.catch_up(stood)).await;
+        }
+        self.webhooks.keep(hook, body).await
+    }
+}
+
+impl Inlet {
+    /// What came to this node before, while it stood by, goes first, unless that takes too long.
+    async fn catch_up(&self, stood: u64) {
+        let left = timeout(DURABLE_WITHIN, self.drain.empty()).await;
+        if left.is_ok_and(|left| left.is_ok_and(|left| left.is_empty())) {
+            self.mark.emptied(stood);
+        }
+    }
+}
