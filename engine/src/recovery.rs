@@ -165,7 +165,7 @@ impl Live {
                 self.attendance.insert(staff, kept);
             }
             After::Draws { channel, rule, node, draws } => {
-                self.draws.push((channel, rule, node, draws));
+                self.draws.push((channel, rule, node, *draws));
             }
             After::Talk { enquiry, talk: Some(talk) } => {
                 self.talks.insert(enquiry, talk);

@@ -77,7 +77,7 @@ pub enum After {
         channel: ChannelId,
         rule: RuleId,
         node: u16,
-        draws: Draws,
+        draws: Box<Draws>,
     },
 }
 

@@ -186,7 +186,12 @@ impl Cast {
                     Step::Arrived { at },
                 ],
             })
-            .leaving(After::Draws { channel: CHANNEL, rule: RULE, node: 0, draws }),
+            .leaving(After::Draws {
+                channel: CHANNEL,
+                rule: RULE,
+                node: 0,
+                draws: Box::new(draws),
+            }),
             floor(FloorEvent::Offered {
                 enquiry,
                 to: vec![STAFF],

@@ -45,7 +45,7 @@ impl Durable {
                 self.seats.insert(staff, seat);
             }
             After::Draws { channel, rule, node, draws } => {
-                self.draws.insert((channel, rule, node), draws);
+                self.draws.insert((channel, rule, node), *draws);
             }
             After::Enquiry { .. } | After::Attendance { .. } | After::Talk { .. } => {}
         }

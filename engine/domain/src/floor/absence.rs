@@ -9,8 +9,9 @@ use super::entry::Entry;
 use super::event::{FloorEvent, PresenceWhy, TransferEnd};
 use super::place::{Errand, Purpose, Stage};
 use super::seat::Chair;
+use super::team::Spot;
 use super::{Floor, Line};
-use crate::ids::{ChannelId, GroupId, RuleId, StaffId};
+use crate::ids::{ChannelId, RuleId, StaffId};
 use crate::presence::Presence;
 use crate::rule::{Destination, Rule, could_overflow};
 use crate::settings::Settings;
@@ -24,11 +25,11 @@ const fn is_gone(presence: Presence) -> bool {
 impl Floor {
     pub(super) fn set_presence(&mut self, staff: StaffId, presence: Presence, why: PresenceWhy) {
         let now = self.turn.now;
+        let Some(chair) = self.seats.chair(staff) else { return };
         if why == PresenceWhy::SetByHand {
-            self.answered(staff);
+            self.answered(chair);
         }
-        let Some(seat) = self.seats.get_mut(staff) else { return };
-        let chair = seat.chair;
+        let seat = self.seats.at_mut(chair);
         let before = std::mem::replace(&mut seat.kept.presence, presence);
         if before == presence {
             return;
@@ -77,10 +78,12 @@ impl Floor {
     fn touch_lines_of(&mut self, chair: Chair) {
         for line in self.seats.at(chair).lines.clone() {
             let waiting: Vec<Key> = match line {
-                // A queue holds whether anybody is Active or not.
-                Line::At(Destination::Queue(_) | Destination::Bot(_)) => continue,
                 Line::For(_) => self.lines.ranks(line).map(|rank| rank.enquiry).collect(),
-                Line::At(Destination::Group(group)) => self.without_hope_of(line, group),
+                Line::At(spot) => match self.teams.at(spot).to {
+                    Destination::Group(_) => self.without_hope_of(line, spot),
+                    // A queue holds whether anybody is Active or not.
+                    Destination::Queue(_) | Destination::Bot(_) => continue,
+                },
             };
             for enquiry in waiting {
                 self.touch(enquiry);
@@ -89,8 +92,8 @@ impl Floor {
     }
 
     /// Those in a group's line for whom another Active member may not do.
-    fn without_hope_of(&self, line: Line, group: GroupId) -> Vec<Key> {
-        let mut team = self.teams.get(&group).into_iter().flatten();
+    fn without_hope_of(&self, line: Line, spot: Spot) -> Vec<Key> {
+        let mut team = self.teams.at(spot).members.iter();
         let anybody = team.any(|chair| {
             let seat = self.seats.at(*chair);
             seat.enabled && seat.is_active()
@@ -120,12 +123,12 @@ impl Floor {
     }
 
     fn relief_due(&self, entry: &Entry) -> Option<Timestamp> {
-        let owner = entry.place.stage.owner()?;
+        let owner = entry.owner?;
         let waits = entry.place.visitor_waits?;
         if entry.is_busy() || entry.relief_failed || entry.place.hold_until.is_some() {
             return None;
         }
-        let seat = self.seats.get(owner)?;
+        let seat = self.seats.at(owner);
         // A new owner has as long as the last one had.
         let waits = waits.max(entry.owned_since);
         let (since, patience) = if is_gone(seat.kept.presence) {
@@ -248,7 +251,6 @@ impl Floor {
             }
             self.orphan_the_suspended();
             self.touch_everybody_waiting();
-            self.lines.forget_empty();
             self.walked.clear();
         }
         if people || ways || old.missed_offer_when_free != new.missed_offer_when_free {
@@ -271,9 +273,7 @@ impl Floor {
     }
 
     fn touch_everybody_waiting(&mut self) {
-        let lines = self.lines.all();
-        let waiting: Vec<Key> =
-            lines.flat_map(|(_, ranks)| ranks.iter().map(|rank| rank.enquiry)).collect();
+        let waiting: Vec<Key> = self.lines.everybody().collect();
         for enquiry in waiting {
             self.touch(enquiry);
         }
@@ -312,7 +312,7 @@ impl Floor {
             });
         }
         self.unrelieved.remove(&enquiry);
-        self.release(enquiry, owner);
+        self.release(enquiry);
         let Some(entry) = self.entry_mut(enquiry) else { return };
         entry.place.stage = Stage::Open;
         entry.place.epoch += 1;

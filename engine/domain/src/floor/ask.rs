@@ -34,11 +34,12 @@ impl Floor {
             (version.rule.id, rule::reach(version, channel, now, kept, &mut self.counters))
         });
         let Some(entry) = self.entry_mut(enquiry) else { return };
-        let Errand::Walk(walk) = &mut entry.place.errand else { return };
+        let place = &mut *entry.place;
+        let Errand::Walk(walk) = &mut place.errand else { return };
         match reached {
             Some((rule, reached)) => {
                 walk.rule = Some(rule);
-                entry.place.groups = Arc::default();
+                place.groups = Arc::default();
                 self.take_leaf(enquiry, reached);
             }
             // A channel without a rule is refused by the settings; an enquiry must end all the same.
@@ -48,29 +49,34 @@ impl Floor {
 
     fn take_leaf(&mut self, enquiry: Key, reached: Reached) {
         let Reached { leaf, drawn, steps } = reached;
-        self.turn.steps.extend(steps);
+        if self.turn.steps.is_empty() {
+            self.turn.steps = steps;
+        } else {
+            self.turn.steps.extend(steps);
+        }
         let mut groups = self.groups_of(&leaf);
         let Some(entry) = self.entries.get(enquiry) else { return };
         // A bucket that gave it on was part of the walk as well.
         groups.extend_from_slice(&entry.place.groups);
         groups.sort_unstable();
         groups.dedup();
-        let groups = self.one_of_a_kind(groups);
+        let groups = self.one_of_a_kind(&groups);
         let Some(entry) = self.entry_mut(enquiry) else { return };
-        entry.place.drawn = drawn;
-        entry.place.groups = groups;
-        if let Errand::Walk(walk) = &mut entry.place.errand {
+        let place = &mut *entry.place;
+        place.drawn = drawn;
+        place.groups = groups;
+        if let Errand::Walk(walk) = &mut place.errand {
             walk.leaf = leaf;
             walk.done = 0;
         }
     }
 
     /// The same list of groups is kept once, however many enquiries have it.
-    pub(super) fn one_of_a_kind(&mut self, groups: impl Into<Arc<[GroupId]>>) -> Arc<[GroupId]> {
-        let groups = groups.into();
-        if let Some(known) = self.walked.get(&groups) {
+    pub(super) fn one_of_a_kind(&mut self, groups: &[GroupId]) -> Arc<[GroupId]> {
+        if let Some(known) = self.walked.get(groups) {
             return Arc::clone(known);
         }
+        let groups: Arc<[GroupId]> = groups.into();
         self.walked.insert(Arc::clone(&groups));
         groups
     }

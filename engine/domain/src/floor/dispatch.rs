@@ -1,7 +1,6 @@
 //! Dispatch: which waiting enquiry goes to whom, by line, rank and the group's method.
 
 use std::cmp::Reverse;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::entries::Key;
@@ -113,24 +112,28 @@ impl Floor {
                 };
                 let until = self.turn.now + super::walk::DIRECT_RING;
                 let sort = OfferSort::Direct { binding: direct.binding };
-                self.offer_or_assign(enquiry, &[chair], sort, until);
+                let auto = self.settings.auto_pick_up_of(entry.place.channel, None);
+                self.offer_or_assign(enquiry, &[chair], auto, sort, until);
             }
-            At::Stop(stop) => {
-                let destination = stop.destination;
-                self.dispatch_at(enquiry, destination);
-            }
+            At::Stop(_) => self.dispatch_at_stop(enquiry),
         }
     }
 
-    fn dispatch_at(&mut self, enquiry: Key, destination: Destination) {
-        let settings = Arc::clone(&self.settings);
-        let Some(group) = settings.group_of(destination) else { return };
+    fn dispatch_at_stop(&mut self, enquiry: Key) {
+        let mut able = std::mem::take(&mut self.turn.able);
+        self.list_able(enquiry, &mut able);
+        if !able.is_empty() {
+            self.offer_at_stop(enquiry, &able);
+        }
+        able.clear();
+        self.turn.able = able;
+    }
+
+    fn offer_at_stop(&mut self, enquiry: Key, able: &[Chair]) {
         let Some(entry) = self.entries.get(enquiry) else { return };
         let At::Stop(stop) = &entry.at else { return };
-        let able = self.able(entry, stop, group);
-        if able.is_empty() {
-            return;
-        }
+        let Some(group) = self.group_at(stop) else { return };
+        let destination = stop.destination;
         let until = self.ring(stop, group);
         let transfer = matches!(entry.place.errand, Errand::Transfer { .. });
         let sort = match (group.method, transfer) {
@@ -138,7 +141,13 @@ impl Floor {
             (_, true) => OfferSort::Transfer { group: group.id },
             (_, false) => OfferSort::OneByOne { at: destination },
         };
-        self.offer_or_assign(enquiry, &able, sort, until);
+        let auto = self.settings.auto_pick_up_of(entry.place.channel, Some(group));
+        self.offer_or_assign(enquiry, able, auto, sort, until);
+    }
+
+    /// The group behind the stop, unless it was deleted.
+    fn group_at(&self, stop: &AtStop) -> Option<&Group> {
+        self.teams.at(stop.spot).group.as_deref()
     }
 
     /// Until when an offer made now rings.
@@ -158,22 +167,32 @@ impl Floor {
     /// Whom the group's method names: everybody who can take it, or one of them.
     ///
     /// In a queue those who were not asked yet go before those who were. Ties go by member order.
-    fn able(&self, entry: &Entry, stop: &AtStop, group: &Group) -> Vec<Chair> {
+    fn list_able(&self, enquiry: Key, list: &mut Vec<Chair>) {
+        let Some(entry) = self.entries.get(enquiry) else { return };
+        let At::Stop(stop) = &entry.at else { return };
+        let team = self.teams.at(stop.spot);
+        let Some(group) = &team.group else { return };
         if self.closed_to_all(entry, stop, group).is_some() {
-            return Vec::new();
+            return;
         }
-        let members = self.teams.get(&group.id).into_iter().flatten();
-        let able = members
-            .map(|chair| self.seats.at(*chair))
-            .filter(|seat| self.member_verdict(entry, stop, None, seat).is_none());
-        let asked = |seat: &&Seat| stop.asked.contains(&seat.staff);
+        let fresh = entry.bars_nobody(stop);
+        let able = team.members.iter().map(|chair| self.seats.at(*chair));
+        let able = able.filter(|seat| {
+            let verdict = if fresh {
+                self.seat_verdict(seat)
+            } else {
+                self.member_verdict(entry, stop, None, seat)
+            };
+            verdict.is_none()
+        });
+        let asked = |seat: &&Seat| !fresh && stop.asked.contains(&seat.staff);
         let first = match group.method {
             Method::Simultaneous => {
-                let mut all: Vec<&Seat> = able.collect();
+                list.extend(able.map(|seat| seat.chair));
                 if !stop.asked.is_empty() {
-                    all.sort_by_key(asked);
+                    list.sort_by_key(|chair| asked(&self.seats.at(*chair)));
                 }
-                return all.into_iter().map(|seat| seat.chair).collect();
+                return;
             }
             Method::FixedOrder => able.min_by_key(asked),
             Method::RoundRobin => able.min_by_key(|seat| (asked(seat), seat.kept.last_offered)),
@@ -182,11 +201,7 @@ impl Floor {
                 able.min_by_key(|seat| (asked(seat), share_in_use(seat), most_idle(seat)))
             }
         };
-        first.map(|seat| seat.chair).into_iter().collect()
-    }
-
-    pub(super) fn capacity(&self, staff: StaffId) -> u16 {
-        self.seats.get(staff).map_or(0, |seat| seat.capacity)
+        list.extend(first.map(|seat| seat.chair));
     }
 
     /// Why a new offer cannot go to this person, whatever the enquiry; `None` = it can.
@@ -219,8 +234,7 @@ impl Floor {
             }
             At::Direct(_) => self.person_verdict(entry, seat),
             At::Stop(stop) => {
-                let group = self.settings.group_of(stop.destination);
-                let Some(group) = group.filter(|_| seat.serves(stop.destination)) else {
+                let Some(group) = self.group_at(stop).filter(|_| seat.serves(stop.spot)) else {
                     return Some(Verdict::NotAMember);
                 };
                 let closed = self.closed_to_all(entry, stop, group);
@@ -273,7 +287,8 @@ impl Floor {
     }
 
     pub(super) fn is_member(&self, staff: StaffId, destination: Destination) -> bool {
-        self.seats.get(staff).is_some_and(|seat| seat.serves(destination))
+        let seat = self.seats.get(staff);
+        seat.zip(self.teams.spot(destination)).is_some_and(|(seat, spot)| seat.serves(spot))
     }
 
     /// Why an enquiry has to leave the stop where it stands; `None` = it stays.
@@ -283,9 +298,7 @@ impl Floor {
         if !entry.offers.is_empty() {
             return None;
         }
-        let Some(group) = self.settings.group_of(stop.destination) else {
-            return Some(PassedOver::Gone);
-        };
+        let Some(group) = self.group_at(stop) else { return Some(PassedOver::Gone) };
         let queue = matches!(stop.destination, Destination::Queue(_));
         if stop.until <= self.turn.now || stop.made >= OFFERS_PER_STOP_MAX {
             return Some(if queue { PassedOver::WaitedTooLong } else { PassedOver::TimeOver });
@@ -297,7 +310,7 @@ impl Floor {
             return Some(PassedOver::NobodyAccepts);
         }
         let mut asked_somebody = false;
-        for chair in self.teams.get(&group.id).into_iter().flatten() {
+        for chair in &self.teams.at(stop.spot).members {
             let seat = self.seats.at(*chair);
             if !seat.enabled || !seat.is_active() || is_skipped(entry, seat.staff) {
                 continue;
@@ -315,27 +328,31 @@ impl Floor {
     pub(super) fn explain_members(&mut self, enquiry: Key) {
         let Some(entry) = self.entries.get(enquiry) else { return };
         let At::Stop(stop) = &entry.at else { return };
-        let Some(group) = self.settings.group_of(stop.destination) else { return };
+        let Some(group) = self.group_at(stop) else { return };
         let closed = self.closed_to_all(entry, stop, group);
-        let members = self.teams.get(&group.id).into_iter().flatten();
-        for chair in members.take(CONSIDERED_MAX) {
+        let fresh = closed.is_none() && entry.bars_nobody(stop);
+        for chair in self.teams.at(stop.spot).members.iter().take(CONSIDERED_MAX) {
             let seat = self.seats.at(*chair);
-            if let Some(verdict) = self.member_verdict(entry, stop, closed, seat) {
+            let verdict = if fresh {
+                self.seat_verdict(seat)
+            } else {
+                self.member_verdict(entry, stop, closed, seat)
+            };
+            if let Some(verdict) = verdict {
                 self.turn.steps.push(Step::Considered { staff: seat.staff, verdict });
             }
         }
     }
 
-    fn offer_or_assign(&mut self, enquiry: Key, to: &[Chair], sort: OfferSort, until: Timestamp) {
-        let group = match sort {
-            OfferSort::OneByOne { at } | OfferSort::Simultaneous { at } => {
-                self.settings.group_of(at).map(|group| group.id)
-            }
-            OfferSort::Transfer { group } => Some(group),
-            OfferSort::Direct { .. } | OfferSort::Missed => None,
-        };
-        let Some(entry) = self.entries.get(enquiry) else { return };
-        let auto = self.settings.auto_pick_up_of(entry.place.channel, group);
+    /// `auto`: to the first of them without a click.
+    fn offer_or_assign(
+        &mut self,
+        enquiry: Key,
+        to: &[Chair],
+        auto: bool,
+        sort: OfferSort,
+        until: Timestamp,
+    ) {
         let Some(first) = to.first().copied().filter(|_| auto) else {
             self.make_offer(enquiry, to, sort, until);
             return;
@@ -345,7 +362,7 @@ impl Floor {
         let staff = seat.staff;
         self.turn.steps.push(Step::Considered { staff, verdict: Verdict::Assigned });
         self.decided(enquiry);
-        self.own(enquiry, staff, PickUp::Auto);
+        self.own(enquiry, first, PickUp::Auto);
     }
 }
 

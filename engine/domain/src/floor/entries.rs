@@ -1,6 +1,7 @@
 //! Where a live enquiry is kept: a small number stands for its id while it is live.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use super::entry::Entry;
 use crate::ids::EnquiryId;
@@ -26,18 +27,72 @@ impl Key {
     }
 }
 
+/// Each grows by itself, so that no turn waits until room is made for all.
+const SHARDS: usize = 64;
+
+/// The number of each live enquiry. Only looked up in, never gone through: its order means nothing.
+#[derive(Clone, Debug)]
+struct Keys(Vec<HashMap<EnquiryId, Key, BuildHasherDefault<Scatter>>>);
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self(vec![HashMap::default(); SHARDS])
+    }
+}
+
+impl Keys {
+    fn shard(enquiry: EnquiryId) -> usize {
+        usize::from(enquiry.uuid().as_bytes()[15]) % SHARDS
+    }
+
+    fn get(&self, enquiry: EnquiryId) -> Option<Key> {
+        self.0[Self::shard(enquiry)].get(&enquiry).copied()
+    }
+
+    fn insert(&mut self, enquiry: EnquiryId, key: Key) {
+        self.0[Self::shard(enquiry)].insert(enquiry, key);
+    }
+
+    fn remove(&mut self, enquiry: EnquiryId) {
+        self.0[Self::shard(enquiry)].remove(&enquiry);
+    }
+}
+
+/// Hashes ids of our own making, which nobody outside chooses; the same in every run.
+#[derive(Clone, Debug, Default)]
+struct Scatter(u64);
+
+impl Hasher for Scatter {
+    fn write(&mut self, bytes: &[u8]) {
+        for part in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..part.len()].copy_from_slice(part);
+            self.write_u64(u64::from_le_bytes(word));
+        }
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        // Fibonacci hashing (Knuth, TAOCP 3, 6.4); turned, since the table looks at both ends.
+        self.0 = (self.0 ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(26);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 /// All live enquiries. An id is looked up once a turn; from then on its number does.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Entries {
     /// Boxed, so that growing moves nothing but pointers.
     kept: Vec<Option<Box<Entry>>>,
-    keys: BTreeMap<EnquiryId, Key>,
+    keys: Keys,
     free: Vec<Key>,
 }
 
 impl Entries {
     pub(super) fn key(&self, enquiry: EnquiryId) -> Option<Key> {
-        self.keys.get(&enquiry).copied()
+        self.keys.get(enquiry)
     }
 
     pub(super) fn find(&self, enquiry: EnquiryId) -> Option<&Entry> {
@@ -66,20 +121,21 @@ impl Entries {
 
     pub(super) fn remove(&mut self, key: Key) -> Option<Box<Entry>> {
         let entry = self.kept.get_mut(key.index())?.take()?;
-        self.keys.remove(&entry.id);
+        self.keys.remove(entry.id);
         self.free.push(key);
         Some(entry)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (Key, &Entry)> {
-        self.keys.values().filter_map(|key| Some((*key, self.get(*key)?)))
+        let numbered = (0..).map(Key).zip(&self.kept);
+        numbered.filter_map(|(key, entry)| Some((key, entry.as_deref()?)))
     }
 
     pub(super) fn keys(&self) -> impl Iterator<Item = Key> {
-        self.keys.values().copied()
+        self.iter().map(|(key, _)| key)
     }
 
     pub(super) fn len(&self) -> usize {
-        self.keys.len()
+        self.kept.len() - self.free.len()
     }
 }

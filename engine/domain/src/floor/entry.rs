@@ -8,6 +8,7 @@ use super::event::OfferSort;
 use super::line::{Line, Rank};
 use super::place::{Direct, Errand, PlaceThen, Stage};
 use super::seat::Chair;
+use super::team::Spot;
 use crate::ids::{EnquiryId, StaffId};
 use crate::rule::Destination;
 use crate::time::Timestamp;
@@ -19,6 +20,8 @@ pub(super) struct Entry {
     pub(super) at: At,
     pub(super) offers: Vec<Offer>,
     pub(super) past: Past,
+    /// The chair of its owner.
+    pub(super) owner: Option<Chair>,
     /// Since when its owner has it, this run of Usher.
     pub(super) owned_since: Timestamp,
     /// When the owner will have been gone too long.
@@ -125,6 +128,7 @@ pub(super) struct AtDirect {
 #[derive(Clone, Debug)]
 pub(super) struct AtStop {
     pub(super) destination: Destination,
+    pub(super) spot: Spot,
     pub(super) ticket: u64,
     pub(super) priority: u8,
     /// How long an offer may ring here, as the stop or else the group says.
@@ -162,6 +166,7 @@ impl Entry {
             at: At::Nowhere,
             offers: Vec::new(),
             past: Past::default(),
+            owner: None,
             owned_since: Timestamp::default(),
             relief_at: None,
             relief_failed: false,
@@ -169,6 +174,18 @@ impl Entry {
             changed: true,
             noted: Noted::default(),
         }
+    }
+
+    /// Whether all members are alike to it, as they are to most when they come to a stop: then only
+    /// what each holds says who can take it.
+    pub(super) fn bars_nobody(&self, stop: &AtStop) -> bool {
+        let by_errand = match &self.place.errand {
+            Errand::None => false,
+            Errand::Walk(walk) => walk.skip.is_some(),
+            Errand::Transfer { .. } => true,
+        };
+        let by_past = self.past.0.is_some() || !stop.asked.is_empty();
+        self.offers.is_empty() && self.owner.is_none() && !by_past && !by_errand
     }
 
     pub(super) fn offer_to(&self, staff: StaffId) -> Option<&Offer> {
@@ -199,7 +216,7 @@ impl Entry {
             }
             At::Stop(stop) => {
                 let rank = Rank { priority: Reverse(stop.priority), ticket: stop.ticket, enquiry };
-                Some((Line::At(stop.destination), rank))
+                Some((Line::At(stop.spot), rank))
             }
         }
     }

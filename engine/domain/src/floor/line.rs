@@ -4,13 +4,13 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::entries::Key;
+use super::team::Spot;
 use crate::ids::StaffId;
-use crate::rule::Destination;
 
 /// Where an enquiry can wait.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum Line {
-    At(Destination),
+    At(Spot),
     /// For one named person.
     For(StaffId),
 }
@@ -27,35 +27,63 @@ pub(super) struct Rank {
 
 /// All lines of the floor.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Lines(BTreeMap<Line, BTreeSet<Rank>>);
+pub(super) struct Lines {
+    /// By the number of the spot.
+    at: Vec<BTreeSet<Rank>>,
+    /// Those in which nobody stands take no room.
+    named: BTreeMap<StaffId, BTreeSet<Rank>>,
+}
 
 impl Lines {
     pub(super) fn enter(&mut self, line: Line, rank: Rank) {
-        self.0.entry(line).or_default().insert(rank);
-    }
-
-    pub(super) fn leave(&mut self, line: Line, rank: Rank) {
-        if let Some(ranks) = self.0.get_mut(&line) {
-            ranks.remove(&rank);
+        match line {
+            Line::At(spot) => {
+                let enough = self.at.len().max(spot.index() + 1);
+                self.at.resize_with(enough, BTreeSet::new);
+                self.at[spot.index()].insert(rank);
+            }
+            Line::For(staff) => {
+                self.named.entry(staff).or_default().insert(rank);
+            }
         }
     }
 
-    /// Lines in which nobody stands take no room any more.
-    pub(super) fn forget_empty(&mut self) {
-        self.0.retain(|_, ranks| !ranks.is_empty());
+    pub(super) fn leave(&mut self, line: Line, rank: Rank) {
+        match line {
+            Line::At(spot) => {
+                if let Some(ranks) = self.at.get_mut(spot.index()) {
+                    ranks.remove(&rank);
+                }
+            }
+            Line::For(staff) => {
+                if let Some(ranks) = self.named.get_mut(&staff) {
+                    ranks.remove(&rank);
+                    if ranks.is_empty() {
+                        self.named.remove(&staff);
+                    }
+                }
+            }
+        }
+    }
+
+    fn of(&self, line: Line) -> Option<&BTreeSet<Rank>> {
+        match line {
+            Line::At(spot) => self.at.get(spot.index()),
+            Line::For(staff) => self.named.get(&staff),
+        }
     }
 
     pub(super) fn ranks(&self, line: Line) -> impl Iterator<Item = Rank> {
-        self.0.get(&line).into_iter().flatten().copied()
+        self.of(line).into_iter().flatten().copied()
     }
 
     pub(super) fn length(&self, line: Line) -> usize {
-        self.0.get(&line).map_or(0, BTreeSet::len)
+        self.of(line).map_or(0, BTreeSet::len)
     }
 
     /// How many stand before `rank`, plus one; counted from the end that is nearer.
     pub(super) fn position(&self, line: Line, rank: Rank) -> u32 {
-        let Some(ranks) = self.0.get(&line) else { return 1 };
+        let Some(ranks) = self.of(line) else { return 1 };
         let (mut front, mut back) = (ranks.iter(), ranks.iter().rev());
         let mut passed = 0;
         let before = loop {
@@ -70,7 +98,9 @@ impl Lines {
         u32::try_from(before).unwrap_or(u32::MAX).saturating_add(1)
     }
 
-    pub(super) fn all(&self) -> impl Iterator<Item = (Line, &BTreeSet<Rank>)> {
-        self.0.iter().map(|(line, ranks)| (*line, ranks))
+    /// Everybody who stands in any of them.
+    pub(super) fn everybody(&self) -> impl Iterator<Item = Key> {
+        let all = self.at.iter().chain(self.named.values());
+        all.flatten().map(|rank| rank.enquiry)
     }
 }

@@ -79,7 +79,7 @@ impl Floor {
             presence: seat.kept.presence,
             load: seat.load(),
             used: seat.used(),
-            capacity: self.capacity(staff),
+            capacity: seat.capacity,
             offers: seat.offers.iter().map(|key| self.id(*key)).collect(),
             wraps_up: seat.wraps_up(self.turn.now),
         })
@@ -117,19 +117,23 @@ impl Floor {
 
     /// Length of each destination's line.
     pub fn line_lengths(&self) -> impl Iterator<Item = (Destination, usize)> {
-        self.lines.all().filter_map(|(line, ranks)| match line {
-            Line::At(destination) => Some((destination, ranks.len())),
-            Line::For(_) => None,
-        })
+        let lengths =
+            self.teams.iter().map(|(spot, team)| (team.to, self.lines.length(Line::At(spot))));
+        lengths.filter(|(_, length)| *length > 0)
     }
 
     /// Everybody waiting at a destination, in order.
     pub fn line(&self, destination: Destination) -> Vec<EnquiryId> {
-        self.lines.ranks(Line::At(destination)).map(|rank| self.id(rank.enquiry)).collect()
+        self.waiting_at(destination).collect()
     }
 
     pub fn first_in_line(&self, destination: Destination) -> Option<EnquiryId> {
-        self.lines.ranks(Line::At(destination)).next().map(|rank| self.id(rank.enquiry))
+        self.waiting_at(destination).next()
+    }
+
+    fn waiting_at(&self, destination: Destination) -> impl Iterator<Item = EnquiryId> {
+        let spot = self.teams.spot(destination).into_iter();
+        spot.flat_map(|spot| self.lines.ranks(Line::At(spot))).map(|rank| self.id(rank.enquiry))
     }
 
     pub fn counters(&self) -> &Counters {

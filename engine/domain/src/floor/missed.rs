@@ -6,9 +6,9 @@ use super::entries::Key;
 use super::event::OfferSort;
 use super::place::Stage;
 use super::seat::{Chair, Seat};
-use super::{Entry, Floor};
+use super::{Entry, Floor, Line};
 use crate::ids::{GroupId, StaffId};
-use crate::rule;
+use crate::rule::{self, Destination};
 use crate::time::Timestamp;
 
 /// How long such an offer rings.
@@ -27,7 +27,7 @@ impl Floor {
         let mut takers: Vec<Chair> = Vec::new();
         for group in self.groups_named(entry).to_vec() {
             self.missed.entry(group).or_default().insert(at);
-            for chair in self.teams.get(&group).into_iter().flatten() {
+            for chair in self.teams.of_group(group) {
                 self.seats.at_mut(*chair).look_back(group, at);
                 if self.could_take_one_more(self.seats.at(*chair)) {
                     takers.push(*chair);
@@ -48,6 +48,9 @@ impl Floor {
         for group in self.groups_named(entry).to_vec() {
             if let Some(shelf) = self.missed.get_mut(&group) {
                 shelf.remove(&at);
+                if shelf.is_empty() {
+                    self.missed.remove(&group);
+                }
             }
         }
     }
@@ -97,10 +100,10 @@ impl Floor {
     }
 
     fn offer_missed(&mut self, chair: Chair) -> bool {
-        if !self.could_take_one_more(self.seats.at(chair)) {
+        if self.missed.is_empty() || !self.could_take_one_more(self.seats.at(chair)) {
             return false;
         }
-        let groups: Vec<GroupId> = self.seats.at(chair).groups().collect();
+        let groups: Vec<GroupId> = self.groups_of_member(chair).collect();
         let found = groups.into_iter().filter_map(|group| self.first_on_shelf(chair, group)).min();
         let Some((_, enquiry)) = found else { return false };
         let staff = self.seats.at(chair).staff;
@@ -110,6 +113,17 @@ impl Floor {
         let until = self.turn.now + RING;
         self.make_offer(enquiry, &[chair], OfferSort::Missed, until);
         true
+    }
+
+    fn groups_of_member(&self, chair: Chair) -> impl Iterator<Item = GroupId> {
+        let lines = self.seats.at(chair).lines.iter();
+        lines.filter_map(|line| match line {
+            Line::At(spot) => match self.teams.at(*spot).to {
+                Destination::Group(group) => Some(group),
+                Destination::Queue(_) | Destination::Bot(_) => None,
+            },
+            Line::For(_) => None,
+        })
     }
 
     /// Missed ones leave each person one free slot.

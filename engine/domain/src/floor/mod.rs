@@ -28,6 +28,7 @@ mod offer;
 mod own;
 pub mod place;
 mod seat;
+mod team;
 mod transfer;
 mod walk;
 mod written;
@@ -38,7 +39,7 @@ use std::sync::Arc;
 
 use crate::ids::{BotId, ChannelId, EnquiryId, GroupId, RuleId, StaffId};
 use crate::record::After;
-use crate::rule::{self, Counters, Destination, Draws, Rule};
+use crate::rule::{Counters, Draws};
 use crate::settings::Settings;
 use crate::time::Timestamp;
 use crate::trace::Step;
@@ -53,6 +54,7 @@ use event::FloorEvent;
 use line::{Line, Lines, Rank};
 use place::{PlaceThen, SeatKept};
 use seat::{Chair, Seat, Seats};
+use team::Teams;
 
 /// Most enquiries whose deadlines are let expire in one turn.
 pub const EXPIRE_SLICE: usize = 1_000;
@@ -61,8 +63,7 @@ pub const EXPIRE_SLICE: usize = 1_000;
 #[derive(Clone, Debug)]
 pub struct Floor {
     settings: Arc<Settings>,
-    /// The members of each group, in their order.
-    teams: BTreeMap<GroupId, Vec<Chair>>,
+    teams: Teams,
     /// Groups that any branch of a rule names: which one is in force can change with the hour.
     named: BTreeMap<RuleId, Vec<GroupId>>,
     /// Lists of groups that walks have come to: few, and many enquiries have the same.
@@ -101,6 +102,8 @@ struct Turn {
     ready: BinaryHeap<Reverse<Rank>>,
     /// People who may have become able to take something.
     freed: Vec<Chair>,
+    /// Room for a list of people, so that it is not made anew for each offer.
+    able: Vec<Chair>,
     /// What would be offered first to each of those; something else may have come between.
     wanted: BinaryHeap<Reverse<(Rank, Chair)>>,
     /// Freed, and nothing waits for them.
@@ -113,7 +116,7 @@ struct Turn {
 impl Floor {
     pub fn new(settings: Arc<Settings>) -> Self {
         let mut floor = Self {
-            teams: BTreeMap::new(),
+            teams: Teams::default(),
             named: BTreeMap::new(),
             walked: BTreeSet::new(),
             seats: Seats::default(),
@@ -139,12 +142,14 @@ impl Floor {
     /// Puts back an enquiry as it was kept; call [`Floor::resume`] when all are back.
     pub fn restore_place(&mut self, enquiry: EnquiryId, mut place: PlaceThen) {
         self.restored = true;
-        place.groups = self.one_of_a_kind(Arc::clone(&place.groups));
+        let groups = Arc::clone(&place.groups);
+        place.groups = self.one_of_a_kind(&groups);
         self.arrival = self.arrival.max(place.arrival);
-        let owner = place.stage.owner();
-        let key = self.entries.insert(Entry { changed: false, ..Entry::new(enquiry, place) });
+        let owner = place.stage.owner().map(|owner| self.seats.seat(owner).chair);
+        let entry = Entry { changed: false, owner, ..Entry::new(enquiry, place) };
+        let key = self.entries.insert(entry);
         if let Some(owner) = owner {
-            self.seats.seat(owner).owned.insert(key);
+            self.seats.at_mut(owner).owned.insert(key);
         }
     }
 
@@ -339,9 +344,14 @@ impl Floor {
             self.turn.out.push(Effect::Keep(After::Seat { staff, seat: kept }));
         }
         for (channel, rule, node, draws) in self.counters.take_changed() {
+            let draws = Box::new(draws);
             self.turn.out.push(Effect::Keep(After::Draws { channel, rule, node, draws }));
         }
-        effects.append(&mut self.turn.out);
+        if effects.is_empty() {
+            std::mem::swap(effects, &mut self.turn.out);
+        } else {
+            effects.append(&mut self.turn.out);
+        }
     }
 
     /// Once per stop, when a turn leaves it in line with nobody to offer it to.
@@ -462,38 +472,5 @@ impl Floor {
     fn next_ticket(&mut self) -> u64 {
         self.ticket += 1;
         self.ticket
-    }
-
-    fn seat_people(&mut self) {
-        let settings = Arc::clone(&self.settings);
-        for staff in settings.staff.keys() {
-            self.seats.seat(*staff);
-        }
-        for chair in self.seats.everybody() {
-            let seat = self.seats.at_mut(chair);
-            let person = settings.staff.get(&seat.staff);
-            seat.enabled = person.is_some_and(|person| person.enabled);
-            seat.capacity = person.map_or(0, |person| person.capacity);
-            seat.lines = vec![Line::For(seat.staff)];
-        }
-        self.teams.clear();
-        for group in settings.groups.values() {
-            let members = group.members.iter().filter_map(|staff| self.seats.chair(*staff));
-            self.teams.insert(group.id, members.collect());
-        }
-        let queues =
-            settings.queues.values().map(|queue| (Destination::Queue(queue.id), queue.group));
-        let groups = settings.groups.keys().map(|group| (Destination::Group(*group), *group));
-        for (destination, group) in groups.chain(queues) {
-            for chair in self.teams.get(&group).into_iter().flatten() {
-                self.seats.at_mut(*chair).lines.push(Line::At(destination));
-            }
-        }
-        let named = |rule: &Rule| {
-            let groups = rule::destinations(rule).into_iter();
-            let groups = groups.filter_map(|to| settings.group_of(to)).map(|group| group.id);
-            groups.collect::<BTreeSet<GroupId>>().into_iter().collect()
-        };
-        self.named = settings.rules.values().map(|rule| (rule.id, named(rule))).collect();
     }
 }

@@ -97,19 +97,18 @@ impl Floor {
 
     pub(super) fn decline(&mut self, enquiry: Key, staff: StaffId) -> Result<(), Refusal> {
         let until = self.turn.now + LEFT_ALONE;
-        let chair = self.seats.chair(staff);
         let entry = self.entries.get_mut(enquiry).ok_or(Refusal::NotFound)?;
-        if entry.offer_to(staff).is_none() {
-            return Err(if entry.is_rival(chair) {
+        let Some(chair) = entry.offer_to(staff).map(|offer| offer.chair) else {
+            return Err(if entry.is_rival(self.seats.chair(staff)) {
                 Refusal::AlreadyTaken
             } else {
                 Refusal::NotOffered
             });
-        }
+        };
         let cooling = &mut entry.past.write().cooling;
         cooling.retain(|&(who, _)| who != staff);
         cooling.push((staff, until));
-        self.answered(staff);
+        self.answered(chair);
         self.asked(enquiry, staff);
         self.end_offer(enquiry, staff, OfferEnd::Declined);
         self.after_answer(enquiry);
@@ -125,7 +124,7 @@ impl Floor {
             self.asked(enquiry, offer.staff);
             self.end_offer(enquiry, offer.staff, OfferEnd::Lapsed);
             if offer.sort != OfferSort::Missed {
-                self.unanswered(offer.staff);
+                self.unanswered(offer.chair);
             }
         }
         if !lapsed.is_empty() {
@@ -154,24 +153,21 @@ impl Floor {
         }
     }
 
-    fn unanswered(&mut self, staff: StaffId) {
+    fn unanswered(&mut self, chair: Chair) {
         let limit = self.settings.no_answer_limit;
-        let Some(seat) = self.seats.get_mut(staff) else { return };
+        let seat = self.seats.at_mut(chair);
         seat.kept.unanswered = seat.kept.unanswered.saturating_add(1);
         let idle = limit > 0 && seat.kept.unanswered >= limit && seat.is_active();
-        let chair = seat.chair;
+        let staff = seat.staff;
         self.mark_seat(chair);
         if idle {
             self.set_presence(staff, Presence::Idle, PresenceWhy::NoAnswer);
         }
     }
 
-    pub(super) fn answered(&mut self, staff: StaffId) {
-        if let Some(seat) = self.seats.get_mut(staff)
-            && seat.kept.unanswered > 0
-        {
-            seat.kept.unanswered = 0;
-            let chair = seat.chair;
+    pub(super) fn answered(&mut self, chair: Chair) {
+        let seat = self.seats.at_mut(chair);
+        if std::mem::take(&mut seat.kept.unanswered) > 0 {
             self.mark_seat(chair);
         }
     }

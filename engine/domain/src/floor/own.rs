@@ -3,6 +3,7 @@
 use super::entries::Key;
 use super::event::{Closer, FloorEvent, OfferEnd, PickUp, TransferEnd};
 use super::place::{Errand, Purpose, Stage};
+use super::seat::Chair;
 use super::{Floor, Refusal};
 use crate::ids::StaffId;
 use crate::presence::Presence;
@@ -19,9 +20,10 @@ impl Floor {
         let Some(offer) = entry.offer_to(staff) else {
             return self.take_up_missed(enquiry, staff);
         };
-        let seat = self.seats.get(staff).ok_or(Refusal::NotOffered)?;
+        let chair = offer.chair;
+        let seat = self.seats.at(chair);
         let others = seat.used().saturating_sub(u16::from(offer.reserves()));
-        if others >= self.capacity(staff) {
+        if others >= seat.capacity {
             return Err(Refusal::AtCapacity);
         }
         let how = match (&entry.place.errand, entry.place.stage) {
@@ -30,8 +32,8 @@ impl Floor {
             (Errand::Walk(_) | Errand::None, Stage::Missed { .. }) => PickUp::FollowUp,
             (Errand::Walk(_) | Errand::None, _) => PickUp::Offer,
         };
-        self.answered(staff);
-        self.own(enquiry, staff, how);
+        self.answered(chair);
+        self.own(enquiry, chair, how);
         Ok(())
     }
 
@@ -55,8 +57,9 @@ impl Floor {
         if seat.used() >= person.capacity {
             return Err(Refusal::AtCapacity);
         }
-        self.answered(staff);
-        self.own(enquiry, staff, PickUp::FollowUp);
+        let chair = seat.chair;
+        self.answered(chair);
+        self.own(enquiry, chair, PickUp::FollowUp);
         Ok(())
     }
 
@@ -77,10 +80,10 @@ impl Floor {
         if !matches!(seat.kept.presence, Presence::Active | Presence::Busy) {
             return Err(Refusal::NobodyAvailable);
         }
-        if seat.used().saturating_sub(u16::from(reserved)) >= self.capacity(to) {
+        if seat.used().saturating_sub(u16::from(reserved)) >= seat.capacity {
             return Err(Refusal::AtCapacity);
         }
-        self.own(enquiry, to, PickUp::Assign);
+        self.own(enquiry, seat.chair, PickUp::Assign);
         Ok(())
     }
 
@@ -92,15 +95,16 @@ impl Floor {
         let reserved = entry.offer_to(by).is_some_and(super::entry::Offer::reserves);
         let enabled = self.settings.staff.get(&by).is_some_and(|person| person.enabled);
         let seat = self.seats.get(by).filter(|_| enabled).ok_or(Refusal::NobodyAvailable)?;
-        if seat.used().saturating_sub(u16::from(reserved)) >= self.capacity(by) {
+        if seat.used().saturating_sub(u16::from(reserved)) >= seat.capacity {
             return Err(Refusal::AtCapacity);
         }
-        self.own(enquiry, by, PickUp::TakeOver);
+        self.own(enquiry, seat.chair, PickUp::TakeOver);
         Ok(())
     }
 
-    /// Makes `staff` the owner: everything pending for the enquiry ends in the same turn.
-    pub(super) fn own(&mut self, enquiry: Key, staff: StaffId, how: PickUp) {
+    /// Makes whoever sits there the owner: everything pending for the enquiry ends in the same turn.
+    pub(super) fn own(&mut self, enquiry: Key, chair: Chair, how: PickUp) {
+        let staff = self.seats.at(chair).staff;
         self.turn.steps.clear();
         self.end_offer(enquiry, staff, OfferEnd::PickedUp);
         self.withdraw_all(enquiry, OfferEnd::AlreadyTaken);
@@ -108,29 +112,28 @@ impl Floor {
         self.take_off_shelf(enquiry);
         self.unrelieved.remove(&enquiry);
         let now = self.turn.now;
+        self.release(enquiry);
         let Some(entry) = self.entry_mut(enquiry) else { return };
-        let errand = std::mem::take(&mut entry.place.errand);
-        let from = entry.place.stage.owner();
-        entry.place.stage = match entry.place.stage {
+        let place = &mut *entry.place;
+        let errand = std::mem::take(&mut place.errand);
+        let from = place.stage.owner();
+        place.stage = match place.stage {
             Stage::Missed { .. } | Stage::FollowedUp { .. } => Stage::FollowedUp { owner: staff },
             Stage::Open | Stage::Ongoing { .. } | Stage::WithBot { .. } => {
                 Stage::Ongoing { owner: staff }
             }
         };
-        entry.place.epoch += 1;
-        entry.place.hold_until = None;
+        place.epoch += 1;
+        place.hold_until = None;
+        let epoch = place.epoch;
+        entry.owner = Some(chair);
         entry.relief_failed = false;
         entry.owned_since = now;
         entry.past.forget_tries();
-        let (id, epoch) = (entry.id, entry.place.epoch);
-        if let Some(from) = from {
-            self.release(enquiry, from);
-        }
-        let chair = self.seats.get_mut(staff).map(|seat| {
-            seat.owned.insert(enquiry);
-            seat.kept.last_held = Some(now);
-            seat.chair
-        });
+        let id = entry.id;
+        let seat = self.seats.at_mut(chair);
+        seat.owned.insert(enquiry);
+        seat.kept.last_held = Some(now);
         if matches!(errand, Errand::Transfer { .. }) {
             let end = if how == PickUp::Transfer || how == PickUp::Auto {
                 TransferEnd::Taken
@@ -140,18 +143,17 @@ impl Floor {
             self.happened(FloorEvent::TransferEnded { enquiry: id, end });
         }
         self.happened(FloorEvent::PickedUp { enquiry: id, by: staff, how, from, epoch });
-        if let Some(chair) = chair {
-            self.mark_seat(chair);
-            self.recheck_if_full(chair);
-        }
+        self.mark_seat(chair);
+        self.recheck_if_full(chair);
     }
 
-    /// Frees the slot of an owner.
-    pub(super) fn release(&mut self, enquiry: Key, owner: StaffId) {
-        if let Some(seat) = self.seats.get_mut(owner) {
+    /// Frees the slot of its owner, if it has one.
+    pub(super) fn release(&mut self, enquiry: Key) {
+        let entry = self.entries.get_mut(enquiry);
+        if let Some(chair) = entry.and_then(|entry| entry.owner.take()) {
+            let seat = self.seats.at_mut(chair);
             seat.owned.remove(&enquiry);
             seat.kept.last_held = Some(self.turn.now);
-            let chair = seat.chair;
             self.mark_seat(chair);
             self.free(chair);
         }
@@ -201,7 +203,7 @@ impl Floor {
         {
             return Err(Refusal::NotOwner);
         }
-        let owner = entry.place.stage.owner();
+        let (owner, chair) = (entry.place.stage.owner(), entry.owner);
         let transfers = matches!(entry.place.errand, Errand::Transfer { .. });
         self.withdraw_all(enquiry, OfferEnd::Moved);
         self.leave_line(enquiry);
@@ -213,9 +215,9 @@ impl Floor {
                 end: TransferEnd::Overtaken,
             });
         }
-        if let Some(owner) = owner {
-            self.wrap_up(owner);
-            self.release(enquiry, owner);
+        if let Some(chair) = chair {
+            self.wrap_up(chair);
+            self.release(enquiry);
         }
         let Some(entry) = self.entries.remove(enquiry) else { return Ok(()) };
         if let Some(due) = entry.due {
@@ -227,17 +229,15 @@ impl Floor {
         Ok(())
     }
 
-    fn wrap_up(&mut self, owner: StaffId) {
+    fn wrap_up(&mut self, owner: Chair) {
         let wrap_up = self.settings.wrap_up;
         if wrap_up.is_zero() {
             return;
         }
         let until = self.turn.now + wrap_up;
-        if let Some(seat) = self.seats.get_mut(owner) {
-            if let Some(old) = seat.wrap_until.replace(until) {
-                self.wraps.remove(&(old, seat.chair));
-            }
-            self.wraps.insert((until, seat.chair));
+        if let Some(old) = self.seats.at_mut(owner).wrap_until.replace(until) {
+            self.wraps.remove(&(old, owner));
         }
+        self.wraps.insert((until, owner));
     }
 }

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::entries::Key;
 use super::line::Line;
 use super::place::SeatKept;
+use super::team::Spot;
 use crate::ids::{GroupId, StaffId};
 use crate::presence::Presence;
-use crate::rule::Destination;
 use crate::time::Timestamp;
 
 /// Stands for a person; never given to anybody else.
@@ -106,13 +106,6 @@ impl Seat {
         seat
     }
 
-    pub(super) fn groups(&self) -> impl Iterator<Item = GroupId> {
-        self.lines.iter().filter_map(|line| match line {
-            Line::At(Destination::Group(group)) => Some(*group),
-            Line::At(Destination::Queue(_) | Destination::Bot(_)) | Line::For(_) => None,
-        })
-    }
-
     pub(super) fn looked_to(&self, group: GroupId) -> Option<(Timestamp, Key)> {
         self.looked_at.iter().find(|(of, _)| *of == group).map(|(_, to)| *to)
     }
@@ -129,8 +122,8 @@ impl Seat {
         }
     }
 
-    pub(super) fn serves(&self, destination: Destination) -> bool {
-        self.lines.contains(&Line::At(destination))
+    pub(super) fn serves(&self, spot: Spot) -> bool {
+        self.lines.contains(&Line::At(spot))
     }
 
     pub(super) fn no_longer_offered(&mut self, enquiry: Key, reserved: bool) {

@@ -39,8 +39,8 @@ impl Floor {
             entry.place.stage = Stage::Open;
             entry.place.epoch += u32::from(owner.is_some());
         }
-        if let (true, Some(owner)) = (blind, owner) {
-            self.release(enquiry, owner);
+        if blind {
+            self.release(enquiry);
         }
         self.happened(FloorEvent::TransferOffered { enquiry: self.id(enquiry), by, to, blind });
         self.seek_target(enquiry, to);
@@ -62,8 +62,9 @@ impl Floor {
                 }
                 // What is on offer to them of this very enquiry is withdrawn first.
                 let reserved = entry.offer_to(staff).is_some_and(Offer::reserves);
-                let used = self.seats.get(staff).map_or(0, super::Seat::used);
-                if used.saturating_sub(u16::from(reserved)) >= self.capacity(staff) {
+                let (used, capacity) =
+                    self.seats.get(staff).map_or((0, 0), |seat| (seat.used(), seat.capacity));
+                if used.saturating_sub(u16::from(reserved)) >= capacity {
                     Err(Refusal::AtCapacity)
                 } else {
                     Ok(())

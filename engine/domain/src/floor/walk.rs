@@ -11,7 +11,7 @@ use super::place::{Direct, Errand, Place, Purpose, Stage, WalkKept};
 use super::{At, Floor, Route};
 use crate::ids::StaffId;
 use crate::rule::{self, Bound, Destination, Leaf, Stop};
-use crate::settings::{StickyMiss, StickyMode};
+use crate::settings::{Channel, StickyMiss, StickyMode};
 use crate::trace::{BindingKind, PassedOver, Step, Verdict};
 
 /// How long a direct offer rings.
@@ -23,10 +23,13 @@ impl Floor {
             return;
         }
         self.arrival += 1;
+        let settings = Arc::clone(&self.settings);
+        let channel = settings.channels.get(&route.channel);
+        let of_channel = channel.and_then(|channel| channel.language.as_deref());
         let place = Place {
             channel: route.channel,
             visitor: route.visitor.id,
-            language: self.language_of(route),
+            language: route.visitor.language(of_channel).map(Box::from),
             country: route.country.clone(),
             arrival: self.arrival,
             opened_at: self.turn.now,
@@ -43,7 +46,7 @@ impl Floor {
         if route.lapsed {
             return self.miss_at_once(enquiry);
         }
-        let directs = self.directs(route);
+        let directs = channel.map(|channel| self.directs(route, channel)).unwrap_or_default();
         self.start_walk(enquiry, Purpose::Opening, directs, None);
     }
 
@@ -51,7 +54,7 @@ impl Floor {
     fn miss_at_once(&mut self, enquiry: Key) {
         let now = self.turn.now;
         let groups = self.entries.get(enquiry).map(|entry| self.groups_in_force(entry));
-        let groups = self.one_of_a_kind(groups.unwrap_or_default());
+        let groups = self.one_of_a_kind(&groups.unwrap_or_default());
         let Some(entry) = self.entry_mut(enquiry) else { return };
         entry.place.groups = groups;
         entry.place.stage = Stage::Missed { since: now, again_at: None };
@@ -61,16 +64,13 @@ impl Floor {
         self.put_on_shelf(enquiry);
     }
 
-    fn language_of(&self, route: &Route) -> Option<Box<str>> {
-        let of_channel =
-            || self.settings.channels.get(&route.channel)?.language.as_deref().map(Box::from);
-        route.visitor.language.clone().or_else(of_channel)
-    }
-
     /// Who is tried before the rule: the last owner, who wrote first, who served before.
-    fn directs(&mut self, route: &Route) -> Vec<Direct> {
+    fn directs(&mut self, route: &Route, channel: &Channel) -> Vec<Direct> {
+        // Most visitors are bound to nobody.
+        if route.visitor.bindings.is_empty() && !route.delayed {
+            return Vec::new();
+        }
         let settings = Arc::clone(&self.settings);
-        let Some(channel) = settings.channels.get(&route.channel) else { return Vec::new() };
         let plain = |staff, binding| Direct {
             staff,
             binding,
@@ -248,20 +248,19 @@ impl Floor {
     }
 
     pub(super) fn arrive_team(&mut self, enquiry: Key, stop: Stop) -> Option<PassedOver> {
-        let settings = Arc::clone(&self.settings);
-        let Some(group) = settings.group_of(stop.to) else { return Some(PassedOver::Gone) };
+        let Some(spot) = self.teams.spot(stop.to) else { return Some(PassedOver::Gone) };
+        let Some(group) = &self.teams.at(spot).group else { return Some(PassedOver::Gone) };
         let now = self.turn.now;
+        let pick_up = stop.pick_up.unwrap_or(group.pick_up);
         let until = match stop.to {
             Destination::Queue(queue) => {
-                let queue = settings.queues.get(&queue)?;
-                if self.lines.length(super::Line::At(stop.to)) >= usize::from(queue.length_max) {
+                let queue = self.settings.queues.get(&queue)?;
+                if self.lines.length(super::Line::At(spot)) >= usize::from(queue.length_max) {
                     return Some(PassedOver::QueueFull);
                 }
                 now + queue.wait_max
             }
-            Destination::Group(_) | Destination::Bot(_) => {
-                now + stop.pick_up.unwrap_or(group.pick_up)
-            }
+            Destination::Group(_) | Destination::Bot(_) => now + pick_up,
         };
         let ticket = self.next_ticket();
         let entry = self.entries.get_mut(enquiry)?;
@@ -273,9 +272,10 @@ impl Floor {
         let destination = stop.to;
         entry.at = At::Stop(Box::new(AtStop {
             destination,
+            spot,
             ticket,
             priority,
-            pick_up: stop.pick_up.unwrap_or(group.pick_up),
+            pick_up,
             until,
             asked: entry.past.read().asked_by_name.clone(),
             made: 0,

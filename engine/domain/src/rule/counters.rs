@@ -37,6 +37,9 @@ impl Counters {
 
     /// What has changed since this was last asked, for the journal.
     pub fn take_changed(&mut self) -> Vec<(ChannelId, RuleId, u16, Draws)> {
+        if self.changed.is_empty() {
+            return Vec::new();
+        }
         let changed = std::mem::take(&mut self.changed);
         changed
             .into_iter()

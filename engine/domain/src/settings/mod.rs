@@ -95,10 +95,9 @@ impl Settings {
     }
 
     /// Whether an enquiry is assigned without a click; the most specific setting decides.
-    pub fn auto_pick_up_of(&self, channel: ChannelId, group: Option<GroupId>) -> bool {
-        let by_group =
-            group.and_then(|group| self.groups.get(&group)).and_then(|group| group.auto_pick_up);
-        let by_channel = self.channels.get(&channel).and_then(|channel| channel.auto_pick_up);
-        by_group.or(by_channel).unwrap_or(self.auto_pick_up)
+    pub fn auto_pick_up_of(&self, channel: ChannelId, group: Option<&Group>) -> bool {
+        let by_group = group.and_then(|group| group.auto_pick_up);
+        let by_channel = || self.channels.get(&channel).and_then(|channel| channel.auto_pick_up);
+        by_group.or_else(by_channel).unwrap_or(self.auto_pick_up)
     }
 }
