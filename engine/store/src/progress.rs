@@ -1,5 +1,6 @@
 //! How far the archive is behind the journal.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,37 @@ impl Lag {
         let room = most.saturating_sub(slow).max(1);
         let part = SLOWEST * u32::try_from(over.min(room)).unwrap_or(u32::MAX);
         Some(part / u32::try_from(room).unwrap_or(u32::MAX))
+    }
+}
+
+/// How far the journal had come at what times, as the projector saw it: from this it knows how long
+/// ago what it has not projected yet can have been committed, though it never reaches the end.
+#[derive(Debug, Default)]
+pub(crate) struct Sightings(VecDeque<(u64, Duration)>);
+
+impl Sightings {
+    /// So many reach over a minute, and twice as many records as make webhooks wait.
+    const MOST: usize = 256;
+    const APART: Duration = Duration::from_millis(250);
+
+    /// The journal ends at row `committed` now. Where no more are kept, what is told is no younger.
+    fn note(&mut self, committed: u64, now: Duration) {
+        let apart = self.0.back().is_none_or(|&(_, last)| now >= last + Self::APART);
+        if apart && self.0.len() < Self::MOST {
+            self.0.push_back((committed, now));
+        }
+    }
+
+    /// Before this nothing was committed of what comes after row `id`; `None`: since it is not known.
+    fn before(&mut self, id: u64) -> Option<Duration> {
+        let mut since = None;
+        while let Some(&(committed, at)) = self.0.front()
+            && committed <= id
+        {
+            since = Some(at);
+            self.0.pop_front();
+        }
+        since
     }
 }
 
@@ -49,10 +81,12 @@ impl Progress {
 
     /// Records up to journal row `id` are durable.
     pub(crate) fn committed(&self, id: u64) {
-        let before = self.committed.swap(id, Ordering::AcqRel);
+        let before = self.committed.load(Ordering::Acquire);
         if self.projected.load(Ordering::Acquire) >= before && id > before {
-            self.behind_since.store(self.elapsed(), Ordering::Release);
+            // Before it can be seen that there is more: who looks meanwhile would take it for old.
+            self.is_behind_since(self.now());
         }
+        self.committed.store(id, Ordering::Release);
     }
 
     /// Records up to journal row `id` are in the archive; the read that ended there began at
@@ -60,9 +94,22 @@ impl Progress {
     pub(crate) fn projected(&self, id: u64, read_at: Duration, whole: bool) {
         self.projected.store(id, Ordering::Release);
         if whole {
-            let since = u64::try_from(read_at.as_nanos()).unwrap_or(u64::MAX);
-            self.behind_since.store(since, Ordering::Release);
+            self.is_behind_since(read_at);
         }
+    }
+
+    /// Records up to journal row `id` are in the archive, and the journal goes on meanwhile.
+    pub(crate) fn passed(&self, id: u64, sightings: &mut Sightings) {
+        sightings.note(self.committed.load(Ordering::Acquire), self.now());
+        if let Some(since) = sightings.before(id) {
+            self.is_behind_since(since);
+        }
+    }
+
+    /// Never earlier than it was known to be already.
+    fn is_behind_since(&self, since: Duration) {
+        let since = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
+        self.behind_since.fetch_max(since, Ordering::AcqRel);
     }
 
     /// The journal has ended.
@@ -112,6 +159,42 @@ mod tests {
         assert_eq!([wait(0), wait(1_000)], [None, None]);
         assert_eq!([wait(1_004), wait(1_500)], [Some(1), Some(125)]);
         assert_eq!([wait(2_000), wait(9_000)], [Some(250), Some(250)]);
+    }
+
+    #[test]
+    fn what_is_never_level_is_as_old_as_what_is_behind() {
+        let second = Duration::from_secs;
+        let mut sightings = Sightings::default();
+        assert_eq!(sightings.before(0), None);
+        // A hundred come each second, and the archive is always two seconds behind.
+        for now in 2..500 {
+            sightings.note(now * 100, second(now));
+            let since = sightings.before((now - 2) * 100);
+            assert_eq!(since, (now >= 4).then(|| second(now - 2)), "{now} s");
+        }
+        // It stands still: nothing newer is known, and what is remembered has an end.
+        for now in 500..2_000 {
+            sightings.note(now * 100, second(now));
+            assert_eq!(sightings.before(49_700), None);
+        }
+        assert_eq!(sightings.0.len(), Sightings::MOST);
+        assert_eq!(sightings.before(49_850), Some(second(498)));
+    }
+
+    #[test]
+    fn the_age_of_a_lag_is_counted_from_where_the_archive_has_come() {
+        let progress = Progress::new(0);
+        let mut sightings = Sightings::default();
+        progress.committed(10);
+        let seen = progress.now();
+        let since = || Duration::from_nanos(progress.behind_since.load(Ordering::Acquire));
+        progress.passed(0, &mut sightings);
+        progress.committed(20);
+        progress.projected(10, Duration::ZERO, false);
+        assert!(since() <= seen, "of the second ten nothing is known yet");
+        progress.passed(10, &mut sightings);
+        assert_eq!(progress.lag().records, 10);
+        assert!(since() > seen, "the first ten are in the archive");
     }
 
     #[test]

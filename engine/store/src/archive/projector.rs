@@ -16,7 +16,7 @@ use crate::db::{Db, DbError};
 use crate::encoding::{BadRecord, decode};
 use crate::error::StoreError;
 use crate::journal::{JournalReader, JournalRow};
-use crate::progress::Progress;
+use crate::progress::{Progress, Sightings};
 use crate::sql::{Id, int, millis};
 
 type Positions = BTreeMap<ServiceId, Reached>;
@@ -72,6 +72,7 @@ pub(crate) struct Projector {
     passed: Option<u64>,
     reached: watch::Sender<Positions>,
     progress: Arc<Progress>,
+    sightings: Sightings,
 }
 
 impl Projector {
@@ -83,7 +84,8 @@ impl Projector {
         let through = file::through(&db)?;
         let (reached, watched) = watch::channel(positions.clone());
         let passed = (!db.is_embedded()).then_some(0);
-        Ok((Self { db, positions, through, passed, reached, progress }, watched))
+        let sightings = Sightings::default();
+        Ok((Self { db, positions, through, passed, reached, progress, sightings }, watched))
     }
 
     /// Brings the archive level with the journal.
@@ -107,6 +109,7 @@ impl Projector {
     pub(super) fn project(&mut self, batch: &Batch) -> Result<(), StoreError> {
         self.absorb(&batch.told)?;
         self.progress.projected(self.position(), batch.read_at, batch.whole);
+        self.progress.passed(self.position(), &mut self.sightings);
         Ok(())
     }
 
