@@ -8,6 +8,7 @@ use usher_domain::record::Record;
 use usher_tests::postgres::{Server, database, name_of, shared as server};
 
 use crate::contract::{Home, commit, entries, reopen, shared, submit, tell};
+use crate::postgres::{self, Own, Purpose};
 use crate::script::{Cast, SERVICE};
 use crate::{
     CommitFailed, DataDir, Entry, Ownership, Postgres, Store, StoreError, StoreOptions, WhyNot,
@@ -329,4 +330,51 @@ fn a_service_is_claimed_over_the_epoch_that_was_seen_and_by_one() {
     let zombie = Store::open(dirs[0].path(), under(1)).unwrap();
     let late = commit(&zombie, SERVICE, entries(4, &tale[3..4]));
     assert!(matches!(late, Err(CommitFailed::Superseded { epoch: 7 })), "{late:?}");
+}
+
+#[test]
+fn who_sleeps_in_the_middle_of_a_change_of_the_archive_holds_up_nobody_who_takes_over() {
+    let (dirs, url) = (dirs(), database());
+    let tale = Cast(9).whole();
+    let first = open(&dirs[0], &url);
+    commit(&first, SERVICE, entries(1, &tale)).unwrap();
+    first.close();
+    let asleep = asleep(&url);
+    let ownership = Ownership::open(Postgres::new(&url, None).unwrap()).unwrap();
+    assert!(ownership.claim(SERVICE, 2, 1).unwrap());
+    let options = StoreOptions { claimed: Some([(SERVICE, 2)].into()), ..shared(&url) };
+    Store::open(dirs[1].path(), options).unwrap();
+    asleep.wake();
+}
+
+/// Somebody with the archive's lock, whom the server does not end by itself.
+struct Asleep {
+    ends: SyncSender<()>,
+    thread: thread::JoinHandle<bool>,
+}
+
+impl Asleep {
+    /// It has been cut off meanwhile.
+    fn wake(self) {
+        self.ends.send(()).unwrap();
+        assert!(self.thread.join().unwrap(), "it could still change the archive");
+    }
+}
+
+fn asleep(url: &str) -> Asleep {
+    let server = postgres::Server::new(Postgres::new(url, None).unwrap()).unwrap();
+    let (ends, ended) = sync_channel(0);
+    let (begun, begins) = sync_channel(0);
+    let thread = thread::spawn(move || {
+        let own = Own::new(server, Purpose::Archive);
+        let never = "SET idle_in_transaction_session_timeout = 0; SET statement_timeout = 0";
+        own.with(|connection| connection.batch(never)).unwrap();
+        let transaction = own.begin().unwrap();
+        own.with(|connection| connection.settle()).unwrap();
+        begun.send(()).unwrap();
+        ended.recv().unwrap();
+        transaction.commit().is_err()
+    });
+    begins.recv().unwrap();
+    Asleep { ends, thread }
 }

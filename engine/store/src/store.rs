@@ -16,7 +16,7 @@ use crate::journal::{
     CommitFailed, Journal, JournalFile, JournalOptions, MemoryJournal, PgJournal,
 };
 use crate::media::MediaStore;
-use crate::postgres::{Files, Pool, Postgres, Purpose, Server, migrate};
+use crate::postgres::{Files, Pool, Postgres, Purpose, Server, free_archive, migrate};
 use crate::progress::Progress;
 
 /// Limits and listeners of a store.
@@ -74,6 +74,9 @@ impl Store {
         let server = Server::new(postgres)?;
         migrate(&server.connect(Purpose::Journal)?)?;
         let kept = PgJournal::open(Arc::clone(&server), options.claimed.as_ref())?;
+        if options.claimed.is_some() {
+            free_archive(&server);
+        }
         let pool = Pool::new(Arc::clone(&server));
         let progress = Arc::new(Progress::new(0));
         let (wake, woken) = sync_channel(1);

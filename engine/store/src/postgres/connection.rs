@@ -279,6 +279,24 @@ impl Own {
 /// Whoever changes the archive does so alone, as with one writer to a file.
 const BEGIN: &str = "BEGIN; SELECT pg_advisory_xact_lock(7595454851926618)";
 
+/// Ends the connection of whoever is at it.
+const FREE: &str = "
+SELECT pg_terminate_backend(pid)
+FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid <> pg_backend_pid()
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND classid::bigint = 7595454851926618 >> 32
+  AND objid::bigint = 7595454851926618 & 4294967295";
+
+/// To be called by who has taken the services over: who had them may sleep in the middle of a change, and
+/// would be waited for. What is cut off is not lost, since the archive follows from the journal.
+pub(crate) fn free_archive(server: &Server) {
+    let freed = server.connect(Purpose::Archive).and_then(|connection| connection.batch(FREE));
+    if let Err(error) = freed {
+        // Another user's connection, perhaps; it ends in a few seconds.
+        tracing::warn!(%error, "who had the archive before is waited for");
+    }
+}
+
 /// Everything between its begin and its end.
 #[derive(Debug)]
 pub(crate) struct Transaction<'a> {

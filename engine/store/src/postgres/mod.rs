@@ -23,7 +23,7 @@ use tokio_postgres::{Config, NoTls};
 use crate::db::DbError;
 use crate::error::StoreError;
 
-pub(crate) use connection::{Array, Connection, Own, Transaction};
+pub(crate) use connection::{Array, Connection, Own, Transaction, free_archive};
 pub(crate) use dialect::{archive_schema, folded_words, wanted_words};
 pub(crate) use found::Raw;
 pub use inbox::{Arrived, Inbox, InboxLimits, InboxRow, Portion};
