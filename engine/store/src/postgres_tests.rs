@@ -54,6 +54,7 @@ async fn an_archive_that_is_gone_or_of_another_version_is_made_anew() {
     for damage in [
         "UPDATE usher.archive SET version = 1; DELETE FROM usher_archive.messages",
         "DROP SCHEMA usher_archive CASCADE; DELETE FROM usher.archive",
+        "DROP SCHEMA usher_archive CASCADE",
     ] {
         server().say(name_of(&url), damage);
         assert_eq!(open(&dir, &url).archive().reader().unwrap().dump().unwrap(), before);

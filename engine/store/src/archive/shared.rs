@@ -15,9 +15,11 @@ const BATCH: usize = 4096;
 /// The projector's connection to an archive that can be gone on with.
 pub(super) fn open(server: &Arc<Server>, journal: &JournalReader) -> Result<Db, StoreError> {
     let archive = Own::new(Arc::clone(server), Purpose::Archive);
-    let version = archive.with(|connection| {
-        connection.one("SELECT version FROM usher.archive", (), |row| row.get::<_, i64>("version"))
-    })?;
+    // A backup of the journal alone has the row, and nothing that it is about.
+    let sql = "SELECT version FROM usher.archive
+               WHERE to_regclass('usher_archive.positions') IS NOT NULL";
+    let version =
+        archive.with(|connection| connection.one(sql, (), |row| row.get::<_, i64>("version")))?;
     let archive = Db::Postgres(archive);
     if version != Some(file::VERSION) || !file::is_not_ahead(&archive, journal)? {
         tracing::info!("the archive is made anew from the journal");
