@@ -8,7 +8,7 @@ use usher_domain::record::Record;
 use usher_tests::postgres::{Server, database, name_of, shared as server};
 
 use crate::contract::{Home, commit, entries, reopen, shared, submit, tell};
-use crate::postgres::{self, Own, Purpose};
+use crate::postgres::{self, Connection, Own, Purpose};
 use crate::script::{Cast, SERVICE};
 use crate::{
     CommitFailed, DataDir, Entry, Ownership, Postgres, Store, StoreError, StoreOptions, WhyNot,
@@ -371,7 +371,7 @@ fn asleep(url: &str) -> Asleep {
         let never = "SET idle_in_transaction_session_timeout = 0; SET statement_timeout = 0";
         own.with(|connection| connection.batch(never)).unwrap();
         let transaction = own.begin().unwrap();
-        own.with(|connection| connection.settle()).unwrap();
+        own.with(Connection::settle).unwrap();
         begun.send(()).unwrap();
         ended.recv().unwrap();
         transaction.commit().is_err()
