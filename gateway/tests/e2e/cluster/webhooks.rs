@@ -13,6 +13,7 @@ use usher_tests::postgres::Server;
 use super::nodes::Nodes;
 use super::now;
 use crate::agent::{Agent, texts};
+use crate::house::signal;
 use crate::shop::Shop;
 use crate::wait::until;
 
@@ -164,6 +165,23 @@ async fn the_owner_is_killed_and_the_other_nodes_door_stays_open() {
     are_kept(&nodes, &written).await;
     nodes.run(0);
     nodes.stands_by(0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_owner_hands_over_and_the_other_nodes_door_stays_open() {
+    let mut nodes = Nodes::start(shop("in-order")).await;
+    let stream = Stream::new();
+    let mut owner = nodes.take_child(0);
+    let faults = async {
+        flows(&nodes, JOURNAL).await;
+        signal(owner.id(), "TERM");
+        until("end after SIGTERM", async || owner.try_wait().unwrap().ok_or(())).await;
+        nodes.is_ready(1).await;
+        flows(&nodes, JOURNAL).await;
+        stream.end();
+    };
+    let (written, ()) = tokio::join!(stream.run(&nodes), faults);
+    are_kept(&nodes, &written).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
