@@ -20,7 +20,7 @@ const READY_WITHIN: Duration = Duration::from_millis(300);
 /// Who says nothing at all for so long has its connections shut: who sits at them goes elsewhere.
 const SILENT_AFTER: Duration = Duration::from_secs(1);
 /// Longest wait for the answer to a webhook.
-pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 const READYZ: &[u8] = b"GET /readyz HTTP/1.1\r\nHost: nodes\r\n\r\n";
 const LIVEZ: &[u8] = b"GET /livez HTTP/1.1\r\nHost: nodes\r\n\r\n";
 

@@ -24,8 +24,8 @@ const UNDER_WAY: usize = 20_000;
 /// Receipts that wait for their turn.
 const STOCK: usize = 50_000;
 /// First pause before a webhook comes again; it doubles up to the longest.
-const AGAIN_AFTER: Duration = Duration::from_millis(200);
-const AGAIN_AT_MOST: Duration = Duration::from_secs(1);
+const AGAIN_AFTER: Duration = Duration::from_millis(300);
+const AGAIN_AT_MOST: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 /// Every so many messages ask for an answer.
 pub(super) const ASKS: u64 = 20;

@@ -97,7 +97,11 @@ impl Projector {
         self.retry_stuck(journal, batch)?;
         loop {
             let (read, _) = Batch::read(journal, (self.through, batch), &self.progress)?;
-            self.project(&read)?;
+            match self.project(&read) {
+                // Whoever had the services before has brought it on meanwhile; how far is known now.
+                Err(StoreError::Database(DbError::Moved)) => continue,
+                projected => projected?,
+            }
             if read.whole {
                 self.passed = self.passed.map(|_| 0);
                 self.progress.projected(self.position(), read.read_at, true);
@@ -182,24 +186,35 @@ impl Projector {
     /// All of `told` or none of it, with the positions it leads to.
     fn transaction(&mut self, told: &[Told]) -> Result<(), StoreError> {
         let (tx, transaction) = (&self.db, self.db.begin()?);
-        let (mut moved, mut live) = (Positions::new(), Live::default());
-        let texts = RefCell::new(Texts::default());
-        for Told { row, record } in told {
+        let (news, mut moved) = self.news(told);
+        // Before all else: what somebody else has brought on meanwhile would not fit a second time,
+        // and would be taken for records that cannot be projected.
+        keep_positions(tx, (&self.positions, &moved), told)?;
+        let (mut live, texts) = (Live::default(), RefCell::new(Texts::default()));
+        for Told { row, record } in news {
+            project_row((tx, &texts, told.len() == 1), &mut live, (row, record))?;
+        }
+        live.write(tx)?;
+        texts.into_inner().write(tx)?;
+        transaction.commit()?;
+        self.positions.append(&mut moved);
+        Ok(())
+    }
+
+    /// What of it is not in the archive yet, and how far that leads.
+    fn news<'a>(&self, told: &'a [Told]) -> (Vec<&'a Told>, Positions) {
+        let (mut news, mut moved) = (Vec::with_capacity(told.len()), Positions::new());
+        for one in told {
+            let row = &one.row;
             let before = moved.get(&row.service).or_else(|| self.positions.get(&row.service));
             let before = before.copied().unwrap_or_default();
             if before.stuck || row.seq <= before.seq {
                 continue;
             }
-            project_row((tx, &texts, told.len() == 1), &mut live, (row, record))?;
-            let reached = Reached { seq: row.seq, journal_id: row.id, stuck: false };
-            moved.insert(row.service, reached);
+            news.push(one);
+            moved.insert(row.service, Reached { seq: row.seq, journal_id: row.id, stuck: false });
         }
-        live.write(tx)?;
-        texts.into_inner().write(tx)?;
-        keep_positions(tx, (&self.positions, &moved), told)?;
-        transaction.commit()?;
-        self.positions.append(&mut moved);
-        Ok(())
+        (news, moved)
     }
 
     /// Services that a record had stopped go on from there: this program may know better.
@@ -301,4 +316,39 @@ fn read_positions(db: &Db) -> Result<Positions, StoreError> {
         Ok((row.id("service")?, reached))
     })?;
     Ok(rows.into_iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use usher_tests::postgres::database;
+
+    use super::*;
+    use crate::Store;
+    use crate::contract::{commit, entries, shared};
+    use crate::postgres::{Own, Pool, Postgres, Purpose, Server};
+    use crate::script::{Cast, SERVICE};
+
+    /// As a node that takes over while the one that stood still commits what it had begun.
+    #[tokio::test]
+    async fn who_is_overtaken_at_the_start_goes_on_from_where_the_other_has_come() {
+        let (dir, url) = (tempfile::tempdir().unwrap(), database());
+        let store = Store::open(dir.path(), shared(&url)).unwrap();
+        let records = Cast(1).whole();
+        let (some, rest) = records.split_at(records.len() / 2);
+        let told = some.len() as u64;
+        commit(&store, SERVICE, entries(1, some)).unwrap();
+        store.archive().wait(SERVICE, told).await.unwrap();
+
+        let server = Server::new(Postgres::new(&url, None).unwrap()).unwrap();
+        let journal = JournalReader::pooled(Pool::new(Arc::clone(&server)));
+        let db = Db::Postgres(Own::new(server, Purpose::Archive));
+        let (mut overtaken, _) = Projector::new(db, Arc::new(Progress::new(0))).unwrap();
+        commit(&store, SERVICE, entries(told + 1, rest)).unwrap();
+        store.archive().wait(SERVICE, records.len() as u64).await.unwrap();
+        let before = store.archive().reader().unwrap().dump().unwrap();
+
+        overtaken.catch_up(&journal, 3).unwrap();
+        assert_eq!(overtaken.positions[&SERVICE].seq, records.len() as u64);
+        assert_eq!(store.archive().reader().unwrap().dump().unwrap(), before);
+    }
 }
