@@ -238,19 +238,38 @@ fn shop(agents: usize) -> Shop {
 }
 
 async fn sign_in(balancer: &Balancer, agents: usize) -> anyhow::Result<Vec<String>> {
-    let door = balancer.pick().context("no node is ready")?;
     let client = reqwest::Client::builder().no_proxy().build()?;
-    let address = format!("http://{}/v1/sessions", door.address);
     let all: Vec<usize> = (0..agents).collect();
     let mut tokens = Vec::with_capacity(agents);
     for some in all.chunks(AT_ONCE) {
-        let signing = some.iter().map(async |agent| {
-            let body = json!({"email": Shop::email(*agent), "password": PASSWORD});
-            let answer = client.post(&address).json(&body).send().await?.error_for_status()?;
-            let answer: Value = answer.json().await?;
-            answer["token"].as_str().map(str::to_owned).context("no token")
-        });
+        let signing = some.iter().map(|agent| token(balancer, &client, *agent));
         tokens.extend(try_join_all(signing).await.context("an agent could not sign in")?);
     }
     Ok(tokens)
+}
+
+/// By whichever node takes it: those that have just begun may not know yet whom to ask.
+async fn token(
+    balancer: &Balancer,
+    client: &reqwest::Client,
+    agent: usize,
+) -> anyhow::Result<String> {
+    let body = json!({"email": Shop::email(agent), "password": PASSWORD});
+    let began = Instant::now();
+    loop {
+        if let Some(door) = balancer.pick() {
+            let address = format!("http://{}/v1/sessions", door.address);
+            let answer = client.post(&address).json(&body).send().await;
+            match answer.and_then(reqwest::Response::error_for_status) {
+                Ok(answer) => {
+                    let answer: Value = answer.json().await?;
+                    return answer["token"].as_str().map(str::to_owned).context("no token");
+                }
+                Err(error) if began.elapsed() > READY_WITHIN => return Err(error.into()),
+                Err(_) => {}
+            }
+        }
+        ensure!(began.elapsed() < READY_WITHIN, "no node is ready");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
