@@ -190,8 +190,10 @@ mod tests {
         let since = || Duration::from_nanos(progress.behind_since.load(Ordering::Acquire));
         progress.passed(0, &mut sightings);
         progress.committed(20);
-        progress.projected(10, Duration::ZERO, false);
-        assert!(since() <= seen, "of the second ten nothing is known yet");
+        let first = since();
+        progress.projected(10, Duration::ZERO, true);
+        assert_eq!(since(), first, "a batch begun long before makes nothing older");
+        assert!(first <= seen, "of the second ten nothing is known yet");
         progress.passed(10, &mut sightings);
         assert_eq!(progress.lag().records, 10);
         assert!(since() > seen, "the first ten are in the archive");
