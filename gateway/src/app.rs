@@ -19,6 +19,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{App as WebApp, HttpServer, ResponseError as _};
 use anyhow::Context as _;
+use futures_util::FutureExt as _;
 use futures_util::future::{join, join_all};
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::ExposeSecret as _;
@@ -364,14 +365,9 @@ fn serve_all(
         let routes = move |config: &mut ServiceConfig| {
             gate.routes(config, |config| public.routes_between(config));
         };
-        let upgraded = move |upgrade: Upgrade| {
-            let (sockets, judged) = (sockets.clone(), judge.judge(upgrade.head().headers()));
-            async move {
-                match judged {
-                    Ok(()) => sockets.upgraded(upgrade).await,
-                    Err(problem) => upgrade.refuse(problem.error_response()).await,
-                }
-            }
+        let upgraded = move |upgrade: Upgrade| match judge.judge(upgrade.head().headers()) {
+            Ok(()) => sockets.clone().upgraded(upgrade),
+            Err(problem) => upgrade.refuse(problem.error_response()).boxed_local(),
         };
         servers.push(serve(config, listener, Side::Between, routes, Some(upgraded))?);
     }

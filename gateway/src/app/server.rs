@@ -16,6 +16,7 @@ use actix_service::{IntoServiceFactory as _, ServiceFactoryExt as _, fn_service,
 use actix_web::App as WebApp;
 use actix_web::dev::{AppConfig, Server, ServerHandle};
 use actix_web::web::ServiceConfig;
+use futures_util::FutureExt as _;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use usher_config::Config;
@@ -76,11 +77,7 @@ where
         let app = WebApp::new().configure(routes).into_factory();
         let upgraded = upgraded.map(|upgraded| {
             fn_service(move |(request, framed): (Request, Framed<Pipe, Codec>)| {
-                let done = upgraded(Upgrade::new(request, framed));
-                async move {
-                    done.await;
-                    Ok::<_, actix_web::Error>(())
-                }
+                upgraded(Upgrade::new(request, framed)).map(Ok::<_, actix_web::Error>)
             })
         });
         let http = HttpService::build()
@@ -112,7 +109,8 @@ async fn open(
     let pipe = match acceptor {
         None => Pipe::Plain(stream),
         Some(acceptor) => {
-            let shaken = timeout(HANDSHAKE_WITHIN, acceptor.accept(stream)).await;
+            // In a box: this future stays as large as it ever was, for as long as its connection lasts.
+            let shaken = timeout(HANDSHAKE_WITHIN, acceptor.accept(stream)).boxed_local().await;
             Pipe::Encrypted(Box::new(shaken.map_err(io::Error::from)??))
         }
     };

@@ -17,7 +17,7 @@ use actix::{Message, SpawnHandle, WrapFuture as _};
 use actix_http::ws::{self, CloseCode, CloseReason, Frame, Item};
 use bytes::Bytes;
 use bytestring::ByteString;
-use usher_domain::ids::SessionId;
+use tokio::sync::watch;
 use usher_domain::time::Timestamp;
 use usher_engine::{Answer, Attach, Unavailable};
 use usher_protocol::close::{Bye, Close};
@@ -75,6 +75,8 @@ enum Stage {
 struct Attached {
     sockets: Sockets,
     member: Member,
+    /// As long as this is held the sign-in is in use. When it ends, the service lets go.
+    _sign_in: Option<watch::Receiver<bool>>,
 }
 
 impl Drop for Attached {
@@ -185,7 +187,9 @@ impl Session {
             self.end(close, Some(CROWDED_RETRY), ctx);
             return;
         }
-        self.stage = Stage::Attaching(Attached { sockets: self.sockets.clone(), member });
+        let sign_in = shared.people.watch(member.session);
+        let attached = Attached { sockets: self.sockets.clone(), member, _sign_in: sign_in };
+        self.stage = Stage::Attaching(attached);
         let engine = self.sockets.shared.engine.clone();
         let attach = Attach {
             staff: member.staff,
@@ -200,9 +204,12 @@ impl Session {
     fn attached(attached: Result<(), Unavailable>, session: &mut Self, ctx: &mut Context<Self>) {
         match (attached, std::mem::replace(&mut session.stage, Stage::Ending { over: false })) {
             (Ok(()), Stage::Attaching(attached)) => {
-                session.watch_sign_in(attached.member.session, ctx);
                 session.stage = Stage::Live(attached);
                 session.outbox.stir();
+                // It may have ended before the service knew of the connection.
+                if !session.is_signed_in() {
+                    session.end(Close::SignedOut, None, ctx);
+                }
             }
             (Err(_), Stage::Attaching(attached)) => {
                 // Back, so that there is something to end.
@@ -250,20 +257,6 @@ impl Session {
             Err(refusal) => session.say(reply_error(id, refusal)),
         });
         ctx.spawn(told);
-    }
-
-    /// Ends with the sign-in, wherever that is ended.
-    fn watch_sign_in(&self, session: SessionId, ctx: &mut Context<Self>) {
-        let ended = self.sockets.shared.people.watch(session);
-        let ends = async move {
-            if let Some(mut ended) = ended {
-                // The other half going away means the same.
-                ended.wait_for(|ended| *ended).await.ok();
-            }
-        };
-        ctx.spawn(ends.into_actor(self).map(|(), session, ctx| {
-            session.end(Close::SignedOut, None, ctx);
-        }));
     }
 
     /// The client is there.

@@ -1,5 +1,6 @@
 //! From an HTTP request to a session: path, origin, sub-protocol and token are judged before the upgrade.
 
+use std::future::ready;
 use std::time::Duration;
 
 use actix::{AsyncContext as _, Context};
@@ -9,6 +10,8 @@ use actix_http::{RequestHead, Response, ws};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::{HttpResponse, ResponseError as _};
+use futures_util::FutureExt as _;
+use futures_util::future::LocalBoxFuture;
 use usher_protocol::SUB_PROTOCOL;
 use usher_protocol::frame::Token;
 
@@ -22,19 +25,23 @@ use crate::upgrade::Upgrade;
 const STOPPED_RETRY: Duration = Duration::from_secs(5);
 
 impl Sockets {
-    /// Takes a connection that leaves HTTP, and is done with it when it has ended.
-    pub(crate) async fn upgraded(self, upgrade: Upgrade) {
+    /// Takes a connection that leaves HTTP, and is done with it when it has ended. All that a session
+    /// needs as long as it lasts is in this box: what an answer takes is not.
+    pub(crate) fn upgraded(self, upgrade: Upgrade) -> LocalBoxFuture<'static, ()> {
         let (answer, token) = match self.judged(upgrade.head()) {
             Ok(accepted) => accepted,
-            Err(refused) => return upgrade.refuse(refused.answer()).await,
+            Err(refused) => return upgrade.refuse(refused.answer()).boxed_local(),
         };
         match upgrade.accept(answer) {
             Ok(opened) => {
                 let mut context = Context::new();
                 context.spawn(Wire::new(opened, self.shared.limits.frame_max));
-                context.into_future(Session::new(self, token)).await;
+                context.into_future(Session::new(self, token)).boxed_local()
             }
-            Err(error) => tracing::error!(%error, "an upgrade could not be answered"),
+            Err(error) => {
+                tracing::error!(%error, "an upgrade could not be answered");
+                ready(()).boxed_local()
+            }
         }
     }
 
