@@ -21,6 +21,7 @@ pub const RELAY_REFUSED: &str = "usher_relay_refused_total";
 pub const RELAY_SECONDS: &str = "usher_relay_seconds";
 pub const INBOX_ROWS: &str = "usher_inbox_rows";
 pub const INBOX_TAKEN: &str = "usher_inbox_taken_total";
+pub const LEASE_HOLDS: &str = "usher_lease_holds_total";
 pub const DISK_FREE: &str = "usher_disk_free_bytes";
 pub const BUILD_INFO: &str = "usher_build_info";
 
@@ -60,6 +61,10 @@ fn describe() {
     describe_histogram!(RELAY_SECONDS, Unit::Seconds, "Webhooks to the owner and its answer.");
     describe_gauge!(INBOX_ROWS, "Webhooks that wait in the database for the owner.");
     describe_counter!(INBOX_TAKEN, "Webhooks that the owner has taken in from the database.");
+    describe_counter!(
+        LEASE_HOLDS,
+        "Times the database was asked to keep a service, since Redis did not, by outcome."
+    );
     describe_gauge!(DISK_FREE, Unit::Bytes, "Room left where the data directory is.");
     describe_gauge!(BUILD_INFO, "1, with the version that runs.");
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use redis::Script;
 use usher_domain::ids::ServiceId;
 use usher_domain::ownership::Epoch;
 use usher_domain::ownership::lease::Answer;
@@ -44,25 +43,18 @@ impl Leases {
     }
 
     pub async fn renew(&self, service: ServiceId, epoch: Epoch) -> Result<Heard, RedisFailed> {
-        self.prolong("renew", &self.redis.scripts().renew, service, epoch).await
+        let mut call = self.redis.scripts().renew.prepare_invoke();
+        call.key(lease_key(service));
+        call.arg(&*self.me.0).arg(millis(self.lease)).arg(epoch.0);
+        heard(self.redis.run("renew", &call).await?, epoch)
     }
 
-    /// Sets a lease that Redis has forgotten; only for whom the store knows as the owner.
+    /// Sets the lease, whatever Redis knows; only for whom the store holds the service.
     pub async fn reassert(&self, service: ServiceId, epoch: Epoch) -> Result<Heard, RedisFailed> {
-        self.prolong("reassert", &self.redis.scripts().reassert, service, epoch).await
-    }
-
-    async fn prolong(
-        &self,
-        name: &'static str,
-        script: &Script,
-        service: ServiceId,
-        epoch: Epoch,
-    ) -> Result<Heard, RedisFailed> {
-        let mut call = script.prepare_invoke();
+        let mut call = self.redis.scripts().reassert.prepare_invoke();
         call.key(lease_key(service)).key(epoch_key(service));
         call.arg(&*self.me.0).arg(millis(self.lease)).arg(epoch.0);
-        heard(self.redis.run(name, &call).await?, epoch)
+        heard(self.redis.run("reassert", &call).await?, epoch)
     }
 
     /// Ends a lease, or keeps it as long as one lasts for the node that is to be next; tells whether it
@@ -74,7 +66,7 @@ impl Leases {
         next: Option<&NodeId>,
     ) -> Result<bool, RedisFailed> {
         let mut call = self.redis.scripts().release.prepare_invoke();
-        call.key(lease_key(service));
+        call.key(lease_key(service)).key(epoch_key(service));
         call.arg(&*self.me.0).arg(millis(self.lease)).arg(epoch.0);
         call.arg(next.map_or("", |next| &next.0));
         let (word, _, _): Told = self.redis.run("release", &call).await?;
@@ -89,7 +81,6 @@ fn heard((word, number, holder): Told, over: Epoch) -> Result<Heard, RedisFailed
         "held" => Answer::Held { left: Duration::from_millis(number) },
         "renewed" => Answer::Renewed,
         "missing" => Answer::Missing,
-        "lost" => Answer::Lost,
         _ => return Err(RedisFailed::Unreadable),
     };
     // Whom it is kept for counts as its holder.

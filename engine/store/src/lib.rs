@@ -30,6 +30,8 @@ mod log_tests;
 #[cfg(test)]
 mod media_tests;
 #[cfg(test)]
+mod ownership_tests;
+#[cfg(test)]
 mod postgres_tests;
 #[cfg(test)]
 mod prune_tests;
@@ -57,7 +59,9 @@ pub use journal::{
 };
 pub use media::{MediaStore, MediaWriter, StoredFile};
 pub use moving::{Moved, move_to_postgres};
-pub use postgres::{Arrived, Inbox, InboxLimits, InboxRow, Ownership, Portion, Postgres, WhyNot};
+pub use postgres::{
+    Arrived, Held, Inbox, InboxLimits, InboxRow, Ownership, Portion, Postgres, Standing, WhyNot,
+};
 pub use progress::Lag;
 pub use prune::Pruned;
 pub use seen::SeenIds;

@@ -2,6 +2,7 @@
 
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
+use std::time::Duration;
 
 use usher_domain::ids::ServiceId;
 use usher_domain::record::Record;
@@ -301,48 +302,17 @@ fn records_that_wait_for_the_row_of_their_service_are_one_statement_afterwards()
     assert!((1..100).contains(&transactions), "{transactions} transactions for 198 records");
 }
 
-#[test]
-fn a_service_is_claimed_over_the_epoch_that_was_seen_and_by_one() {
-    let (dirs, url) = (dirs(), database());
-    let tale = Cast(9).whole();
-    let ownership = Ownership::open(Postgres::new(&url, None).unwrap()).unwrap();
-    assert_eq!(ownership.epoch(SERVICE).unwrap(), 0);
-    assert!(ownership.claim(SERVICE, 1, 0).unwrap());
-    assert!(!ownership.claim(SERVICE, 1, 0).unwrap(), "it is taken");
-    assert!(!ownership.claim(SERVICE, 9, 0).unwrap(), "by an epoch that was not seen");
-    assert_eq!(ownership.epoch(SERVICE).unwrap(), 1);
-
-    let under =
-        |epoch: u64| StoreOptions { claimed: Some([(SERVICE, epoch)].into()), ..shared(&url) };
-    let first = Store::open(dirs[0].path(), under(1)).unwrap();
-    commit(&first, SERVICE, entries(1, &tale[..2])).unwrap();
-    let others = commit(&first, OTHER, entries(1, &tale[..1]));
-    assert!(matches!(others, Ok(()) | Err(CommitFailed::Superseded { .. })), "{others:?}");
-    assert_eq!(ownership.epoch(SERVICE).unwrap(), 1, "opening takes nothing over");
-
-    assert!(ownership.claim(SERVICE, 7, 1).unwrap());
-    let late = commit(&first, SERVICE, entries(3, &tale[2..3]));
-    assert!(matches!(late, Err(CommitFailed::Superseded { epoch: 7 })), "{late:?}");
-    let second = Store::open(dirs[1].path(), under(7)).unwrap();
-    commit(&second, SERVICE, entries(3, &tale[2..3])).unwrap();
-    let late = Store::open(dirs[0].path(), under(1));
-    assert!(late.is_err(), "the directory is in use: {late:?}");
-    first.close();
-    let zombie = Store::open(dirs[0].path(), under(1)).unwrap();
-    let late = commit(&zombie, SERVICE, entries(4, &tale[3..4]));
-    assert!(matches!(late, Err(CommitFailed::Superseded { epoch: 7 })), "{late:?}");
-}
-
-#[test]
-fn who_sleeps_in_the_middle_of_a_change_of_the_archive_holds_up_nobody_who_takes_over() {
+#[tokio::test]
+async fn who_sleeps_in_the_middle_of_a_change_of_the_archive_holds_up_nobody_who_takes_over() {
     let (dirs, url) = (dirs(), database());
     let tale = Cast(9).whole();
     let first = open(&dirs[0], &url);
     commit(&first, SERVICE, entries(1, &tale)).unwrap();
     first.close();
     let asleep = asleep(&url);
-    let ownership = Ownership::open(Postgres::new(&url, None).unwrap()).unwrap();
-    assert!(ownership.claim(SERVICE, 2, 1).unwrap());
+    let (me, lease) = ("me".into(), Duration::from_secs(5));
+    let ownership = Ownership::open(Postgres::new(&url, None).unwrap(), me, lease).unwrap();
+    assert!(ownership.claim(SERVICE, 2, 1).await.unwrap());
     let options = StoreOptions { claimed: Some([(SERVICE, 2)].into()), ..shared(&url) };
     Store::open(dirs[1].path(), options).unwrap();
     asleep.wake();

@@ -60,8 +60,9 @@ pub(super) async fn run(
     let claimed = tokio::select! {
         told = &mut stopping => {
             told?;
-            keeper.give_up(RELEASED_WITHIN).await;
+            keeper.give_up().await;
             standby.stop().await;
+            keeper.stopped(RELEASED_WITHIN).await;
             return Ok(());
         }
         claimed = owned(&mut orders) => claimed?,
@@ -78,7 +79,8 @@ pub(super) async fn run(
         Ok(app) => app,
         Err(error) => {
             tracing::error!(cause = ?error, "the services could not be started");
-            keeper.give_up(RELEASED_WITHIN).await;
+            keeper.give_up().await;
+            keeper.stopped(RELEASED_WITHIN).await;
             tokio::time::sleep(PAUSE).await;
             return begin_anew("the services could not be started");
         }
@@ -96,8 +98,12 @@ pub(super) async fn run(
         }
     }
     tracing::info!("handing over");
-    app.stop().await;
-    keeper.give_up(RELEASED_WITHIN).await;
+    keeper.give_up().await;
+    lost(&mut orders).await;
+    tokio::select! {
+        () = app.stop() => keeper.stopped(RELEASED_WITHIN).await,
+        () = let_go(&mut orders) => tracing::warn!("the lease was over before all had stopped"),
+    }
     tracing::info!("stopped");
     Ok(())
 }
@@ -113,8 +119,8 @@ fn owners(
         loop {
             let owner = match &*orders.borrow_and_update() {
                 Order::StandBy { holder } => holder.clone().and_then(Owner::of),
-                Order::Run(_) if *is_up.borrow_and_update() => Owner::of(me.clone()),
-                Order::Run(_) | Order::LetGo => None,
+                Order::Run(_) | Order::Drain if *is_up.borrow_and_update() => Owner::of(me.clone()),
+                Order::Run(_) | Order::Drain | Order::LetGo => None,
             };
             say.send_if_modified(|known| {
                 let changed = *known != owner;
@@ -136,7 +142,9 @@ fn owners(
 fn parts(loaded: &Loaded, address: Address, listeners: &Listeners) -> anyhow::Result<Parts> {
     let Config { cluster, .. } = &loaded.config;
     let database = postgres(&loaded.config)?.context("`store.url` is not set")?;
-    let ownership = Ownership::open(database).context("the database cannot be used")?;
+    let me = name(cluster, listeners)?;
+    let ownership = Ownership::open(database, Arc::clone(&me.0), cluster.lease)
+        .context("the database cannot be used")?;
     let read = |path: &std::path::PathBuf| {
         std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
     };
@@ -148,7 +156,6 @@ fn parts(loaded: &Loaded, address: Address, listeners: &Listeners) -> anyhow::Re
         certificates,
         patience: terms.patience(),
     });
-    let me = name(cluster, listeners)?;
     let mut services: Vec<ServiceId> =
         loaded.services.iter().map(|service| service.settings.service).collect();
     if services.is_empty() {
@@ -184,13 +191,20 @@ async fn owned(orders: &mut watch::Receiver<Order>) -> anyhow::Result<BTreeMap<S
     let order = orders.wait_for(|order| matches!(order, Order::Run(_))).await;
     match &*order.context("nobody keeps the leases any more")? {
         Order::Run(claimed) => Ok(claimed.clone()),
-        Order::StandBy { .. } | Order::LetGo => bail!("an order that was not waited for"),
+        Order::StandBy { .. } | Order::Drain | Order::LetGo => {
+            bail!("an order that was not waited for")
+        }
     }
 }
 
-/// Also when nobody keeps the leases any more.
+/// The services are not to be run any more; also when nobody keeps the leases.
 async fn lost(orders: &mut watch::Receiver<Order>) {
     drop(orders.wait_for(|order| !matches!(order, Order::Run(_))).await);
+}
+
+/// What runs is to stop at once.
+async fn let_go(orders: &mut watch::Receiver<Order>) {
+    drop(orders.wait_for(|order| matches!(order, Order::LetGo)).await);
 }
 
 fn begin_anew(why: &str) -> anyhow::Result<()> {

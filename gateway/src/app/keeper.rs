@@ -8,15 +8,19 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use metrics::counter;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
-use usher_cluster::{Leases, Nodes};
+use usher_cluster::{Heard, Leases, Nodes};
 use usher_domain::ids::ServiceId;
 use usher_domain::ownership::Epoch;
 use usher_domain::ownership::lease::{Answer, Ask, Command, Effect, Lease, Stage, Terms};
 use usher_domain::ownership::placement::{self, Node, NodeId};
 use usher_domain::time::Timestamp;
-use usher_store::Ownership;
+use usher_store::{Held, Ownership, Standing};
+
+use crate::metrics::LEASE_HOLDS;
 
 /// Answers that may wait to be heard.
 const HEARD_MAX: usize = 1_024;
@@ -30,6 +34,8 @@ pub(super) enum Order {
     },
     /// Under these epochs.
     Run(BTreeMap<ServiceId, u64>),
+    /// Finish what runs, and say so: nobody else has the services before.
+    Drain,
     /// Another may have the services from now on.
     LetGo,
 }
@@ -68,8 +74,10 @@ enum Word {
     Live(Vec<Node>),
     /// A commit was refused.
     Superseded,
-    /// What ran has stopped, or there is nothing more to be run.
-    GiveUp {
+    /// Another node should have the services.
+    GiveUp,
+    /// What ran has.
+    Stopped {
         done: oneshot::Sender<()>,
     },
 }
@@ -94,10 +102,16 @@ impl Keeper {
         Box::new(move || drop(words.try_send(Word::Superseded)))
     }
 
-    /// Hands the leases to the next node and leaves; what ran has stopped before.
-    pub(super) async fn give_up(&self, within: Duration) {
+    /// Has what runs drained; an order says so, or that there is nothing left to drain.
+    pub(super) async fn give_up(&self) {
+        // The thread has ended: its order says that.
+        self.words.send(Word::GiveUp).await.ok();
+    }
+
+    /// Nothing runs any more: hands the leases to the next node, and leaves.
+    pub(super) async fn stopped(self, within: Duration) {
         let (done, hears) = oneshot::channel();
-        if self.words.send(Word::GiveUp { done }).await.is_ok()
+        if self.words.send(Word::Stopped { done }).await.is_ok()
             && tokio::time::timeout(within, hears).await.is_err()
         {
             tracing::warn!("the leases were not taken back in time; they end by themselves");
@@ -111,6 +125,9 @@ struct Thread {
     leases: Vec<Lease>,
     live: Vec<Node>,
     beat_at: Instant,
+    leaving: bool,
+    /// Under way.
+    releases: JoinSet<()>,
     say: mpsc::Sender<Word>,
     orders: watch::Sender<Order>,
 }
@@ -120,7 +137,17 @@ impl Thread {
         let started = Instant::now();
         let lease = |_: &ServiceId| Lease::new(Timestamp::default(), parts.terms);
         let leases = parts.services.iter().map(lease).collect();
-        Self { leases, parts, started, live: Vec::new(), beat_at: started, say, orders }
+        Self {
+            leases,
+            parts,
+            started,
+            live: Vec::new(),
+            beat_at: started,
+            leaving: false,
+            releases: JoinSet::new(),
+            say,
+            orders,
+        }
     }
 
     /// Never set, and stands still with the machine: what then goes on too long the store refuses.
@@ -137,16 +164,16 @@ impl Thread {
                 word = heard.recv() => word,
                 () = tokio::time::sleep_until(wake) => None,
             };
-            if let Some(Word::GiveUp { done }) = word {
+            if let Some(Word::Stopped { done }) = word {
                 self.leave().await;
                 // Whoever asked may have gone.
                 done.send(()).ok();
                 return;
             }
+            self.take(word);
             if self.beat_at <= Instant::now() {
                 self.beat();
             }
-            self.take(word);
             for at in 0..self.leases.len() {
                 let mut effects = Vec::new();
                 let now = self.now();
@@ -164,7 +191,7 @@ impl Thread {
         match word {
             Some(Word::Heard { at, ask, answer, holder }) => {
                 let mine = holder.as_ref() == Some(&self.parts.me);
-                if at == 0 && !mine && matches!(answer, Answer::Held { .. } | Answer::Lost) {
+                if at == 0 && !mine && matches!(answer, Answer::Held { .. }) {
                     self.stand_by(holder);
                 }
                 self.apply(at, Command::Hear { ask, answer });
@@ -175,21 +202,43 @@ impl Thread {
             Some(Word::Claimed { at, epoch, taken: false }) => {
                 self.apply(at, Command::NotClaimed { epoch });
             }
-            Some(Word::Live(live)) => {
-                let rank = placement::rank(self.first(), &live, &self.parts.me);
-                self.live = live;
-                let patience = self.parts.terms.pause() * u32::try_from(rank).unwrap_or(u32::MAX);
-                self.apply(0, Command::Want { patience });
-            }
+            Some(Word::Live(live)) => self.heard_of(live),
             Some(Word::Superseded) => self.superseded(),
-            Some(Word::GiveUp { .. }) | None => {}
+            Some(Word::GiveUp) => self.give_up(),
+            Some(Word::Stopped { .. }) | None => {}
         }
+    }
+
+    fn heard_of(&mut self, live: Vec<Node>) {
+        let rank = placement::rank(self.first(), &live, &self.parts.me);
+        self.live = live;
+        if !self.leaving {
+            let patience = self.parts.terms.pause() * u32::try_from(rank).unwrap_or(u32::MAX);
+            self.apply(0, Command::Want { patience });
+        }
+    }
+
+    /// The others hear of it at once, so that one of them is next.
+    fn give_up(&mut self) {
+        self.leaving = true;
+        self.beat_at = Instant::now();
+        for at in 0..self.leases.len() {
+            self.apply(at, Command::GiveUp);
+        }
+        self.orders.send_if_modified(|order| {
+            let runs = matches!(order, Order::Run(_));
+            if runs {
+                *order = Order::Drain;
+            }
+            runs
+        });
     }
 
     /// Of whichever service: they go together.
     fn superseded(&mut self) {
         for at in 0..self.leases.len() {
-            if let Some(Stage::Owning { epoch, .. }) = self.leases.get(at).map(Lease::stage) {
+            let stage = self.leases.get(at).map(Lease::stage);
+            if let Some(Stage::Owning { epoch, .. } | Stage::HandingOver { epoch, .. }) = stage {
                 self.apply(at, Command::Superseded { epoch });
             }
         }
@@ -202,13 +251,22 @@ impl Thread {
     fn apply(&mut self, at: usize, command: Command) {
         let (now, mut effects) = (self.now(), Vec::new());
         let Some(lease) = self.leases.get_mut(at) else { return };
+        let was_held = lease.is_held();
         if let Err(refusal) = lease.apply(now, command, &mut effects) {
             tracing::debug!(%refusal, ?command, "a lease");
+        }
+        match (was_held, lease.is_held()) {
+            (false, true) => tracing::warn!(at, "Redis keeps a lease no more; the database does"),
+            (true, false) => tracing::info!(at, "the database need not keep a lease any more"),
+            (true, true) | (false, false) => {}
         }
         self.perform(at, effects);
     }
 
     fn want_the_next(&mut self) {
+        if self.leaving {
+            return;
+        }
         let owns = |lease: &Lease| matches!(lease.stage(), Stage::Owning { .. });
         let first_without = self.leases.iter().position(|lease| !owns(lease));
         if let Some(at) = first_without.filter(|at| *at > 0) {
@@ -218,6 +276,9 @@ impl Thread {
 
     /// Once all services are this node's, they run.
     fn order(&self) {
+        if self.leaving {
+            return;
+        }
         let now = self.now();
         let epochs = self.parts.services.iter().zip(&self.leases);
         let epochs = epochs.map(|(service, lease)| Some((*service, lease.acts(now)?.0)));
@@ -237,7 +298,7 @@ impl Thread {
                 *holder = found;
                 true
             }
-            Order::StandBy { .. } | Order::Run(_) | Order::LetGo => false,
+            Order::StandBy { .. } | Order::Run(_) | Order::Drain | Order::LetGo => false,
         });
     }
 
@@ -249,35 +310,19 @@ impl Thread {
                 Effect::Acquire { ask } => self.acquire(at, service, ask),
                 Effect::Renew { ask, epoch } => {
                     let leases = self.parts.leases.clone();
-                    self.hear(at, ask, async move {
-                        let heard = leases.renew(service, epoch).await;
-                        heard.map(|heard| (heard.answer, heard.holder)).map_err(Into::into)
-                    });
+                    self.hear(at, ask, async move { Ok(leases.renew(service, epoch).await?) });
                 }
-                Effect::Check { ask } => {
-                    let ownership = self.parts.ownership.clone();
-                    self.hear(at, ask, async move {
-                        let epoch = blocking(move || ownership.epoch(service)).await?;
-                        Ok((Answer::StoreHas { epoch: Epoch(epoch) }, None))
-                    });
-                }
+                Effect::Hold { ask, epoch } => self.hold(at, service, (ask, epoch)),
                 Effect::Reassert { ask, epoch } => {
-                    tracing::warn!(%service, %epoch, "Redis has forgotten the lease; telling it again");
                     let leases = self.parts.leases.clone();
-                    self.hear(at, ask, async move {
-                        let heard = leases.reassert(service, epoch).await;
-                        heard.map(|heard| (heard.answer, heard.holder)).map_err(Into::into)
-                    });
+                    self.hear(at, ask, async move { Ok(leases.reassert(service, epoch).await?) });
                 }
                 Effect::Claim { epoch, over } => self.claim(at, service, epoch, over),
                 Effect::Start { epoch } => tracing::info!(%service, %epoch, "owned"),
-                // Whoever gives up has stopped before.
-                Effect::Drain => {}
+                // All services go together, and are told once.
+                Effect::Drain => tracing::debug!(%service, "handed over once it has stopped"),
                 Effect::Stop { why } => self.let_go(at, service, why),
-                Effect::Release { epoch } => {
-                    let leases = self.parts.leases.clone();
-                    drop(tokio::spawn(async move { leases.release(service, epoch, None).await }));
-                }
+                Effect::Release { epoch } => self.release(service, epoch),
             }
         }
     }
@@ -286,7 +331,7 @@ impl Thread {
     fn let_go(&mut self, at: usize, service: ServiceId, why: impl std::fmt::Debug) {
         tracing::warn!(%service, ?why, "not owned any more");
         let ran = self.orders.send_if_modified(|order| {
-            let runs = matches!(order, Order::Run(_));
+            let runs = matches!(order, Order::Run(_) | Order::Drain);
             if runs {
                 *order = Order::LetGo;
             }
@@ -297,13 +342,54 @@ impl Thread {
         }
     }
 
+    /// What is held in the store is not asked for in Redis (H1 of `ownership::lease`).
     fn acquire(&self, at: usize, service: ServiceId, ask: Ask) {
         let (ownership, leases) = (self.parts.ownership.clone(), self.parts.leases.clone());
         self.hear(at, ask, async move {
-            let store = Epoch(blocking(move || ownership.epoch(service)).await?);
-            let heard = leases.acquire(service, store).await?;
-            Ok((heard.answer, heard.holder))
+            let Standing { epoch, held } = ownership.standing(service).await?;
+            if let Some(Held { by, left }) = held {
+                return Ok(Heard { answer: Answer::Held { left }, holder: Some(NodeId(by)) });
+            }
+            Ok(leases.acquire(service, Epoch(epoch)).await?)
         });
+    }
+
+    fn hold(&self, at: usize, service: ServiceId, (ask, epoch): (Ask, Epoch)) {
+        let ownership = self.parts.ownership.clone();
+        self.hear(at, ask, async move {
+            let held = ownership.hold(service, epoch.0).await;
+            let (answer, outcome) = match &held {
+                Ok(true) => (Answer::Holding, "held"),
+                Ok(false) => (Answer::Superseded, "superseded"),
+                Err(_) => (Answer::Failed, "failed"),
+            };
+            counter!(LEASE_HOLDS, "outcome" => outcome).increment(1);
+            if let Err(error) = held {
+                tracing::warn!(%service, cause = ?error, "neither Redis nor the database keeps it");
+            }
+            Ok(Heard { answer, holder: None })
+        });
+    }
+
+    /// First where others look first, and in Redis for whom it is to be next.
+    fn release(&mut self, service: ServiceId, epoch: Epoch) {
+        let (ownership, leases) = (self.parts.ownership.clone(), self.parts.leases.clone());
+        let next = if self.leaving { self.next() } else { None };
+        self.releases.spawn(async move {
+            if let Err(error) = ownership.release(service, epoch.0).await {
+                tracing::debug!(cause = ?error, %service, "a hold was not taken back");
+            }
+            if let Err(error) = leases.release(service, epoch, next.as_ref()).await {
+                tracing::warn!(%error, %service, "a lease was not taken back; it ends by itself");
+            }
+        });
+    }
+
+    /// Of those that stay.
+    fn next(&self) -> Option<NodeId> {
+        let others = self.live.iter().filter(|node| *node.id() != self.parts.me);
+        let others: Vec<Node> = others.cloned().collect();
+        placement::owner(self.first(), &others, None, Duration::ZERO).cloned()
     }
 
     /// Asks, and says what came of it; what failed may have been done.
@@ -311,13 +397,13 @@ impl Thread {
         &self,
         at: usize,
         ask: Ask,
-        question: impl Future<Output = anyhow::Result<(Answer, Option<NodeId>)>> + Send + 'static,
+        question: impl Future<Output = anyhow::Result<Heard>> + Send + 'static,
     ) {
         let say = self.say.clone();
         drop(tokio::spawn(async move {
-            let (answer, holder) = question.await.unwrap_or_else(|error| {
+            let Heard { answer, holder } = question.await.unwrap_or_else(|error| {
                 tracing::debug!(cause = ?error, "a lease was not asked for");
-                (Answer::Failed, None)
+                Heard { answer: Answer::Failed, holder: None }
             });
             // The thread has ended: nobody waits for it.
             say.send(Word::Heard { at, ask, answer, holder }).await.ok();
@@ -327,7 +413,7 @@ impl Thread {
     fn claim(&self, at: usize, service: ServiceId, epoch: Epoch, over: Epoch) {
         let (ownership, say) = (self.parts.ownership.clone(), self.say.clone());
         drop(tokio::spawn(async move {
-            let claimed = blocking(move || ownership.claim(service, epoch.0, over.0)).await;
+            let claimed = ownership.claim(service, epoch.0, over.0).await;
             let taken = claimed.unwrap_or_else(|error| {
                 tracing::warn!(cause = ?error, %service, "a service could not be claimed");
                 false
@@ -339,34 +425,23 @@ impl Thread {
     fn beat(&mut self) {
         self.beat_at = Instant::now() + self.parts.terms.renew_every();
         let (nodes, say) = (self.parts.nodes.clone(), self.say.clone());
+        let leaving = self.leaving;
         drop(tokio::spawn(async move {
-            match nodes.heartbeat(false).await {
+            match nodes.heartbeat(leaving).await {
                 Ok(live) => drop(say.send(Word::Live(live)).await),
                 Err(error) => tracing::warn!(%error, "Redis is not to be asked"),
             }
         }));
     }
 
-    /// Keeps each lease for the node that is to have it, and is not heard of any more.
-    async fn leave(&self) {
-        let stays = |node: &&Node| *node.id() != self.parts.me && !node.is_leaving();
-        let live: Vec<Node> = self.live.iter().filter(stays).cloned().collect();
-        let next = placement::owner(self.first(), &live, None, Duration::ZERO);
-        for (service, lease) in self.parts.services.iter().zip(&self.leases) {
-            if let Stage::Owning { epoch, .. } = lease.stage()
-                && let Err(error) = self.parts.leases.release(*service, epoch, next).await
-            {
-                tracing::warn!(%error, "a lease was not taken back; it ends by itself");
-            }
+    /// Releases what there is, and is not heard of any more.
+    async fn leave(mut self) {
+        for at in 0..self.leases.len() {
+            self.apply(at, Command::Stopped);
         }
+        while self.releases.join_next().await.is_some() {}
         if let Err(error) = self.parts.nodes.leave().await {
             tracing::debug!(%error, "Redis was not told that this node leaves");
         }
     }
-}
-
-async fn blocking<T: Send + 'static>(
-    ask: impl FnOnce() -> Result<T, usher_store::StoreError> + Send + 'static,
-) -> anyhow::Result<T> {
-    Ok(tokio::task::spawn_blocking(ask).await??)
 }

@@ -5,24 +5,30 @@
 //! - **O2** The store accepts no commit of a node whose epoch another has passed.
 //! - **O3** At most one node acts at a time, while clocks run within a tenth of true and Redis was not
 //!   replaced by an older copy of itself.
+//!   What was granted beside a hold in the store ends before it (H1 of `ownership::lease`).
 //! - **O4** Left in peace, somebody owns the service within three leases, and one alone.
+//! - **O5** While Redis alone is gone, however long, the owner goes on; two seconds after it is back, as it was
+//!   or empty, it knows the owner again.
 //!
 //! `SEED=n cargo test -p usher-tests --test ownership -- --nocapture` replays one, aloud; `SEEDS=n` sets
 //! how many are run.
 
 #![expect(clippy::print_stderr, reason = "a failing run must name its seed")]
 
+mod coverage;
 mod node;
 #[path = "../simulation/random.rs"]
 #[expect(dead_code, reason = "shared with the other simulation, which uses all of it")]
 mod random;
 mod servers;
+mod thing;
 mod world;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use world::{Coverage, World};
+use coverage::Coverage;
+use world::World;
 
 const SEEDS_PER_RUN: u64 = 10_000;
 const THREADS: usize = 2;
@@ -45,6 +51,15 @@ fn no_seed_has_two_owners() {
     });
     eprintln!("{seeds} seeds: {coverage:?}");
     assert!(seeds < 1_000 || coverage.is_whole(), "no longer simulated: {coverage:?}");
+}
+
+#[test]
+fn an_owner_outlives_redis() {
+    for seed in 0..1_000 {
+        let guard = NameSeedOnPanic(seed);
+        World::new(seed, false).outlive_redis();
+        drop(guard);
+    }
 }
 
 fn take_seeds(next: &AtomicU64, seeds: u64) -> Coverage {

@@ -6,6 +6,9 @@ use usher_domain::ownership::Epoch;
 use usher_domain::ownership::lease::{Command, Effect, Lease, Terms};
 use usher_domain::time::Timestamp;
 
+/// Messages on a quick wire take no more, there and back.
+pub(crate) const QUICK: (u64, u64) = (20, 20);
+
 pub(crate) struct Node {
     /// Which start of which node; unique over the run.
     pub(crate) name: u64,
@@ -13,6 +16,12 @@ pub(crate) struct Node {
     /// What runs, under which epoch, and until when it takes to stop.
     pub(crate) runs: Option<Epoch>,
     pub(crate) paused_until: u64,
+    /// Until when it alone reaches no Redis.
+    pub(crate) redis_cut: u64,
+    /// Until when it alone reaches nothing.
+    pub(crate) cut: u64,
+    /// Its messages take up to so long, there and back.
+    pub(crate) late: (u64, u64),
     /// Thousandths of true time that pass on its clock for a thousandth.
     rate: u64,
     ahead: u64,
@@ -25,6 +34,9 @@ impl Node {
             lease: Lease::new(Timestamp::default(), terms),
             runs: None,
             paused_until: now,
+            redis_cut: 0,
+            cut: 0,
+            late: QUICK,
             rate,
             ahead,
         };
@@ -39,6 +51,10 @@ impl Node {
     /// When, in true time, its clock has come to `at`.
     pub(crate) fn when(&self, at: Timestamp) -> u64 {
         (at.millis().saturating_sub(self.ahead) * 1_000).div_ceil(self.rate)
+    }
+
+    pub(crate) const fn come_to_peace(&mut self, now: u64) {
+        (self.paused_until, self.redis_cut, self.cut, self.late) = (now, 0, 0, QUICK);
     }
 
     pub(crate) fn is_paused(&self, now: u64) -> bool {

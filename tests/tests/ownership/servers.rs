@@ -30,7 +30,6 @@ pub(crate) enum Reply {
     Held { left: u64 },
     Renewed,
     Missing,
-    Lost,
     Done,
 }
 
@@ -53,54 +52,84 @@ impl Redis {
             Question::Renew { epoch } => {
                 let is_mine = |held: &Granted| (held.epoch, held.holder) == (epoch, mine);
                 if self.lease.as_ref().is_some_and(is_mine) {
-                    self.grant(self.epoch, mine, now + lease);
+                    self.grant(epoch, mine, now + lease);
                     return Reply::Renewed;
                 }
-                if self.has_passed(epoch, holder) { Reply::Lost } else { Reply::Missing }
+                Reply::Missing
             }
             Question::Reassert { epoch } => {
-                if self.has_passed(epoch, holder) {
-                    return Reply::Lost;
-                }
                 self.grant(epoch, mine, now + lease);
                 Reply::Renewed
             }
             Question::Release { epoch } => {
-                self.lease.take_if(|held| (held.epoch, held.holder) == (epoch, mine));
+                if self.epoch == epoch {
+                    self.lease.take_if(|held| (held.epoch, held.holder) == (epoch, mine));
+                }
                 Reply::Done
             }
         }
     }
 
-    fn grant(&mut self, epoch: u64, holder: Option<u64>, until: u64) {
-        self.epoch = epoch;
-        self.lease = Some(Granted { epoch, holder, until });
+    pub(crate) fn holder(&self, now: u64) -> Option<u64> {
+        self.lease.filter(|granted| granted.until > now)?.holder
     }
 
-    fn has_passed(&self, epoch: u64, holder: u64) -> bool {
-        self.epoch > epoch
-            || self.lease.is_some_and(|held| {
-                let others = held.holder.is_some_and(|by| by != holder);
-                held.epoch > epoch || (held.epoch == epoch && others)
-            })
+    /// The epoch never falls.
+    fn grant(&mut self, epoch: u64, holder: Option<u64>, until: u64) {
+        self.epoch = self.epoch.max(epoch);
+        self.lease = Some(Granted { epoch, holder, until });
     }
 }
 
-/// The epoch in the store, and whose it is.
-#[derive(Debug, Default)]
+/// The epoch in the store, whose it is, and until when it is held, by the store's own clock.
+#[derive(Debug)]
 pub(crate) struct Store {
     pub(crate) epoch: u64,
     owner: Option<u64>,
+    held_until: u64,
+    /// Thousandths of true time that pass on its clock for a thousandth.
+    rate: u64,
     pub(crate) accepted: u64,
     pub(crate) refused: u64,
+    /// Claims that were refused since another holds the service.
+    pub(crate) kept_off: u64,
 }
 
 impl Store {
-    pub(crate) fn claim(&mut self, epoch: u64, over: u64, by: u64) -> bool {
-        let taken = self.epoch == over;
-        if taken {
-            (self.epoch, self.owner) = (epoch, Some(by));
+    pub(crate) const fn new(rate: u64) -> Self {
+        Self { epoch: 0, owner: None, held_until: 0, rate, accepted: 0, refused: 0, kept_off: 0 }
+    }
+
+    const fn clock(&self, now: u64) -> u64 {
+        now * self.rate / 1_000
+    }
+
+    /// For how long by its clock nobody can claim the service.
+    pub(crate) const fn held_for(&self, now: u64) -> u64 {
+        self.held_until.saturating_sub(self.clock(now))
+    }
+
+    pub(crate) const fn hold(&mut self, now: u64, lease: u64, epoch: u64) -> bool {
+        let ours = self.epoch == epoch;
+        if ours {
+            self.held_until = self.clock(now) + lease;
         }
+        ours
+    }
+
+    pub(crate) const fn release(&mut self, epoch: u64) {
+        if self.epoch == epoch {
+            self.held_until = 0;
+        }
+    }
+
+    pub(crate) fn claim(&mut self, now: u64, epoch: u64, over: u64, by: u64) -> bool {
+        let held = self.held_for(now) > 0;
+        let taken = self.epoch == over && !held;
+        if taken {
+            (self.epoch, self.owner, self.held_until) = (epoch, Some(by), 0);
+        }
+        self.kept_off += u64::from(self.epoch == over && held);
         taken
     }
 

@@ -6,9 +6,11 @@ use std::time::Duration;
 use usher_domain::ownership::Epoch;
 use usher_domain::ownership::lease::{Answer, Ask, Command, Effect, Stage, Terms};
 
-use crate::node::Node;
+use crate::coverage::Coverage;
+use crate::node::{Node, QUICK};
 use crate::random::Random;
 use crate::servers::{Question, Redis, Reply, Store};
+use crate::thing::{Thing, answer, reply};
 
 const LEASE: u64 = 5_000;
 const TERMS: Terms = Terms::new(Duration::from_millis(LEASE));
@@ -16,94 +18,14 @@ const TERMS: Terms = Terms::new(Duration::from_millis(LEASE));
 const TROUBLE: u64 = 60_000;
 const PEACE: u64 = 3 * LEASE;
 const NODES: usize = 3;
+/// What a node's messages take at most, there and back, on quick and on slow wires.
+const LATE: [(u64, u64); 4] = [QUICK, (200, 200), (20, 900), (2_000, 2_000)];
 
-/// What happens at an instant.
+/// What is at the other end of a node's wire.
 #[derive(Clone, Copy, Debug)]
-enum Thing {
-    /// A node looks at its deadlines.
-    Wake(usize),
-    /// A question has come to Redis, and its reply back to who asked.
-    AtRedis {
-        from: u64,
-        ask: Ask,
-        question: Question,
-    },
-    Reply {
-        to: u64,
-        ask: Ask,
-        reply: Reply,
-    },
-    /// To the store and back.
-    ReadForAcquire {
-        from: u64,
-        ask: Ask,
-    },
-    Check {
-        from: u64,
-        ask: Ask,
-    },
-    StoreHas {
-        to: u64,
-        ask: Ask,
-        epoch: u64,
-    },
-    Claim {
-        from: u64,
-        epoch: u64,
-        over: u64,
-    },
-    Claimed {
-        to: u64,
-        epoch: u64,
-        taken: bool,
-    },
-    /// The owner writes something, and the store has it.
-    Write(usize),
-    Commit {
-        from: u64,
-        epoch: u64,
-    },
-    Superseded {
-        to: u64,
-        epoch: u64,
-    },
-    Stopped {
-        of: u64,
-        epoch: u64,
-    },
-    Fault,
-}
-
-/// What was seen in a run, so that nothing ceases to be simulated.
-#[derive(Debug, Default)]
-pub(crate) struct Coverage {
-    started: u64,
-    accepted: u64,
-    refused: u64,
-    reasserted: u64,
-    travelled: u64,
-    over: u64,
-    released: u64,
-    doubled_by_an_old_copy: u64,
-}
-
-impl Coverage {
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.started += other.started;
-        self.accepted += other.accepted;
-        self.refused += other.refused;
-        self.reasserted += other.reasserted;
-        self.travelled += other.travelled;
-        self.over += other.over;
-        self.released += other.released;
-        self.doubled_by_an_old_copy += other.doubled_by_an_old_copy;
-    }
-
-    pub(crate) fn is_whole(&self) -> bool {
-        let seen = [self.started, self.accepted, self.refused, self.reasserted, self.travelled];
-        let more = [self.over, self.released, self.doubled_by_an_old_copy];
-        seen.iter().chain(&more).all(|count| *count > 0)
-    }
+enum Server {
+    Redis,
+    Store,
 }
 
 /// Whether an old copy of Redis takes its place.
@@ -131,9 +53,10 @@ pub(crate) struct World {
     /// Until when no wire reaches Redis, or the store.
     redis_cut: u64,
     store_cut: u64,
-    /// Of 100 messages so many are lost; the others take up to so long.
+    /// Whether a Redis that is cut off says so at once, or nothing.
+    refuses: bool,
+    /// Of 100 messages so many are lost.
     lost: u64,
-    late: u64,
     owners: BTreeMap<u64, u64>,
     coverage: Coverage,
 }
@@ -141,7 +64,8 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(seed: u64, spoken: bool) -> Self {
         let mut random = Random::from_seed(seed);
-        let (lost, late) = (random.below(20), [20, 200, 2_000][random.index(3)]);
+        let lost = random.below(20);
+        let store_rate = random.between(950, 1_050);
         let mut world = Self {
             random,
             spoken,
@@ -153,11 +77,11 @@ impl World {
             redis: Redis::default(),
             copy: Redis::default(),
             old_copies: if seed.is_multiple_of(8) { OldCopies::May } else { OldCopies::Never },
-            store: Store::default(),
+            store: Store::new(store_rate),
             redis_cut: 0,
             store_cut: 0,
+            refuses: seed.is_multiple_of(2),
             lost,
-            late,
             owners: BTreeMap::new(),
             coverage: Coverage::default(),
         };
@@ -167,22 +91,25 @@ impl World {
             world.want(at);
             world.put(50, Thing::Write(at));
         }
-        world.put(1_000, Thing::Fault);
         world
     }
 
     fn new_node(&mut self) -> Node {
         self.names += 1;
         let (rate, ahead) = (self.random.between(900, 1_100), self.random.below(1_000_000));
-        Node::new(self.names, self.now, TERMS, rate, ahead)
+        let late = LATE[self.random.index(LATE.len())];
+        let mut node = Node::new(self.names, self.now, TERMS, rate, ahead);
+        node.late = late;
+        node
     }
 
     pub(crate) fn run(mut self) -> Coverage {
+        self.put(1_000, Thing::Fault);
         self.until(TROUBLE);
-        (self.lost, self.late, self.redis_cut, self.store_cut) = (0, 20, 0, 0);
+        (self.lost, self.redis_cut, self.store_cut) = (0, 0, 0);
         self.things.retain(|_, thing| !matches!(thing, Thing::Fault));
         for at in 0..NODES {
-            self.nodes[at].paused_until = self.now;
+            self.nodes[at].come_to_peace(self.now);
             self.want(at);
             self.arm(at);
         }
@@ -192,7 +119,35 @@ impl World {
         assert_eq!(owners, 1, "O4: so many own it in peace");
         self.coverage.accepted = self.store.accepted;
         self.coverage.refused = self.store.refused;
+        self.coverage.kept_off = self.store.kept_off;
         self.coverage
+    }
+
+    /// Without trouble but for a Redis that goes and comes back, as it was or empty.
+    pub(crate) fn outlive_redis(mut self) {
+        self.lost = 0;
+        for node in &mut self.nodes {
+            node.late = QUICK;
+        }
+        let gone = self.random.between(10_000, 20_000);
+        self.until(gone);
+        let before = self.acting().expect("somebody acts in peace");
+        let back = gone + self.random.between(LEASE / 2, 8 * LEASE);
+        self.redis_cut = back;
+        self.until(back);
+        if self.random.chance(50) {
+            self.redis = Redis::default();
+        }
+        self.until(back + 2_000);
+        assert_eq!(self.redis.holder(self.now), Some(before.0), "O5: Redis knows by then");
+        self.until(back + PEACE);
+        assert_eq!(self.acting(), Some(before), "O5: another owner");
+        assert_eq!(self.coverage.started, 1, "O5: once only");
+    }
+
+    /// Who acts, and under which epoch.
+    fn acting(&self) -> Option<(u64, Epoch)> {
+        self.nodes.iter().find_map(|node| Some((node.name, node.acts(self.now)?)))
     }
 
     fn until(&mut self, end: u64) {
@@ -213,11 +168,39 @@ impl World {
         self.things.insert((self.now + after, self.numbered), thing);
     }
 
-    /// Over a wire, if it arrives.
-    fn send(&mut self, cut_until: u64, thing: Thing) {
+    /// Over a node's wire to a server, if it arrives.
+    fn send(&mut self, node: u64, server: Server, thing: Thing) {
+        let late = self.named(node).map_or(QUICK, |at| self.nodes[at].late).0;
+        self.carry(self.cut_until(node, server), late, thing);
+    }
+
+    fn send_back(&mut self, node: u64, server: Server, thing: Thing) {
+        let late = self.named(node).map_or(QUICK, |at| self.nodes[at].late).1;
+        self.carry(self.cut_until(node, server), late, thing);
+    }
+
+    fn carry(&mut self, cut_until: u64, late: u64, thing: Thing) {
         if self.now >= cut_until && !self.random.chance(self.lost) {
-            let takes = self.random.between(1, self.late);
+            let takes = self.random.between(1, late);
             self.put(takes, thing);
+        }
+    }
+
+    fn cut_until(&self, node: u64, server: Server) -> u64 {
+        let node = self.named(node).map(|at| &self.nodes[at]);
+        let cut = match server {
+            Server::Redis => node.map_or(0, |node| node.redis_cut).max(self.redis_cut),
+            Server::Store => self.store_cut,
+        };
+        cut.max(node.map_or(0, |node| node.cut))
+    }
+
+    /// Redis may refuse at once where it cannot be reached.
+    fn ask_redis(&mut self, from: u64, ask: Ask, question: Question) {
+        if self.refuses && self.now < self.cut_until(from, Server::Redis) {
+            self.put(1, Thing::Failed { to: from, ask });
+        } else {
+            self.send(from, Server::Redis, Thing::AtRedis { from, ask, question });
         }
     }
 
@@ -241,23 +224,35 @@ impl World {
                 let reply = self.redis.ask(self.now, LEASE, from, question);
                 let travelled = reply == Reply::Held { left: LEASE };
                 self.coverage.travelled += u64::from(travelled);
-                self.send(self.redis_cut, Thing::Reply { to: from, ask, reply });
+                self.send_back(from, Server::Redis, Thing::Reply { to: from, ask, reply });
             }
             Thing::Reply { to, ask, reply } => self.answer(to, ask, answer(reply)),
             Thing::ReadForAcquire { from, ask } => {
+                let left = self.store.held_for(self.now);
+                if left > 0 {
+                    let reply = Reply::Held { left };
+                    self.send_back(from, Server::Store, Thing::Reply { to: from, ask, reply });
+                    return;
+                }
                 let question = Question::Acquire { store: self.store.epoch };
-                self.send(self.redis_cut, Thing::AtRedis { from, ask, question });
+                self.ask_redis(from, ask, question);
             }
-            Thing::Check { from, ask } => {
-                let epoch = self.store.epoch;
-                self.send(self.store_cut, Thing::StoreHas { to: from, ask, epoch });
+            Thing::Hold { from, ask, epoch } => {
+                let ours = self.store.hold(self.now, LEASE, epoch);
+                self.coverage.held += u64::from(ours);
+                self.send_back(from, Server::Store, Thing::Held { to: from, ask, ours });
             }
-            Thing::StoreHas { to, ask, epoch } => {
-                self.answer(to, ask, Some(Answer::StoreHas { epoch: Epoch(epoch) }));
+            Thing::Held { to, ask, ours } => {
+                let answer = if ours { Answer::Holding } else { Answer::Superseded };
+                self.answer(to, ask, Some(answer));
+            }
+            Thing::Release { from, epoch } => {
+                self.store.release(epoch);
+                self.ask_redis(from, Ask(u64::MAX), Question::Release { epoch });
             }
             Thing::Claim { from, epoch, over } => {
-                let taken = self.store.claim(epoch, over, from);
-                self.send(self.store_cut, Thing::Claimed { to: from, epoch, taken });
+                let taken = self.store.claim(self.now, epoch, over, from);
+                self.send_back(from, Server::Store, Thing::Claimed { to: from, epoch, taken });
             }
             Thing::Claimed { to, epoch, taken } => {
                 let epoch = Epoch(epoch);
@@ -267,14 +262,19 @@ impl World {
             Thing::Write(at) => self.write(at),
             Thing::Commit { from, epoch } => {
                 if !self.store.commit(epoch, from) {
-                    self.send(self.store_cut, Thing::Superseded { to: from, epoch });
+                    self.send_back(from, Server::Store, Thing::Superseded { to: from, epoch });
                 }
             }
             Thing::Superseded { to, epoch } => {
                 self.tell(to, Command::Superseded { epoch: Epoch(epoch) });
             }
             Thing::Stopped { of, epoch } => self.stopped(of, epoch),
+            Thing::Failed { to, ask } => self.answer(to, ask, Some(Answer::Failed)),
             Thing::Fault => self.fault(),
+            Thing::RedisBack { acted } => {
+                let goes_on = acted.is_some() && self.acting() == acted;
+                self.coverage.without_redis += u64::from(goes_on);
+            }
         }
     }
 
@@ -312,7 +312,7 @@ impl World {
             // It lies there until the node goes on.
             let after = self.nodes[at].paused_until - self.now;
             let again = match command {
-                Command::Hear { ask, answer } => reply(to, ask, answer),
+                Command::Hear { ask, answer } => Some(reply(to, ask, answer)),
                 Command::Claimed { epoch } => {
                     Some(Thing::Claimed { to, epoch: epoch.0, taken: true })
                 }
@@ -344,21 +344,22 @@ impl World {
             self.say(&(from, effect));
             match effect {
                 Effect::Acquire { ask } => {
-                    self.send(self.store_cut, Thing::ReadForAcquire { from, ask });
+                    self.send(from, Server::Store, Thing::ReadForAcquire { from, ask });
                 }
                 Effect::Renew { ask, epoch } => {
-                    let question = Question::Renew { epoch: epoch.0 };
-                    self.send(self.redis_cut, Thing::AtRedis { from, ask, question });
+                    self.ask_redis(from, ask, Question::Renew { epoch: epoch.0 });
                 }
-                Effect::Check { ask } => self.send(self.store_cut, Thing::Check { from, ask }),
+                Effect::Hold { ask, epoch } => {
+                    let epoch = epoch.0;
+                    self.send(from, Server::Store, Thing::Hold { from, ask, epoch });
+                }
                 Effect::Reassert { ask, epoch } => {
                     self.coverage.reasserted += 1;
-                    let question = Question::Reassert { epoch: epoch.0 };
-                    self.send(self.redis_cut, Thing::AtRedis { from, ask, question });
+                    self.ask_redis(from, ask, Question::Reassert { epoch: epoch.0 });
                 }
                 Effect::Claim { epoch, over } => {
                     let (epoch, over) = (epoch.0, over.0);
-                    self.send(self.store_cut, Thing::Claim { from, epoch, over });
+                    self.send(from, Server::Store, Thing::Claim { from, epoch, over });
                 }
                 Effect::Start { epoch } => self.start(at, epoch),
                 Effect::Drain | Effect::Stop { .. } => {
@@ -370,9 +371,7 @@ impl World {
                 }
                 Effect::Release { epoch } => {
                     self.coverage.released += 1;
-                    let question = Question::Release { epoch: epoch.0 };
-                    let ask = Ask(u64::MAX);
-                    self.send(self.redis_cut, Thing::AtRedis { from, ask, question });
+                    self.send(from, Server::Store, Thing::Release { from, epoch: epoch.0 });
                 }
             }
         }
@@ -420,7 +419,7 @@ impl World {
         if let Some(epoch) = node.acts(self.now).filter(|_| node.runs.is_some()) {
             let from = node.name;
             let asleep = node.paused_until.saturating_sub(self.now);
-            let takes = asleep + self.random.between(1, self.late);
+            let takes = asleep + self.random.between(1, node.late.0);
             self.put(takes, Thing::Commit { from, epoch: epoch.0 });
         }
     }
@@ -430,7 +429,7 @@ impl World {
         self.put(pause, Thing::Fault);
         let at = self.random.index(NODES);
         let long = self.random.between(100, 3 * LEASE);
-        match self.random.below(10) {
+        match self.random.below(14) {
             0 | 1 => self.nodes[at].paused_until = self.now + long,
             2 => {
                 // Killed, and another in its place, which has to own what runs no more.
@@ -445,6 +444,18 @@ impl World {
                 self.redis = self.copy.clone();
                 self.old_copies = OldCopies::Took;
             }
+            9 => self.nodes[at].redis_cut = self.now + 2 * long,
+            10 => {
+                // Gone for long, and then as it was, empty, or an old copy.
+                let long = self.random.between(LEASE, 6 * LEASE);
+                self.redis_cut = self.now + long;
+                self.put(long, Thing::RedisBack { acted: self.acting() });
+                if self.random.chance(50) {
+                    self.redis = Redis::default();
+                }
+            }
+            11 => self.nodes[at].cut = self.now + long,
+            12 => (self.redis_cut, self.store_cut) = (self.now + long, self.now + long),
             _ if self.nodes[at].is_paused(self.now) => {}
             _ => {
                 self.tell_anyhow(at, Command::GiveUp);
@@ -453,34 +464,4 @@ impl World {
             }
         }
     }
-}
-
-fn answer(reply: Reply) -> Option<Answer> {
-    Some(match reply {
-        Reply::Acquired { epoch, over } => {
-            Answer::Acquired { epoch: Epoch(epoch), over: Epoch(over) }
-        }
-        Reply::Held { left } => Answer::Held { left: Duration::from_millis(left) },
-        Reply::Renewed => Answer::Renewed,
-        Reply::Missing => Answer::Missing,
-        Reply::Lost => Answer::Lost,
-        Reply::Done => return None,
-    })
-}
-
-fn reply(to: u64, ask: Ask, answer: Answer) -> Option<Thing> {
-    let reply = match answer {
-        Answer::Acquired { epoch, over } => Reply::Acquired { epoch: epoch.0, over: over.0 },
-        Answer::Held { left } => {
-            Reply::Held { left: u64::try_from(left.as_millis()).unwrap_or(u64::MAX) }
-        }
-        Answer::Renewed => Reply::Renewed,
-        Answer::Missing => Reply::Missing,
-        Answer::Lost => Reply::Lost,
-        Answer::StoreHas { epoch } => {
-            return Some(Thing::StoreHas { to, ask, epoch: epoch.0 });
-        }
-        Answer::Failed => return None,
-    };
-    Some(Thing::Reply { to, ask, reply })
 }

@@ -8,6 +8,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use futures_util::TryStreamExt as _;
@@ -15,7 +16,7 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Statement};
 
 use super::bound::Bound;
-use super::{ANSWER_WITHIN, Purpose, Server, dialect, wait};
+use super::{Purpose, Server, dialect, wait};
 use crate::db::{DbError, Params, Result, Row};
 
 /// Statements under way without anybody waiting; then the first of them is waited for.
@@ -32,6 +33,8 @@ pub(crate) struct Connection {
     under_way: RefCell<VecDeque<UnderWay>>,
     /// An answer that did not come may still come, in place of the next one's.
     broken: Flag<bool>,
+    /// Longest wait for an answer.
+    within: Duration,
 }
 
 impl fmt::Debug for Connection {
@@ -41,12 +44,13 @@ impl fmt::Debug for Connection {
 }
 
 impl Connection {
-    pub(super) fn new(client: Client) -> Self {
+    pub(super) fn new(client: Client, within: Duration) -> Self {
         Self {
             client: Arc::new(client),
             statements: RefCell::default(),
             under_way: RefCell::default(),
             broken: Flag::new(false),
+            within,
         }
     }
 
@@ -173,7 +177,7 @@ impl Connection {
         if self.broken.get() {
             return Err(DbError::Late);
         }
-        if let Some(done) = wait::until_done(future, ANSWER_WITHIN) {
+        if let Some(done) = wait::until_done(future, self.within) {
             return Ok(done?);
         }
         self.broken.set(true);

@@ -29,7 +29,7 @@ pub(crate) use found::Raw;
 pub use inbox::{Arrived, Inbox, InboxLimits, InboxRow, Portion};
 pub(crate) use media::{Files, Known, PutFailed};
 pub(crate) use migrations::migrate;
-pub use ownership::Ownership;
+pub use ownership::{Held, Ownership, Standing};
 pub(crate) use pool::Pool;
 
 /// Longest wait for a connection to be made.
@@ -38,6 +38,8 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const STATEMENT_WITHIN: Duration = Duration::from_secs(30);
 /// … and after this long nobody waits for an answer any more, whatever became of the server.
 const ANSWER_WITHIN: Duration = Duration::from_secs(35);
+/// As `ANSWER_WITHIN`, where a lease depends on it.
+const OWNERSHIP_WITHIN: Duration = Duration::from_secs(5);
 /// Whoever stops in the middle of a transaction loses it, so that others can go on.
 const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(10);
 /// What was sent and not acknowledged by the server's machine for so long is lost.
@@ -111,12 +113,22 @@ pub(crate) enum Purpose {
     Archive,
     /// As `Archive`, of the one that grows beside the present one.
     NewArchive,
+    /// As `Journal`, and an answer that comes late is none: a server that is silent is left for the one in its
+    /// place.
+    Ownership,
 }
 
 impl Purpose {
+    const fn answer_within(self) -> Duration {
+        match self {
+            Self::Journal | Self::Archive | Self::NewArchive => ANSWER_WITHIN,
+            Self::Ownership => OWNERSHIP_WITHIN,
+        }
+    }
+
     fn settings(self) -> String {
         let (path, durable) = match self {
-            Self::Journal => ("usher_archive, usher", ""),
+            Self::Journal | Self::Ownership => ("usher_archive, usher", ""),
             Self::Archive => ("usher_archive, usher", "SET synchronous_commit = off;"),
             Self::NewArchive => ("usher_archive_new, usher", "SET synchronous_commit = off;"),
         };
@@ -174,7 +186,7 @@ impl Server {
         let client = wait::until_done(connecting, CONNECT_WITHIN * 2).ok_or(DbError::Late)?;
         let client = client.map_err(|_| DbError::Gone)??;
         self.made.fetch_add(1, Ordering::AcqRel);
-        Ok(Connection::new(client))
+        Ok(Connection::new(client, purpose.answer_within()))
     }
 
     /// Rises whenever it could be reached, by whomever.

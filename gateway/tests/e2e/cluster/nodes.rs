@@ -18,7 +18,7 @@ pub(super) const SECRET: &str = "a-secret-between-the-nodes";
 
 pub(super) struct Nodes {
     pub(super) house: House,
-    redis: Child,
+    redis: Option<Child>,
     database: String,
     each: Vec<Node>,
 }
@@ -40,21 +40,43 @@ impl Nodes {
     /// On a database of one's own.
     pub(super) async fn start_on(shop: Shop, database: String) -> Self {
         let house = House::build(&[shop], |_| ());
-        let socket = house.path("redis.sock");
-        let redis = Command::new("redis-server")
-            .args(["--port", "0", "--save", "", "--unixsocket"])
-            .arg(&socket)
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("redis-server is installed");
-        until("Redis", async || if socket.exists() { Ok(()) } else { Err("no socket") }).await;
         let each = ["one", "two"].map(Node::new).into();
-        let mut nodes = Self { house, redis, database, each };
+        let mut nodes = Self { house, redis: None, database, each };
+        nodes.start_redis().await;
         nodes.run(0);
         nodes.is_ready(0).await;
         nodes.run(1);
         nodes.stands_by(1).await;
         nodes
+    }
+
+    /// With whatever the one before has written down.
+    pub(super) async fn start_redis(&mut self) {
+        let (dir, socket) = (self.house.path("redis"), self.house.path("redis.sock"));
+        fs::create_dir_all(&dir).unwrap();
+        let redis = Command::new("redis-server")
+            .args(["--port", "0", "--save", "", "--appendonly", "yes", "--appendfsync", "always"])
+            .arg("--dir")
+            .arg(dir)
+            .arg("--unixsocket")
+            .arg(&socket)
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server is installed");
+        self.redis = Some(redis);
+        until("Redis", async || if socket.exists() { Ok(()) } else { Err("no socket") }).await;
+    }
+
+    pub(super) fn kill_redis(&mut self) {
+        let mut redis = self.redis.take().expect("it runs");
+        redis.kill().unwrap();
+        redis.wait().unwrap();
+        fs::remove_file(self.house.path("redis.sock")).unwrap();
+    }
+
+    /// All that a Redis that was killed would have come back with.
+    pub(super) fn forget_redis(&self) {
+        fs::remove_dir_all(self.house.path("redis")).unwrap();
     }
 
     pub(super) fn run(&mut self, at: usize) {
@@ -172,6 +194,13 @@ impl Nodes {
         self.says("SELECT max(epoch) FROM usher.heads").parse().unwrap()
     }
 
+    /// For how many milliseconds nobody else may claim the services.
+    pub(super) fn held_for(&self) -> u64 {
+        let left = "extract(epoch FROM held_until - clock_timestamp()) * 1000";
+        let sql = format!("SELECT coalesce(max(greatest(0, {left})), 0)::bigint FROM usher.heads");
+        self.says(&sql).parse().unwrap()
+    }
+
     /// As another node does that has the services now, behind Redis's back.
     pub(super) fn raise_epoch(&self) {
         self.says("UPDATE usher.heads SET epoch = epoch + 1");
@@ -247,7 +276,7 @@ impl Node {
 impl Drop for Nodes {
     fn drop(&mut self) {
         let nodes = self.each.iter_mut().filter_map(|node| node.child.as_mut());
-        for child in nodes.chain([&mut self.redis]) {
+        for child in nodes.chain(self.redis.as_mut()) {
             child.kill().ok();
             child.wait().ok();
         }

@@ -20,7 +20,7 @@ pub enum Command {
     Hear { ask: Ask, answer: Answer },
     /// The store has taken the epoch: commits under older ones fail from now on.
     Claimed { epoch: Epoch },
-    /// It has another epoch than when the lease was asked for, or could not be reached.
+    /// It has another epoch than when the lease was asked for, is held, or could not be reached.
     NotClaimed { epoch: Epoch },
     /// A commit was refused because another node's epoch is newer.
     Superseded { epoch: Epoch },
@@ -32,16 +32,17 @@ pub enum Command {
 pub enum Answer {
     /// To `Acquire`; `over`: the epoch that the store had before it was asked for.
     Acquired { epoch: Epoch, over: Epoch },
-    /// To `Acquire`: somebody else's for as long, or nobody's, since Redis had gone back in time.
+    /// To `Acquire`: somebody else's for as long, in Redis or in the store, or nobody's, since Redis had
+    /// gone back in time.
     Held { left: Duration },
     /// To `Renew` and `Reassert`.
     Renewed,
-    /// To `Renew`: there is no lease, or one of an older epoch: Redis has gone back in time.
+    /// To `Renew`: Redis knows of none, or of another's.
     Missing,
-    /// To `Renew` and `Reassert`: it belongs to a newer epoch.
-    Lost,
-    /// To `Check`: the store's epoch.
-    StoreHas { epoch: Epoch },
+    /// To `Hold`: nobody else can claim the service for a lease's length.
+    Holding,
+    /// To `Hold`: the store has another epoch.
+    Superseded,
     /// To any: it may or may not have been done.
     Failed,
 }
@@ -49,7 +50,8 @@ pub enum Answer {
 /// What the shell must do next, in this order.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Effect {
-    /// Ask Redis for the lease, naming the epoch that the store has.
+    /// Read the store, and unless the service is held there ask Redis for the lease, naming the epoch that
+    /// the store has.
     Acquire {
         ask: Ask,
     },
@@ -57,16 +59,17 @@ pub enum Effect {
         ask: Ask,
         epoch: Epoch,
     },
-    /// Ask the store whose the service is.
-    Check {
+    /// Have the store let nobody else claim the service for a lease's length.
+    Hold {
         ask: Ask,
+        epoch: Epoch,
     },
-    /// Have Redis know the lease again.
+    /// Have Redis know the lease again, whatever it knows.
     Reassert {
         ask: Ask,
         epoch: Epoch,
     },
-    /// Have the store take this epoch, if it still has `over`.
+    /// Have the store take this epoch, if it still has `over` and nobody holds it.
     Claim {
         epoch: Epoch,
         over: Epoch,
@@ -81,7 +84,7 @@ pub enum Effect {
     Stop {
         why: Why,
     },
-    /// Hand the lease to the next one, or back.
+    /// Hold it no longer in the store, then hand the lease to the next one, or back.
     Release {
         epoch: Epoch,
     },
@@ -92,8 +95,6 @@ pub enum Effect {
 pub enum Why {
     /// It could not be renewed in time.
     Over,
-    /// Redis has given it to another.
-    Lost,
     /// The store knows a newer epoch.
     Superseded,
 }

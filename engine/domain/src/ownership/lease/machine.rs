@@ -30,7 +30,18 @@ struct Tenure {
     epoch: Epoch,
     /// Nobody acts under it from then on.
     until: Timestamp,
+    by: By,
     renewal: Renewal,
+}
+
+/// What keeps others away meanwhile.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum By {
+    Redis,
+    /// Which is asked again `at`.
+    Store {
+        at: Timestamp,
+    },
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -42,8 +53,20 @@ enum Renewal {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Question {
     Renew,
-    Check,
+    Hold,
     Reassert,
+}
+
+impl Tenure {
+    /// When there was no answer, or it is time again.
+    fn next_question(self, now: Timestamp) -> Question {
+        match (self.by, self.renewal) {
+            (By::Redis, Renewal::Asked { what: Question::Renew, .. }) => Question::Hold,
+            (By::Redis, _) => Question::Renew,
+            (By::Store { at }, _) if at <= now => Question::Hold,
+            (By::Store { .. }, _) => Question::Reassert,
+        }
+    }
 }
 
 /// What is seen of it from outside.
@@ -75,6 +98,15 @@ impl Lease {
         }
     }
 
+    /// Whether the store keeps others away, since Redis does not say that it does.
+    pub const fn is_held(&self) -> bool {
+        matches!(
+            self.state,
+            State::Owning(Tenure { by: By::Store { .. }, .. })
+                | State::HandingOver(Tenure { by: By::Store { .. }, .. })
+        )
+    }
+
     /// The epoch to act under, if this node may.
     pub fn acts(&self, now: Timestamp) -> Option<Epoch> {
         match self.state {
@@ -103,9 +135,14 @@ impl Lease {
     }
 
     fn renewal_due(&self, tenure: Tenure) -> Timestamp {
-        match tenure.renewal {
+        let due = match tenure.renewal {
             Renewal::Due { at } => at,
             Renewal::Asked { sent, .. } => sent + self.terms.patience(),
+        };
+        match tenure.by {
+            By::Redis => due,
+            // Whether Redis is back is not worth the hold.
+            By::Store { at } => due.min(at),
         }
     }
 
@@ -125,7 +162,7 @@ impl Lease {
                     if tenure.until <= now {
                         self.let_go(Why::Over, effects);
                     } else {
-                        self.ask(now, tenure, Question::Renew, effects);
+                        self.ask(now, tenure, tenure.next_question(now), effects);
                     }
                 }
                 State::Stopping => {}
@@ -221,14 +258,14 @@ impl Lease {
             Answer::Acquired { epoch, over } => {
                 let renewal = Renewal::Due { at: sent + self.terms.renew_every() };
                 let until = sent + self.terms.hold();
-                self.state = State::Claiming(Tenure { epoch, until, renewal });
+                self.state = State::Claiming(Tenure { epoch, until, by: By::Redis, renewal });
                 effects.push(Effect::Claim { epoch, over });
             }
             Answer::Held { left } => self.stand_by(now + left.min(self.terms.ask_every())),
             Answer::Renewed
             | Answer::Missing
-            | Answer::Lost
-            | Answer::StoreHas { .. }
+            | Answer::Holding
+            | Answer::Superseded
             | Answer::Failed => self.stand_by(now + self.terms.pause()),
         }
     }
@@ -246,37 +283,54 @@ impl Lease {
         if ask != awaited {
             return Err(Refusal::Stale);
         }
+        let again = now + self.terms.pause();
         match (what, answer) {
             (Question::Renew | Question::Reassert, Answer::Renewed) => {
                 let renewal = Renewal::Due { at: sent + self.terms.renew_every() };
-                self.go_on(Tenure { until: sent + self.terms.hold(), renewal, ..tenure });
+                let until = sent + self.terms.hold();
+                self.go_on(Tenure { until, by: By::Redis, renewal, ..tenure });
             }
-            (Question::Renew | Question::Reassert, Answer::Lost) => {
-                self.let_go(Why::Lost, effects);
-            }
-            (Question::Renew, Answer::Missing) => self.ask(now, tenure, Question::Check, effects),
-            (Question::Check, Answer::StoreHas { epoch }) if epoch > tenure.epoch => {
-                self.let_go(Why::Superseded, effects);
-            }
-            (Question::Check, Answer::StoreHas { .. }) => {
-                self.ask(now, tenure, Question::Reassert, effects);
-            }
-            (Question::Renew | Question::Check | Question::Reassert, _) => {
-                let renewal = Renewal::Due { at: now + self.terms.pause() };
+            (Question::Hold, Answer::Holding) => self.held(now, tenure, sent, effects),
+            (Question::Hold, Answer::Superseded) => self.let_go(Why::Superseded, effects),
+            (Question::Renew, _) => self.ask(now, tenure, Question::Hold, effects),
+            (Question::Reassert, _) => {
+                let renewal = Renewal::Due { at: now + self.terms.ask_every() };
                 self.go_on(Tenure { renewal, ..tenure });
+            }
+            (Question::Hold, _) => {
+                let by = match tenure.by {
+                    By::Redis => By::Redis,
+                    By::Store { .. } => By::Store { at: again },
+                };
+                self.go_on(Tenure { by, renewal: Renewal::Due { at: again }, ..tenure });
             }
         }
         Ok(())
+    }
+
+    /// By the store, as was asked for at `sent`; Redis is told as soon as it hears.
+    fn held(&mut self, now: Timestamp, tenure: Tenure, sent: Timestamp, effects: &mut Vec<Effect>) {
+        let by = By::Store { at: sent + self.terms.renew_every() };
+        let renewal = Renewal::Due { at: sent + self.terms.ask_every() };
+        let held = Tenure { until: sent + self.terms.hold(), by, renewal, ..tenure };
+        match tenure.by {
+            By::Redis => self.ask(now, held, Question::Reassert, effects),
+            By::Store { .. } => self.go_on(held),
+        }
     }
 
     fn ask(&mut self, now: Timestamp, tenure: Tenure, what: Question, effects: &mut Vec<Effect>) {
         let (ask, epoch) = (self.next_ask(), tenure.epoch);
         effects.push(match what {
             Question::Renew => Effect::Renew { ask, epoch },
-            Question::Check => Effect::Check { ask },
+            Question::Hold => Effect::Hold { ask, epoch },
             Question::Reassert => Effect::Reassert { ask, epoch },
         });
-        self.go_on(Tenure { renewal: Renewal::Asked { ask, sent: now, what }, ..tenure });
+        let by = match (tenure.by, what) {
+            (By::Store { .. }, Question::Hold) => By::Store { at: now + self.terms.patience() },
+            (by, Question::Renew | Question::Hold | Question::Reassert) => by,
+        };
+        self.go_on(Tenure { by, renewal: Renewal::Asked { ask, sent: now, what }, ..tenure });
     }
 
     /// Owning or handing over as before.

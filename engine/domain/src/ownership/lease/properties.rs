@@ -16,10 +16,10 @@ fn commands() -> impl Strategy<Value = Command> {
         4 => epoch.clone().prop_map(|epoch| Answer::Acquired { epoch, over: Epoch(0) }),
         8 => Just(Answer::Renewed),
         1 => (0_u64..6_000).prop_map(|ms| Answer::Held { left: Duration::from_millis(ms) }),
-        1 => Just(Answer::Missing),
-        1 => Just(Answer::Lost),
-        1 => epoch.clone().prop_map(|epoch| Answer::StoreHas { epoch }),
-        1 => Just(Answer::Failed),
+        2 => Just(Answer::Missing),
+        4 => Just(Answer::Holding),
+        1 => Just(Answer::Superseded),
+        2 => Just(Answer::Failed),
     ];
     // Questions count from one; the script turns this into one of the last three.
     let hear = (0_u64..3, answer).prop_map(|(ask, answer)| Command::Hear { ask: Ask(ask), answer });
@@ -40,7 +40,7 @@ struct Seen {
     asked: u64,
     /// When each question was put.
     sent: Vec<Timestamp>,
-    /// The latest instant that a granted lease carries to.
+    /// The latest instant that a granted lease carries to, or a hold.
     carried: Timestamp,
     runs: bool,
 }
@@ -60,7 +60,7 @@ proptest! {
             let command = match command {
                 Command::Hear { ask, answer } => {
                     let ask = seen.asked.saturating_sub(ask.0);
-                    if matches!(answer, Answer::Acquired { .. } | Answer::Renewed) {
+                    if matches!(answer, Answer::Acquired { .. } | Answer::Renewed | Answer::Holding) {
                         let sent = seen.sent[usize::try_from(ask).unwrap()];
                         seen.carried = seen.carried.max(sent + TERMS.hold());
                     }
@@ -81,7 +81,7 @@ proptest! {
             for effect in effects {
                 match effect {
                     Effect::Acquire { ask } | Effect::Renew { ask, .. }
-                    | Effect::Check { ask } | Effect::Reassert { ask, .. } => {
+                    | Effect::Hold { ask, .. } | Effect::Reassert { ask, .. } => {
                         prop_assert_eq!(ask.0, seen.asked + 1);
                         seen.asked = ask.0;
                         seen.sent.push(now);

@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 const TERMS: Terms = Terms::new(Duration::from_secs(5));
 
 /// `want`, `want 300` (after so many ms), `give up`, `acquired 1`, `held 400`, `renewed`,
-/// `missing`, `lost`, `store 1`, `failed`, `claimed 1`, `not claimed 1`, `superseded 1`, `stopped`, `tick`;
+/// `missing`, `holding`, `passed`, `failed`, `claimed 1`, `not claimed 1`, `superseded 1`, `stopped`, `tick`;
 /// an answer is to the last question, `late renewed` to the one before.
 fn command(text: &str, asked: u64) -> Option<Command> {
     let (verb, rest) = text.rsplit_once(' ').unwrap_or((text, ""));
@@ -25,8 +25,8 @@ fn command(text: &str, asked: u64) -> Option<Command> {
         "held" => hear(Answer::Held { left: millis }),
         "renewed" => hear(Answer::Renewed),
         "missing" => hear(Answer::Missing),
-        "lost" => hear(Answer::Lost),
-        "store" => hear(Answer::StoreHas { epoch }),
+        "holding" => hear(Answer::Holding),
+        "passed" => hear(Answer::Superseded),
         "failed" => hear(Answer::Failed),
         "claimed" => Command::Claimed { epoch },
         "not claimed" => Command::NotClaimed { epoch },
@@ -41,7 +41,7 @@ fn told(effect: &Effect) -> String {
     match effect {
         Effect::Acquire { .. } => "acquire".to_owned(),
         Effect::Renew { epoch, .. } => format!("renew {epoch}"),
-        Effect::Check { .. } => "check".to_owned(),
+        Effect::Hold { epoch, .. } => format!("hold {epoch}"),
         Effect::Reassert { epoch, .. } => format!("reassert {epoch}"),
         Effect::Claim { epoch, .. } => format!("claim {epoch}"),
         Effect::Start { epoch } => format!("start {epoch}"),
@@ -55,7 +55,7 @@ fn asked_by(effect: &Effect) -> Option<u64> {
     match effect {
         Effect::Acquire { ask }
         | Effect::Renew { ask, .. }
-        | Effect::Check { ask }
+        | Effect::Hold { ask, .. }
         | Effect::Reassert { ask, .. } => Some(ask.0),
         Effect::Claim { .. }
         | Effect::Start { .. }
@@ -133,7 +133,7 @@ fn a_lease_is_counted_from_when_it_was_asked_for() {
         "never answered",
         &[
             (1_666, "tick", "renew 1", true),
-            (2_666, "tick", "renew 1", true),
+            (2_666, "tick", "hold 1", true),
             (2_700, "late renewed", "Stale", true),
             (3_666, "tick", "renew 1", true),
             (4_249, "tick", "", true),
@@ -235,8 +235,12 @@ fn whose_epoch_is_passed_stops_at_once() {
     check_owner("by a commit", &[(900, "superseded 1", "stop (Superseded)", false)]);
     check_owner("by one from long ago", &[(900, "superseded 0", "Stale", true)]);
     check_owner(
-        "by Redis",
-        &[(1_666, "tick", "renew 1", true), (1_700, "lost", "stop (Lost)", false)],
+        "by the store, once Redis does not know of it",
+        &[
+            (1_666, "tick", "renew 1", true),
+            (1_670, "missing", "hold 1", true),
+            (1_680, "passed", "stop (Superseded)", false),
+        ],
     );
 }
 
@@ -246,28 +250,111 @@ fn a_redis_that_forgot_is_told_again_by_the_owner_alone() {
         "still the store's",
         &[
             (1_666, "tick", "renew 1", true),
-            (1_670, "missing", "check", true),
-            (1_680, "store 1", "reassert 1", true),
+            (1_670, "missing", "hold 1", true),
+            (1_680, "holding", "reassert 1", true),
             (1_690, "renewed", "", true),
-            (5_929, "tick", "renew 1", true),
-            (5_930, "tick", "stop (Over)", false),
-        ],
-    );
-    check_owner(
-        "another's by now",
-        &[
-            (1_666, "tick", "renew 1", true),
-            (1_670, "missing", "check", true),
-            (1_680, "store 2", "stop (Superseded)", false),
+            (3_345, "tick", "", true),
+            (3_346, "tick", "renew 1", true),
         ],
     );
     check_owner(
         "the store is not to be asked",
         &[
             (1_666, "tick", "renew 1", true),
-            (1_670, "missing", "check", true),
+            (1_670, "missing", "hold 1", true),
             (1_680, "failed", "", true),
             (1_930, "tick", "renew 1", true),
+            (1_940, "missing", "hold 1", true),
+            (2_940, "tick", "renew 1", true),
+            (3_940, "tick", "hold 1", true),
+            (4_249, "tick", "", true),
+            (4_250, "tick", "stop (Over)", false),
+        ],
+    );
+}
+
+#[test]
+fn without_redis_the_owner_goes_on_as_long_as_the_store_holds_it() {
+    let refused = [
+        (1_666, "tick", "renew 1", true),
+        (1_666, "failed", "hold 1", true),
+        (1_700, "holding", "reassert 1", true),
+        (1_700, "failed", "", true),
+        (2_200, "tick", "reassert 1", true),
+        (2_200, "failed", "", true),
+        (2_700, "tick", "reassert 1", true),
+        (2_700, "failed", "", true),
+        (3_200, "tick", "reassert 1", true),
+        (3_200, "failed", "", true),
+        (3_332, "tick", "hold 1", true),
+        (3_400, "holding", "", true),
+    ];
+    check_owner(
+        "and tells Redis once it is back",
+        &[
+            &refused[..],
+            &[
+                (3_832, "tick", "reassert 1", true),
+                (3_840, "renewed", "", true),
+                (5_497, "tick", "", true),
+                (5_498, "tick", "renew 1", true),
+            ],
+        ]
+        .concat(),
+    );
+    check_owner(
+        "until the store is gone too",
+        &[
+            &refused[..],
+            &[
+                (3_832, "tick", "reassert 1", true),
+                (3_840, "failed", "", true),
+                (4_998, "tick", "hold 1", true),
+                (5_000, "failed", "", true),
+                (5_250, "tick", "hold 1", true),
+                (6_250, "tick", "hold 1", true),
+                (7_250, "tick", "hold 1", true),
+                (7_400, "late holding", "Stale", true),
+                (7_581, "tick", "", true),
+                (7_582, "tick", "stop (Over)", false),
+            ],
+        ]
+        .concat(),
+    );
+    check_owner(
+        "until another has claimed it",
+        &[
+            &refused[..],
+            &[(4_998, "tick", "hold 1", true), (5_000, "passed", "stop (Superseded)", false)],
+        ]
+        .concat(),
+    );
+}
+
+#[test]
+fn a_redis_that_is_silent_keeps_nobody_from_asking_the_store() {
+    check_owner(
+        "a hold comes before what Redis may have to say",
+        &[
+            (1_666, "tick", "renew 1", true),
+            (2_666, "tick", "hold 1", true),
+            (2_700, "holding", "reassert 1", true),
+            (3_700, "tick", "reassert 1", true),
+            (4_332, "tick", "hold 1", true),
+            (4_340, "late renewed", "Stale", true),
+            (4_350, "holding", "", true),
+            (4_832, "tick", "reassert 1", true),
+        ],
+    );
+    check_owner(
+        "nor from handing over",
+        &[
+            (1_000, "give up", "drain", true),
+            (1_666, "tick", "renew 1", true),
+            (2_666, "tick", "hold 1", true),
+            (2_700, "holding", "reassert 1", true),
+            (2_800, "stopped", "release 1", false),
+            (2_900, "renewed", "Stale", false),
         ],
     );
 }
