@@ -139,7 +139,10 @@ fn skipped(row: Row, builds: &Builds, apart: Option<&String>) -> Option<String> 
 
 async fn one(row: Row, builds: &Builds, terms: &Terms) -> Outcome {
     let mut seen: Vec<Seen> = Vec::new();
-    let mut house = match House::open(row.stand(), &builds.this, terms).await {
+    // An older program does not start where a newer one has been.
+    let first = builds.older.as_ref().filter(|_| row == Row::RollingUpgrade);
+    let first = first.unwrap_or(&builds.this);
+    let mut house = match House::open(row.stand(), first, terms).await {
         Ok(house) => house,
         Err(error) => {
             progress(&format!("{error:#}"));
@@ -151,6 +154,12 @@ async fn one(row: Row, builds: &Builds, terms: &Terms) -> Outcome {
         progress(&format!("what the nodes write is in {}", house.keep().display()));
     }
     for number in 0..rounds {
+        if number > 0 && row == Row::RollingUpgrade {
+            house = match House::open(row.stand(), first, terms).await {
+                Ok(house) => house,
+                Err(error) => return Outcome::Failed { rounds: seen, why: format!("{error:#}") },
+            };
+        }
         match play(&mut house, row, builds).await {
             Ok(told) => {
                 progress(&format!("{} {} of {rounds}: {told:?}", row.name(), number + 1));

@@ -32,7 +32,7 @@ pub(super) struct Seen {
 }
 
 pub(super) async fn play(house: &mut House, row: Row, builds: &Builds) -> anyhow::Result<Seen> {
-    row.prepare(house, builds).await?;
+    row.prepare(house).await?;
     house.book.turn();
     house.visitors.start(house.terms.rate);
     let well = house.until("it is well before the fault", WELL_WITHIN, is_well).await;

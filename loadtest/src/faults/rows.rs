@@ -175,19 +175,12 @@ impl Row {
     }
 
     /// As it should be before the fault, where a round leaves it otherwise.
-    pub(super) async fn prepare(self, house: &mut House, builds: &Builds) -> anyhow::Result<()> {
-        match self {
-            Self::RollingUpgrade => {
-                let older = builds.older.as_ref().context("an older build")?;
-                for node in 0..NODES {
-                    restart(house, node, Some(older)).await?;
-                }
-                Ok(())
-            }
-            // The one that was killed follows the new master.
-            Self::Sentinel | Self::RedisCluster => house.redis.whole().await,
-            _ => Ok(()),
+    pub(super) async fn prepare(self, house: &mut House) -> anyhow::Result<()> {
+        // The one that was killed follows the new master.
+        if matches!(self, Self::Sentinel | Self::RedisCluster) {
+            house.redis.whole().await?;
         }
+        Ok(())
     }
 }
 
