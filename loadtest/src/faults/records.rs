@@ -76,6 +76,12 @@ pub(super) async fn last(server: &Server) -> anyhow::Result<u64> {
     server.say("usher", LAST).await?.parse().context("a number of records")
 }
 
+/// Whether webhooks wait that a node has kept for another; an older build has no such place.
+pub(super) async fn is_waited(server: &Server) -> bool {
+    let told = server.say("usher", "SELECT EXISTS (SELECT 1 FROM usher.inbox)").await;
+    told.is_ok_and(|told| told == "t")
+}
+
 pub(super) async fn judge(server: &Server, book: &Book) -> anyhow::Result<Wrong> {
     let received = server.say("usher", RECEIVED).await?;
     let received: BTreeMap<&str, u64> = received

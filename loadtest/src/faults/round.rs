@@ -82,7 +82,7 @@ async fn until_taken(house: &mut House) -> anyhow::Result<()> {
     house
         .until("the records come to rest", TAKEN_WITHIN, async |house| {
             let Ok(now) = records::last(&house.postgres).await else { return false };
-            if now != last {
+            if now != last || records::is_waited(&house.postgres).await {
                 (last, since) = (now, Instant::now());
             }
             since.elapsed() > QUIET
