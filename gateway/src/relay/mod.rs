@@ -5,6 +5,7 @@
 //! the node that it is for, so that nobody answers for services it has lost.
 
 pub(crate) mod between;
+mod frames;
 mod request;
 mod socket;
 pub(crate) mod webhooks;
@@ -19,7 +20,7 @@ use metrics::counter;
 use reqwest::header::HeaderValue;
 use secrecy::ExposeSecret as _;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use usher_config::Config;
 use usher_domain::ownership::placement::NodeId;
 
@@ -28,6 +29,8 @@ use crate::metrics::RELAYED;
 
 /// A request waits so long for an owner: what is handed over in order is not felt.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Between two attempts at that.
+const AGAIN_AFTER: Duration = Duration::from_millis(50);
 /// For a connection to another node.
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
 /// Whom a question is for.
@@ -80,12 +83,21 @@ impl Relay {
         config.app_data(Data::new(self.clone())).default_service(web::to(pass_on));
     }
 
-    /// Another owner than `failed`, once there is one.
-    async fn owner(&self, failed: Option<&Owner>, until: Instant) -> Result<Owner, Problem> {
+    /// Once there is one.
+    async fn owner(&self, until: Instant) -> Result<Owner, Problem> {
         let mut owners = self.owners.clone();
-        let found = owners.wait_for(|owner| owner.is_some() && owner.as_ref() != failed);
-        let found = timeout_at(until, found).await.ok().and_then(Result::ok);
-        found.and_then(|owner| owner.clone()).ok_or_else(nobody)
+        let found = timeout_at(until, owners.wait_for(Option::is_some)).await;
+        found.ok().and_then(Result::ok).and_then(|owner| owner.clone()).ok_or_else(nobody)
+    }
+
+    /// Who did not take a question may be about to: it has the services, and is starting them.
+    async fn breathe(&self, until: Instant) -> Result<(), Problem> {
+        let again = Instant::now() + AGAIN_AFTER;
+        if again > until {
+            return Err(nobody());
+        }
+        sleep_until(again).await;
+        Ok(())
     }
 
     /// Ends when `owner` is not the one any more.

@@ -43,16 +43,15 @@ pub(super) async fn pass_on(
 ) -> Result<HttpResponse, Problem> {
     let until = Instant::now() + PATIENCE;
     let mut body = Sent::of(request, payload).await?;
-    let mut failed = None;
     loop {
-        let owner = relay.owner(failed.as_ref(), until).await?;
+        let owner = relay.owner(until).await?;
         let asked = relay.ask(&owner, request);
         let Some(asked) = body.put_into(asked) else { return Err(nobody()) };
         match put(relay, &owner, asked).await {
             Asked::Answered(answer) => return Ok(give(answer)),
-            Asked::NotTaken => failed = Some(owner),
+            Asked::NotTaken => relay.breathe(until).await?,
             // It may have been done; only what changes nothing is asked again.
-            Asked::Unknown if request.method().is_safe() => failed = Some(owner),
+            Asked::Unknown if request.method().is_safe() => relay.breathe(until).await?,
             Asked::Unknown => return Err(nobody()),
         }
     }
