@@ -93,6 +93,9 @@ pub enum Which {
     /// P14: sending at the limit while the provider fails now and then.
     #[value(alias = "p14")]
     Outbound,
+    /// P13: what a message costs where several nodes take them.
+    #[value(alias = "p13")]
+    Nodes,
     /// Some benches with very little of everything: that they run, not how fast.
     Smoke,
     /// Every bench, one after the other.
@@ -180,6 +183,7 @@ async fn one(which: Which, options: &Options) -> anyhow::Result<()> {
         Which::Slow => slow::run(options).await,
         Which::Outbound => outbound::run(options).await,
         Which::Growth => growth::run(options).await,
+        Which::Nodes => crate::faults::cost::run(options).await,
         Which::All | Which::Smoke => Ok(()),
     }
 }

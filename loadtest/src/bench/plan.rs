@@ -26,6 +26,7 @@ const fn takes(which: Which) -> (u64, u64) {
         Which::Outbound => (150, 360),
         Which::Idle | Which::Recovery => (90, 420),
         Which::Growth => (120, 900),
+        Which::Nodes => (90, 240),
         Which::Smoke | Which::All => (0, 0),
     }
 }

@@ -4,6 +4,7 @@
 mod agents;
 mod balancer;
 mod book;
+pub mod cost;
 mod ground;
 mod house;
 mod nodes;

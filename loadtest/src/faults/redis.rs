@@ -21,6 +21,27 @@ pub(super) enum Shape {
     Cluster,
 }
 
+/// What a server was asked since it began.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Traffic {
+    pub(super) commands: u64,
+    /// In both directions.
+    pub(super) bytes: u64,
+}
+
+impl Traffic {
+    pub(super) const fn since(self, before: Self) -> Self {
+        Self {
+            commands: self.commands.saturating_sub(before.commands),
+            bytes: self.bytes.saturating_sub(before.bytes),
+        }
+    }
+
+    pub(super) const fn and(self, more: Self) -> Self {
+        Self { commands: self.commands + more.commands, bytes: self.bytes + more.bytes }
+    }
+}
+
 /// All servers of one kind.
 pub(super) struct Redis {
     shape: Shape,
@@ -163,6 +184,17 @@ impl Redis {
             }
         }
         Ok(())
+    }
+
+    /// Of the one server, asking for it included.
+    pub(super) async fn traffic(&self) -> anyhow::Result<Traffic> {
+        let told = self.cli(0, &["INFO", "stats"]).await?;
+        let number = |name: &str| {
+            let line = told.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            line.and_then(|number| number.trim().parse::<u64>().ok()).context("INFO stats")
+        };
+        let bytes = number("total_net_input_bytes")? + number("total_net_output_bytes")?;
+        Ok(Traffic { commands: number("total_commands_processed")?, bytes })
     }
 
     async fn cli(&self, which: usize, words: &[&str]) -> anyhow::Result<String> {
