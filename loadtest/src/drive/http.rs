@@ -227,23 +227,32 @@ impl Connection {
     }
 
     async fn once(&mut self, request: &[u8]) -> io::Result<u16> {
-        self.stream.write_all(request).await?;
-        self.read.clear();
-        loop {
-            if self.stream.read_buf(&mut self.read).await? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            if let Some((status, length)) = answer(&self.read)
-                && self.read.len() >= length
-            {
-                return Ok(status);
-            }
+        exchange(&mut self.stream, &mut self.read, request).await
+    }
+}
+
+/// Sends a request and reads its answer whole into `read`; the status.
+pub(crate) async fn exchange(
+    stream: &mut TcpStream,
+    read: &mut Vec<u8>,
+    request: &[u8],
+) -> io::Result<u16> {
+    stream.write_all(request).await?;
+    read.clear();
+    loop {
+        if stream.read_buf(read).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if let Some((status, length)) = answer(read)
+            && read.len() >= length
+        {
+            return Ok(status);
         }
     }
 }
 
 /// Status and length, body included, once the head is there.
-pub(crate) fn answer(read: &[u8]) -> Option<(u16, usize)> {
+fn answer(read: &[u8]) -> Option<(u16, usize)> {
     let head = read.windows(4).position(|four| four == b"\r\n\r\n")?;
     let text = std::str::from_utf8(&read[..head]).ok()?;
     let mut lines = text.split("\r\n");

@@ -7,12 +7,11 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::drive::http::answer;
+use crate::drive::http::exchange;
 
 /// As often each node is asked.
 const ASK_EVERY: Duration = Duration::from_millis(100);
@@ -135,23 +134,13 @@ impl Door {
 
 impl Line {
     async fn exchange(&mut self, request: &[u8]) -> io::Result<u16> {
-        self.stream.write_all(request).await?;
-        self.read.clear();
-        loop {
-            if self.stream.read_buf(&mut self.read).await? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            if let Some((status, length)) = answer(&self.read)
-                && self.read.len() >= length
-            {
-                return Ok(status);
-            }
-        }
+        exchange(&mut self.stream, &mut self.read, request).await
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
     use tokio::task::LocalSet;
 
