@@ -195,6 +195,24 @@ async fn a_server_that_is_killed_loses_nothing_acknowledged_and_all_goes_on() {
     assert_eq!(store.archive().lag().records, 0);
 }
 
+/// Whoever was told that the archive is level builds on it, and nobody looks again.
+#[tokio::test]
+async fn a_server_that_is_killed_has_the_archive_as_it_was_told() {
+    let mut server = Server::start();
+    let (dir, url) = (tempfile::tempdir().unwrap(), server.database());
+    let store = open(&dir, &url);
+    let record = &Cast(9).whole()[..1];
+    for next in 1..6 {
+        commit(&store, SERVICE, entries(next, record)).unwrap();
+        store.archive().wait(SERVICE, next).await.unwrap();
+        server.kill();
+        server.start_again();
+        assert_eq!(reopen(&store, SERVICE).unwrap(), next);
+        let position = store.archive().reader().unwrap().position(SERVICE).unwrap();
+        assert_eq!(position.seq, next);
+    }
+}
+
 #[tokio::test]
 async fn a_text_that_postgresql_cannot_hold_stops_nothing() {
     let home = Home::postgres();

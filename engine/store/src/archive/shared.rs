@@ -48,7 +48,7 @@ pub(super) fn rebuild(server: &Arc<Server>, journal: &JournalReader) -> Result<(
 fn replace(connection: &Connection) -> Result<(), StoreError> {
     let version = file::VERSION;
     let replaced = connection.batch(&format!(
-        "BEGIN; DROP SCHEMA IF EXISTS usher_archive CASCADE;
+        "BEGIN; SET LOCAL synchronous_commit = on; DROP SCHEMA IF EXISTS usher_archive CASCADE;
          ALTER SCHEMA usher_archive_new RENAME TO usher_archive;
          INSERT INTO usher.archive VALUES (1, {version})
            ON CONFLICT (one) DO UPDATE SET version = {version}; COMMIT"

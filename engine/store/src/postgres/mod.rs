@@ -109,7 +109,8 @@ pub enum WhyNot {
 pub(crate) enum Purpose {
     /// What is committed has to be durable.
     Journal,
-    /// What is lost is made anew from the journal.
+    /// What is lost is made anew from the journal; but whoever was told that it is level builds on it, so
+    /// that a killed server may not take it back.
     Archive,
     /// As `Archive`, of the one that grows beside the present one.
     NewArchive,
@@ -128,8 +129,8 @@ impl Purpose {
 
     fn settings(self) -> String {
         let (path, durable) = match self {
-            Self::Journal | Self::Ownership => ("usher_archive, usher", ""),
-            Self::Archive => ("usher_archive, usher", "SET synchronous_commit = off;"),
+            Self::Journal | Self::Archive | Self::Ownership => ("usher_archive, usher", ""),
+            // Nobody is told of it before it replaces the old one.
             Self::NewArchive => ("usher_archive_new, usher", "SET synchronous_commit = off;"),
         };
         format!(
