@@ -78,6 +78,8 @@ impl Kind {
             (format!("usher{number}"), Ipv4Addr::new(NETWORK.0, NETWORK.1, number, 2));
         let near = Ipv4Addr::new(NETWORK.0, NETWORK.1, number, 1);
         let place = Place { ip: far, holder: Some(holder), next_port: FIRST_PORT };
+        // That of the row before may not have been cleared away yet.
+        Command::new("ip").args(["link", "delete", &line]).stderr(Stdio::null()).status()?;
         ip(&["link", "add", &line, "type", "veth", "peer", "name", "out", "netns", &inside])?;
         ip(&["addr", "add", &format!("{near}/24"), "dev", &line])?;
         ip(&["link", "set", &line, "up"])?;
