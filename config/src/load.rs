@@ -48,6 +48,13 @@ impl Loaded {
     pub fn print_config(&self) -> String {
         print::print(&self.tree)
     }
+
+    /// What somebody else found wrong with a setting, and where it stands.
+    pub fn fault(&self, path: &str, what: String) -> Fault {
+        let found = self.tree.leaves().into_iter().find(|(known, _)| known.as_str() == path);
+        let origin = found.map(|(_, node)| node.origin.clone());
+        Fault { path: path.to_owned(), what, origin }
+    }
 }
 
 impl Config {

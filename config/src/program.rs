@@ -41,6 +41,8 @@ pub struct Store {
     /// Of a PostgreSQL; `None`: the embedded store in `data_dir`.
     pub url: Option<String>,
     pub password: Option<SecretString>,
+    /// In PEM: whom the server is believed by.
+    pub certificates: Option<PathBuf>,
     /// Connections that read at once.
     pub connections: u32,
 }
@@ -207,12 +209,14 @@ pub(crate) fn read(mut root: Table<'_>) -> Option<Config> {
 fn store(mut table: Table<'_>) -> Option<Store> {
     let url = table.must("url", database);
     let password = secret_or_file(&mut table, "password", "password_file");
+    let certificates = table.must("certificates", value::path_unless_empty);
     let connections = table.must("connections", value::whole(2..=1_000));
     table.done();
-    Some(Store { url: url?, password, connections: connections? })
+    Some(Store { url: url?, password, certificates: certificates?, connections: connections? })
 }
 
-/// The address of a database, or nothing. What is wrong with it is told without showing it.
+/// The address of a database, or nothing; the store reads it. What is wrong with it is told without
+/// showing it.
 fn database(node: &Node) -> Result<Option<String>, String> {
     let url = value::text(node)?;
     if url.is_empty() {
@@ -225,9 +229,6 @@ fn database(node: &Node) -> Result<Option<String>, String> {
     let user = rest.rsplit_once('@').map_or("", |(user, _)| user);
     if user.contains(':') || rest.contains("password=") {
         return Err("holds a password; that belongs into `store.password_file`".to_owned());
-    }
-    if rest.contains("sslmode=") && !["disable", "prefer"].iter().any(|mode| rest.contains(mode)) {
-        return Err("asks for an encrypted connection, which Usher cannot make yet".to_owned());
     }
     Ok(Some(url))
 }

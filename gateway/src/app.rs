@@ -4,6 +4,7 @@ mod banner;
 mod cluster;
 mod keeper;
 mod listen;
+mod reached;
 mod server;
 mod standby;
 mod tls;
@@ -34,11 +35,11 @@ use usher_engine::metrics::{
 };
 use usher_engine::{Clock, Engine, EngineOptions};
 use usher_sandbox::{NumberOptions, Sandbox, SandboxHandle, SandboxOptions};
-use usher_store::{
-    ArchiveOptions, CommitInfo, JournalOptions, Lag, LogInfo, Postgres, Store, StoreOptions,
-};
+use usher_store::{ArchiveOptions, CommitInfo, JournalOptions, Lag, LogInfo, Store, StoreOptions};
 
 use listen::Listeners;
+use reached::redis;
+pub(crate) use reached::{check, postgres};
 use server::{Side, serve};
 
 use crate::accounts::People;
@@ -86,9 +87,8 @@ pub(crate) async fn run(loaded: Loaded) -> anyhow::Result<()> {
     for warning in &loaded.warnings {
         tracing::warn!(%warning, "settings");
     }
-    if let Some(redis) = &loaded.config.cluster.redis {
-        let address = redis.parse().context("cluster.redis")?;
-        return cluster::run(loaded, address, recorder).await;
+    if let Some(redis) = redis(&loaded.config)? {
+        return cluster::run(loaded, redis, recorder).await;
     }
     let shown = banner::Demo::of(&loaded.services);
     let app = App::start(loaded, Some(recorder)).await?;
@@ -311,14 +311,6 @@ fn own(store: &Store, services: &[Service]) -> anyhow::Result<()> {
         tracing::debug!(service = %service.settings.service, epoch, "owned");
     }
     Ok(())
-}
-
-/// The database that is set; `None`: the embedded store.
-pub(crate) fn postgres(config: &Config) -> anyhow::Result<Option<Postgres>> {
-    let Some(url) = &config.store.url else { return Ok(None) };
-    let password = config.store.password.as_ref().map(|password| password.expose_secret().trim());
-    let postgres = Postgres::new(url, password).context("store.url")?;
-    Ok(Some(postgres.with_readers(amount(config.store.connections))))
 }
 
 fn amount(number: u32) -> usize {

@@ -1,12 +1,16 @@
-//! A real PostgreSQL that is there for as long as the tests run, reached by its socket alone.
+//! A real PostgreSQL that is there for as long as the tests run, reached by its socket alone unless a
+//! test wants more.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::certificates::Issued;
+use crate::ports;
 
 /// Who runs it where the tests run as root, which it refuses to run as.
 const USER: &str = "postgres";
@@ -16,6 +20,8 @@ const USER: &str = "postgres";
 pub struct Server {
     dir: PathBuf,
     programs: PathBuf,
+    /// Names its socket, too.
+    port: u16,
     keeper: Child,
     orders: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
@@ -52,7 +58,7 @@ impl Server {
             .expect("the keeper is started");
         let answers = BufReader::new(keeper.stdout.take().expect("it was asked for"));
         let orders = keeper.stdin.take();
-        let mut server = Self { dir, programs, keeper, orders, answers };
+        let mut server = Self { dir, programs, port: 5432, keeper, orders, answers };
         server.tell("start");
         server
     }
@@ -71,7 +77,7 @@ impl Server {
             .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", "usher"])
             .arg("-h")
             .arg(&self.dir)
-            .args(["-d", database, "-c", sql])
+            .args(["-p", &self.port.to_string(), "-d", database, "-c", sql])
             .output()
             .expect("psql is started");
         let error = String::from_utf8_lossy(&said.stderr).into_owned();
@@ -81,7 +87,7 @@ impl Server {
 
     fn url(&self, database: &str) -> String {
         let dir = self.dir.to_string_lossy().replace('/', "%2F");
-        format!("postgres://usher@{dir}/{database}")
+        format!("postgres://usher@{dir}:{}/{database}", self.port)
     }
 
     /// SIGKILL: no last words, nothing written back.
@@ -95,6 +101,33 @@ impl Server {
 
     pub fn start_again(&mut self) {
         self.tell("start");
+    }
+
+    /// From now on it takes connections by TCP too, encrypted where they ask for it, as far as these
+    /// lines of `pg_hba.conf` let them; the port.
+    pub fn listen(&mut self, issued: &Issued, who: &str) -> u16 {
+        self.stop();
+        let data = self.dir.join("data");
+        let port = ports::free();
+        self.write("server.crt", &issued.certificate);
+        self.write("server.key", &issued.key);
+        self.write("pg_hba.conf", &format!("local all all trust\n{who}\n"));
+        let settings = fs::read_to_string(data.join("postgresql.conf")).expect("initdb wrote it");
+        let more = format!("listen_addresses = '127.0.0.1'\nssl = on\nport = {port}\n");
+        self.write("postgresql.conf", &(settings + &more));
+        self.port = port;
+        self.start_again();
+        port
+    }
+
+    /// A file of its own, which nobody else may read.
+    fn write(&self, name: &str, text: &str) {
+        let path = self.dir.join("data").join(name);
+        fs::write(&path, text).expect("a file of the server's is written");
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("it is ours");
+        if let Some((user, group)) = nobody_special() {
+            chown(&path, Some(user), Some(group)).expect("root may give files away");
+        }
     }
 
     /// Waits until it was done.
@@ -135,10 +168,7 @@ fn programs() -> PathBuf {
 
 /// A command that runs as somebody whom PostgreSQL accepts, who also gets the directory.
 fn as_nobody_special(dir: &Path) -> Command {
-    if id("-u", None) != 0 {
-        return Command::new("env");
-    }
-    let (user, group) = (id("-u", Some(USER)), id("-g", Some(USER)));
+    let Some((user, group)) = nobody_special() else { return Command::new("env") };
     chown(dir, Some(user), Some(group)).expect("root may give directories away");
     let mut command = Command::new("setpriv");
     command.args([
@@ -147,6 +177,11 @@ fn as_nobody_special(dir: &Path) -> Command {
         "--clear-groups".to_owned(),
     ]);
     command
+}
+
+/// User and group; `None`: as whom this runs.
+fn nobody_special() -> Option<(u32, u32)> {
+    (id("-u", None) == 0).then(|| (id("-u", Some(USER)), id("-g", Some(USER))))
 }
 
 fn id(which: &str, user: Option<&str>) -> u32 {

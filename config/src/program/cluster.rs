@@ -20,7 +20,7 @@ pub struct Cluster {
     /// `None`: this node is alone.
     pub redis: Option<String>,
     pub password: Option<SecretString>,
-    pub certificates: Option<PathBuf>,
+    pub redis_certificates: Option<PathBuf>,
     /// `None`: by the machine and the process.
     pub node: Option<String>,
     /// `Some` where this node is not alone.
@@ -45,7 +45,7 @@ pub(super) fn cluster(mut table: Table<'_>, has_database: bool) -> Option<Cluste
         table.fault("redis", "several nodes share a PostgreSQL: set `store.url` too");
     }
     let password = secret_or_file(&mut table, "redis_password", "redis_password_file");
-    let certificates = table.must("redis_certificates", value::path_unless_empty);
+    let redis_certificates = table.must("redis_certificates", value::path_unless_empty);
     let node = table.must("node", name);
     let between = between(&mut table, is_shared);
     let lease = table.must("lease", value::duration(SECOND..=MINUTE));
@@ -54,7 +54,7 @@ pub(super) fn cluster(mut table: Table<'_>, has_database: bool) -> Option<Cluste
     Some(Cluster {
         redis: redis?,
         password,
-        certificates: certificates?,
+        redis_certificates: redis_certificates?,
         node: node?,
         between: between?,
         lease: lease?,

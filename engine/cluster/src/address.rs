@@ -31,7 +31,10 @@ pub(crate) enum Place {
 /// Why an address cannot be used.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 pub enum BadAddress {
-    #[error("has to begin with redis://, rediss://, redis+sentinel:// or redis+cluster://")]
+    #[error(
+        "has to begin with redis://, redis+sentinel:// or redis+cluster://, with rediss where it is \
+         encrypted, or with redis+unix://"
+    )]
     Scheme,
     #[error("names a password; set it by its own setting, where it is not printed")]
     Password,
@@ -62,7 +65,7 @@ impl std::str::FromStr for Address {
         if !scheme.starts_with("redis") || !["redis", "rediss"].contains(&scheme_base(scheme)) {
             return Err(BadAddress::Scheme);
         }
-        if kind == "unix" {
+        if kind == "unix" && !encrypted {
             return Ok(Self { user: None, encrypted: false, place: Place::Unix(rest.into()) });
         }
         let (user, rest) = match rest.rsplit_once('@') {
@@ -158,6 +161,7 @@ mod tests {
             ("redis://", Err(BadAddress::Host)),
             ("http://r", Err(BadAddress::Scheme)),
             ("redisx://r", Err(BadAddress::Scheme)),
+            ("rediss+unix:///run/r.sock", Err(BadAddress::Scheme)),
             ("redis+x://r", Err(BadAddress::Scheme)),
             ("r:6379", Err(BadAddress::Scheme)),
         ];

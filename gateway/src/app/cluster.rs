@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
-use usher_cluster::{Address, Leases, Nodes, Redis, RedisOptions};
+use usher_cluster::{Leases, Nodes, Redis, RedisOptions};
 use usher_config::{Cluster, Config, Loaded};
 use usher_domain::ids::ServiceId;
 use usher_domain::ownership::lease::Terms;
@@ -36,13 +36,13 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 /// Runs until the process is told to stop.
 pub(super) async fn run(
     loaded: Loaded,
-    address: Address,
+    redis: RedisOptions,
     recorder: PrometheusHandle,
 ) -> anyhow::Result<()> {
     // Before Redis is reached, which may be by TLS.
     drop(rustls::crypto::ring::default_provider().install_default());
     let listeners = Listeners::bind(&loaded.config)?;
-    let parts = parts(&loaded, address, &listeners)?;
+    let parts = parts(&loaded, redis, &listeners)?;
     let me = parts.me.clone();
     let Keeping { keeper, mut orders } = Keeper::start(parts)?;
     let (up, is_up) = watch::channel(false);
@@ -139,23 +139,14 @@ fn owners(
     owners
 }
 
-fn parts(loaded: &Loaded, address: Address, listeners: &Listeners) -> anyhow::Result<Parts> {
+fn parts(loaded: &Loaded, redis: RedisOptions, listeners: &Listeners) -> anyhow::Result<Parts> {
     let Config { cluster, .. } = &loaded.config;
     let database = postgres(&loaded.config)?.context("`store.url` is not set")?;
     let me = name(cluster, listeners)?;
     let ownership = Ownership::open(database, Arc::clone(&me.0), cluster.lease)
         .context("the database cannot be used")?;
-    let read = |path: &std::path::PathBuf| {
-        std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
-    };
-    let certificates = cluster.certificates.as_ref().map(read).transpose()?;
     let terms = Terms::new(cluster.lease);
-    let redis = Redis::new(RedisOptions {
-        address,
-        password: cluster.password.clone(),
-        certificates,
-        patience: terms.patience(),
-    });
+    let redis = Redis::new(redis);
     let mut services: Vec<ServiceId> =
         loaded.services.iter().map(|service| service.settings.service).collect();
     if services.is_empty() {

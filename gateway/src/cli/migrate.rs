@@ -18,11 +18,14 @@ pub(crate) struct Args {
     /// The data directory, as <sqlite:///var/lib/usher>.
     #[arg(value_parser = data_dir)]
     from: PathBuf,
-    /// The database, as <postgres://usher@db.internal/usher>.
+    /// The database, as <postgres://usher@db.internal/usher?sslmode=verify-full>.
     to: String,
     /// A file with the database user's password.
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
+    /// A file with the certificates that the database is believed by, in PEM.
+    #[arg(long, value_name = "FILE")]
+    certificates: Option<PathBuf>,
     /// The password itself.
     #[arg(long, env = "USHER_STORE_PASSWORD", hide = true, hide_env_values = true)]
     password: Option<String>,
@@ -42,7 +45,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     }
     let from_file = args.password_file.as_deref().map(read).transpose()?;
     let password = from_file.as_deref().or(args.password.as_deref()).map(str::trim);
-    let to = Postgres::new(&args.to, password).context("the second address")?;
+    let certificates = args.certificates.as_deref().map(read).transpose()?;
+    let certificates = certificates.as_ref().map(String::as_bytes);
+    let to = Postgres::trusting(&args.to, password, certificates).context("the second address")?;
     let dir = DataDir::lock(&args.from)?;
     let mut progress = Progress::default();
     let moved =

@@ -91,7 +91,9 @@ fn block_on(future: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<
 }
 
 fn load(options: &LoadOptions) -> anyhow::Result<Loaded> {
-    Config::load(options).context("the settings cannot be used")
+    let loaded = Config::load(options).context("the settings cannot be used")?;
+    app::check(&loaded).context("the settings cannot be used")?;
+    Ok(loaded)
 }
 
 /// With nothing set up at all, what somebody wants is to see it run.
@@ -156,6 +158,61 @@ mod tests {
         assert_eq!(cli.set, [("http.bind".to_owned(), "127.0.0.1:1".to_owned())]);
         assert!(Cli::try_parse_from(["usher", "--set", "http.bind"]).is_err());
         assert!(Cli::parse_from(["usher"]).command.is_none());
+    }
+
+    /// What `check-config` says of a settings file.
+    fn told(settings: &str) -> String {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), settings).unwrap();
+        let overrides = [("services.demo".to_owned(), "true".to_owned())].into();
+        let environment = [("USHER_CLUSTER_SECRET".to_owned(), "0123456789abcdef".to_owned())];
+        let environment = environment.into();
+        let options = LoadOptions { file: Some(file.path().to_owned()), environment, overrides };
+        let told =
+            check_config(&options).map_or_else(|error| format!("{error:#}"), |()| String::new());
+        told.replace(&file.path().display().to_string(), "usher.toml")
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_meant_is_told_with_its_place_and_what_would_be_right() {
+        let shared = |url: &str, redis: &str, more: &str| {
+            told(&format!(
+                "[store]\nurl = \"{url}\"\n{more}\n[cluster]\nbind = \"127.0.0.1:8482\"\nredis = \"{redis}\"\n"
+            ))
+        };
+        let (url, redis) = ("postgres://usher@db/usher", "redis://redis");
+        assert_eq!(shared(url, redis, ""), "");
+        for (told, place, why) in [
+            (shared(url, "redis://:secret@redis", ""), "6:1: cluster.redis", "names a password"),
+            (
+                shared(url, "redis+sentinel://a,b", ""),
+                "6:1: cluster.redis",
+                "redis+sentinel://host/master",
+            ),
+            (shared(url, "http://redis", ""), "6:1: cluster.redis", "has to begin with redis://"),
+            (shared(&format!("{url}?sslmode=on"), redis, ""), "2:1: store.url", "verify-full"),
+            (
+                shared(&format!("{url}?sslmode=verify-ca"), redis, ""),
+                "2:1: store.url",
+                "set `store.certificates`",
+            ),
+            (
+                shared(url, redis, "certificates = \"/nowhere.pem\""),
+                "3:1: store.certificates",
+                "cannot read /nowhere.pem",
+            ),
+            (
+                shared(url, redis, "certificates = \"/dev/null\""),
+                "3:1: store.certificates",
+                "no certificate in PEM",
+            ),
+        ] {
+            let expected = format!("usher.toml:{place}: ");
+            assert!(told.contains(&expected) && told.contains(why), "{why}: {told}");
+            assert!(!told.contains("secret"), "{told}");
+        }
+        let both = shared("postgres://usher@db/usher?colour=blue", "redis://a,b", "");
+        assert!(both.contains("store.url") && both.contains("cluster.redis"), "in one go: {both}");
     }
 
     #[test]

@@ -4,37 +4,20 @@ use std::process::Command;
 
 use reqwest::header::{CONNECTION, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use reqwest::{Certificate, Client, Method};
+use usher_tests::certificates::{Authority, Issued};
 
 use crate::bench::{Bench, PASSWORD};
 
 const SETTINGS: [&str; 2] =
     ["http.tls_certificate={dir}/certificate.pem", "http.tls_key_file={dir}/key.pem"];
 
-/// A certificate that rests on nothing but itself, and its key.
-fn made() -> (String, String) {
-    let dir = tempfile::tempdir().unwrap();
-    let [certificate, key] = ["certificate", "key"].map(|name| dir.path().join(name));
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"])
-        .args(["-days", "2", "-subj", "/CN=usher", "-addext", "subjectAltName=IP:127.0.0.1"])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-        .arg("-out")
-        .arg(&certificate)
-        .arg("-keyout")
-        .arg(&key)
-        .output()
-        .expect("openssl is needed: `make tools` installs it");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let read = |path| std::fs::read_to_string(path).unwrap();
-    (read(certificate), read(key))
-}
-
 #[actix_web::test]
 async fn everything_is_said_under_the_certificate() {
-    let (certificate, key) = made();
+    let authority = Authority::new("ours");
+    let Issued { certificate, key } = authority.issue("IP:127.0.0.1");
     let beside = [("certificate.pem", certificate.as_str()), ("key.pem", key.as_str())];
     let mut bench = Bench::without_phones(&beside, &SETTINGS);
-    let trusted = Certificate::from_pem(certificate.as_bytes()).unwrap();
+    let trusted = Certificate::from_pem(authority.certificate.as_bytes()).unwrap();
     let stranger = std::mem::replace(
         &mut bench.client,
         Client::builder().tls_certs_only([trusted]).https_only(true).build().unwrap(),
@@ -64,8 +47,10 @@ async fn everything_is_said_under_the_certificate() {
 async fn a_key_of_another_certificate_is_told_at_the_start() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).display().to_string();
-    std::fs::write(path("certificate.pem"), made().0).unwrap();
-    std::fs::write(path("key.pem"), made().1).unwrap();
+    let authority = Authority::new("ours");
+    let [one, other] = [(); 2].map(|()| authority.issue("IP:127.0.0.1"));
+    std::fs::write(path("certificate.pem"), one.certificate).unwrap();
+    std::fs::write(path("key.pem"), other.key).unwrap();
     let started = Command::new(env!("CARGO_BIN_EXE_usher"))
         .args(["--set", "services.demo=true", "--set", "http.bind=127.0.0.1:0"])
         .args(["--set", "metrics.bind=", "--set", &format!("data_dir={}", path("data"))])

@@ -7,14 +7,16 @@ use usher_domain::ids::ServiceId;
 use usher_domain::ownership::Epoch;
 use usher_domain::ownership::lease::Answer;
 
-use crate::server::{LEASE, Server, connect, eventually, free_port, name};
+use usher_tests::ports;
+
+use crate::server::{LEASE, Server, connect, eventually, name};
 
 #[tokio::test]
 async fn services_are_spread_over_a_cluster_and_each_is_whole() {
     let mut servers = Vec::new();
     for _ in 0..3 {
         let more = ["--cluster-enabled", "yes", "--cluster-config-file", "nodes"];
-        servers.push(Server::on_port(free_port(), &more).await);
+        servers.push(Server::on_port(ports::free(), &more).await);
     }
     let places: Vec<String> = servers
         .iter()

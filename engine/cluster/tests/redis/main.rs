@@ -8,3 +8,4 @@ mod leases;
 mod nodes;
 mod sentinel;
 mod server;
+mod tls;

@@ -7,7 +7,9 @@ use usher_domain::ids::ServiceId;
 use usher_domain::ownership::Epoch;
 use usher_domain::ownership::lease::Answer;
 
-use crate::server::{LEASE, Server, connect, eventually, free_port, name};
+use usher_tests::ports;
+
+use crate::server::{LEASE, Server, connect, eventually, name};
 
 const SERVICE: ServiceId = ServiceId::from_number(7);
 
@@ -34,7 +36,7 @@ fn watch(master: u16, port: u16, server: &Server) -> Sentinel {
 
 #[tokio::test]
 async fn the_new_master_is_found_and_the_lease_goes_on() {
-    let ports = [free_port(), free_port(), free_port()];
+    let ports = [ports::free(), ports::free(), ports::free()];
     let mut master = Server::on_port(ports[0], &[]).await;
     let of = ports[0].to_string();
     let replica = Server::on_port(ports[1], &["--replicaof", "127.0.0.1", &of]).await;

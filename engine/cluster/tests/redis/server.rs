@@ -1,9 +1,7 @@
 //! A Redis of our own: on a socket in a directory that goes with it, or on a free port.
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -121,17 +119,6 @@ pub(crate) fn connect(address: &str) -> Redis {
 
 pub(crate) fn name(node: &str) -> NodeId {
     NodeId(node.into())
-}
-
-/// Tests of one process begin to look at different ports.
-static NEXT: AtomicU16 = AtomicU16::new(0);
-
-/// Below the range that the kernel gives to outgoing connections, and with the port of a Cluster's bus.
-pub(crate) fn free_port() -> u16 {
-    let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
-    let from = 10_000 + u16::try_from(std::process::id() % 9_000).unwrap();
-    let begin = from + NEXT.fetch_add(7, Ordering::Relaxed);
-    (begin..20_000).find(|port| free(port) && free(&(port + 10_000))).expect("a free port")
 }
 
 /// Asks again until it is answered; a server that has just come back is not known to everybody.

@@ -26,6 +26,8 @@ pub enum DbError {
     Sqlite(#[from] rusqlite::Error),
     #[error(transparent)]
     Postgres(#[from] tokio_postgres::Error),
+    #[error("no connection to the database could be made")]
+    Unconnected(#[source] tokio_postgres::Error),
     #[error("the thread that speaks with the database could not be started")]
     Io(#[source] std::io::Error),
     #[error("the database cannot be reached")]
@@ -53,7 +55,12 @@ impl DbError {
         match self {
             Self::Sqlite(error) => is_of_the_disk(error),
             Self::Postgres(error) => !is_of_the_statement(error),
-            Self::Io(_) | Self::Gone | Self::Late | Self::Busy | Self::Moved => true,
+            Self::Io(_)
+            | Self::Unconnected(_)
+            | Self::Gone
+            | Self::Late
+            | Self::Busy
+            | Self::Moved => true,
             Self::Meaning(_) | Self::Kind => false,
         }
     }

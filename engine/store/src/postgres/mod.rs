@@ -9,6 +9,9 @@ mod media;
 mod migrations;
 mod ownership;
 mod pool;
+mod tls;
+#[cfg(test)]
+mod tls_tests;
 mod wait;
 
 use std::fmt;
@@ -17,11 +20,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
-use tokio_postgres::config::SslMode;
-use tokio_postgres::{Config, NoTls};
+use tokio_postgres::Config;
 
 use crate::db::DbError;
 use crate::error::StoreError;
+use tls::Encryption;
 
 pub(crate) use connection::{Array, Connection, Own, Transaction, free_archive};
 pub(crate) use dialect::{archive_schema, folded_words, wanted_words};
@@ -49,6 +52,7 @@ const NOT_ACKNOWLEDGED: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct Postgres {
     config: Config,
+    encryption: Encryption,
     readers: usize,
 }
 
@@ -60,14 +64,20 @@ impl fmt::Debug for Postgres {
 }
 
 impl Postgres {
-    /// `url`: `postgres://user@host:port/database`, without a password.
+    /// `url`: `postgres://user@host:port/database?sslmode=…`, without a password.
     pub fn new(url: &str, password: Option<&str>) -> Result<Self, StoreError> {
-        let mut config: Config = url.parse().map_err(|_| StoreError::Url(WhyNot::Url))?;
+        Self::trusting(url, password, None)
+    }
+
+    /// As [`Self::new`], with the certificates in PEM that the server is believed by.
+    pub fn trusting(
+        url: &str,
+        password: Option<&str>,
+        certificates: Option<&[u8]>,
+    ) -> Result<Self, StoreError> {
+        let (mut config, encryption) = tls::read(url, certificates).map_err(StoreError::Url)?;
         if config.get_password().is_some() {
             return Err(StoreError::Url(WhyNot::Password));
-        }
-        if config.get_ssl_mode() == SslMode::Require {
-            return Err(StoreError::Url(WhyNot::Tls));
         }
         if let Some(password) = password {
             config.password(password);
@@ -76,7 +86,7 @@ impl Postgres {
             .application_name("usher")
             .connect_timeout(CONNECT_WITHIN)
             .tcp_user_timeout(NOT_ACKNOWLEDGED);
-        Ok(Self { config, readers: READERS })
+        Ok(Self { config, encryption, readers: READERS })
     }
 
     /// How many connections read at once, besides the three that write.
@@ -98,10 +108,23 @@ pub enum WhyNot {
     Encoding,
     #[error("a password does not stand in it, but in a file or the environment")]
     Password,
+    #[error("its sslmode has to be disable, prefer, require, verify-ca or verify-full")]
+    Mode,
+    #[error("a parameter behind its ? is not known, or cannot have that value")]
+    Parameter,
     #[error(
-        "sslmode=require cannot be honoured: connections to the database are not encrypted yet"
+        "certificates do not stand in it: those that the server is believed by are a setting of their \
+         own, and Usher has none to show"
     )]
-    Tls,
+    Certificate,
+    #[error("certificates are looked at only with sslmode=verify-full, verify-ca or require in it")]
+    Unchecked,
+    #[error("sslmode=verify-ca needs the certificates that the server is believed by")]
+    NoCertificates,
+    #[error("no usable certificate in PEM is in the file")]
+    NotPem,
+    #[error("this system knows no certificates to believe the server by; name them")]
+    NoRoots,
 }
 
 /// What a connection is for.
@@ -146,6 +169,7 @@ impl Purpose {
 /// The way to the database: its address, and the thread that speaks with it.
 pub(crate) struct Server {
     config: Config,
+    encryption: Encryption,
     /// `None` once it ends.
     io: Option<Runtime>,
     pub(crate) readers: usize,
@@ -167,25 +191,22 @@ impl Server {
             .enable_all()
             .build()
             .map_err(DbError::Io)?;
-        let Postgres { config, readers } = postgres;
-        Ok(Arc::new(Self { config, io: Some(io), readers, made: AtomicU64::new(0) }))
+        let Postgres { config, encryption, readers } = postgres;
+        let made = AtomicU64::new(0);
+        Ok(Arc::new(Self { config, encryption, io: Some(io), readers, made }))
     }
 
     pub(crate) fn connect(&self, purpose: Purpose) -> Result<Connection, DbError> {
         let io = self.io.as_ref().ok_or(DbError::Gone)?;
         let (config, settings) = (self.config.clone(), purpose.settings());
+        let encryption = self.encryption.clone();
         let connecting = io.spawn(async move {
-            let (client, connection) = config.connect(NoTls).await?;
-            drop(tokio::spawn(async move {
-                if let Err(error) = connection.await {
-                    tracing::debug!(%error, "a connection to PostgreSQL has ended");
-                }
-            }));
+            let client = encryption.connect(&config).await?;
             client.batch_execute(&settings).await?;
             Ok::<_, tokio_postgres::Error>(client)
         });
         let client = wait::until_done(connecting, CONNECT_WITHIN * 2).ok_or(DbError::Late)?;
-        let client = client.map_err(|_| DbError::Gone)??;
+        let client = client.map_err(|_| DbError::Gone)?.map_err(DbError::Unconnected)?;
         self.made.fetch_add(1, Ordering::AcqRel);
         Ok(Connection::new(client, purpose.answer_within()))
     }
