@@ -50,9 +50,10 @@ tools:
 test: tools
 	$(CARGO) test --workspace
 
-# The program end to end once more, its records in PostgreSQL; without what is about files. The
-# twenty kills under load take longer than all the rest and are a step of their own.
+# The services, and the program end to end, once more with their records in PostgreSQL; without what is
+# about files. The twenty kills under load take longer than all the rest and are a step of their own.
 test-postgres: tools
+	USHER_TEST_STORE=postgres $(CARGO) test -p usher-engine
 	USHER_TEST_STORE=postgres $(CARGO) test -p usher --test e2e -- --skip disk:: --skip kill:: --skip cluster::
 
 kill-postgres: tools

@@ -2,6 +2,8 @@
 
 #![cfg(test)]
 
+mod stores;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,6 +75,7 @@ fn usual() -> Settings {
 impl Shop {
     async fn open(settings: Settings, store: Store) -> (Self, Doors) {
         let settings = Arc::new(settings);
+        let store = stores::owned(store, settings.service);
         let (provider, calls) = mpsc::channel(1_000);
         let options = EngineOptions {
             services: vec![Arc::clone(&settings)],
@@ -236,7 +239,7 @@ fn text(content: &Content) -> &str {
 #[actix::test]
 async fn a_bot_is_asked_one_message_at_a_time_and_its_replies_leave() {
     tokio::time::pause();
-    let (shop, mut doors) = Shop::open(usual(), Store::memory().unwrap()).await;
+    let (shop, mut doors) = Shop::open(usual(), stores::fresh()).await;
     shop.write("wamid.1", "Do you have it in blue?").await;
     let first = doors.asks().await;
     assert_eq!((first.service, first.bot), (shop.service(), GREETER));
@@ -292,7 +295,7 @@ async fn what_it_hands_over_goes_on_to_people_with_the_language_that_it_set() {
     channel.language = None;
     let group = settings.groups.values_mut().find(|group| group.name == "Support").unwrap();
     (group.languages, group.unknown_matches) = (vec!["fr".to_owned()], false);
-    let (shop, mut doors) = Shop::open(settings, Store::memory().unwrap()).await;
+    let (shop, mut doors) = Shop::open(settings, stores::fresh()).await;
     let mut anna = shop.connect("Anna").await;
     shop.write("wamid.1", "Bonjour").await;
     let call = doors.asks().await;
@@ -310,7 +313,7 @@ async fn what_it_hands_over_goes_on_to_people_with_the_language_that_it_set() {
 #[actix::test]
 async fn a_hand_over_word_leaves_the_bot_unasked() {
     tokio::time::pause();
-    let (shop, mut doors) = Shop::open(usual(), Store::memory().unwrap()).await;
+    let (shop, mut doors) = Shop::open(usual(), stores::fresh()).await;
     let mut anna = shop.connect("Anna").await;
     shop.write("wamid.1", "Hello").await;
     let call = doors.asks().await;
@@ -330,7 +333,7 @@ async fn a_bot_that_fails_is_followed_by_the_next_destination() {
     tokio::time::pause();
     let people = support(&settings(&[]));
     let stops = [Destination::Bot(GREETER), Destination::Bot(ORACLE), people];
-    let (shop, mut doors) = Shop::open(settings(&stops), Store::memory().unwrap()).await;
+    let (shop, mut doors) = Shop::open(settings(&stops), stores::fresh()).await;
     let mut anna = shop.connect("Anna").await;
     shop.write("wamid.1", "Hello").await;
     let call = doors.asks().await;
@@ -348,7 +351,7 @@ async fn a_bot_that_fails_is_followed_by_the_next_destination() {
 #[actix::test]
 async fn a_bot_that_always_fails_is_passed_over_and_reported() {
     tokio::time::pause();
-    let (shop, mut doors) = Shop::open(usual(), Store::memory().unwrap()).await;
+    let (shop, mut doors) = Shop::open(usual(), stores::fresh()).await;
     let mut sam = shop.connect("Sam").await;
     for visitor in 0..5 {
         shop.write_as(&format!("49151000000{visitor:02}"), &format!("wamid.{visitor}"), "Hi").await;
@@ -367,7 +370,7 @@ async fn a_bot_that_always_fails_is_passed_over_and_reported() {
 #[actix::test]
 async fn it_may_speak_unasked_close_and_repeat_itself_under_a_key() {
     tokio::time::pause();
-    let (shop, mut doors) = Shop::open(usual(), Store::memory().unwrap()).await;
+    let (shop, mut doors) = Shop::open(usual(), stores::fresh()).await;
     shop.write("wamid.1", "Hello").await;
     let call = doors.asks().await;
     let says = |actions, key: &str| {
@@ -394,7 +397,7 @@ async fn it_may_speak_unasked_close_and_repeat_itself_under_a_key() {
 #[actix::test]
 async fn silence_with_a_bot_closes_as_with_people() {
     tokio::time::pause();
-    let (shop, mut doors) = Shop::open(usual(), Store::memory().unwrap()).await;
+    let (shop, mut doors) = Shop::open(usual(), stores::fresh()).await;
     shop.write("wamid.1", "Hello").await;
     let call = doors.asks().await;
     shop.answers(&call, vec![reply("Hello!")]).await.unwrap();
@@ -404,23 +407,10 @@ async fn silence_with_a_bot_closes_as_with_people() {
     assert!(matches!(shop.row().await.closer, Some(Closer::AutoClose { unanswered: false })));
 }
 
-/// The data directory as a crash would leave it, at a place of its own.
-fn as_a_crash_leaves_it(from: &std::path::Path) -> tempfile::TempDir {
-    let copy = tempfile::tempdir().unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        if entry.file_type().unwrap().is_file() {
-            std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
-        }
-    }
-    copy
-}
-
 #[actix::test]
 async fn a_restart_makes_the_call_under_way_again_under_the_same_id() {
-    let on_disk = |dir: &std::path::Path| Store::open(dir, usher_store::StoreOptions::default());
-    let dir = tempfile::tempdir().unwrap();
-    let (shop, mut doors) = Shop::open(usual(), on_disk(dir.path()).unwrap()).await;
+    let (dir, store) = stores::kept();
+    let (shop, mut doors) = Shop::open(usual(), store).await;
     shop.write("wamid.1", "Hello").await;
     let answered = doors.asks().await;
     shop.answers(&answered, vec![reply("Hello!")]).await.unwrap();
@@ -428,9 +418,9 @@ async fn a_restart_makes_the_call_under_way_again_under_the_same_id() {
     shop.write("wamid.2", "Do you have it in blue?").await;
     let call = doors.asks().await;
     shop.write("wamid.3", "Or green?").await;
-    let copy = as_a_crash_leaves_it(dir.path());
+    let (_copy, store) = stores::after_a_crash(dir.path());
 
-    let (shop, mut doors) = Shop::open(usual(), on_disk(copy.path()).unwrap()).await;
+    let (shop, mut doors) = Shop::open(usual(), store).await;
     let again = doors.asks().await;
     assert_eq!((again.id, again.message.id), (call.id, call.message.id));
     assert_eq!(shop.answers(&answered, vec![]).await.unwrap_err().code, Code::NotFound);

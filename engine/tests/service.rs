@@ -3,6 +3,8 @@
 
 #![cfg(test)]
 
+mod stores;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +45,7 @@ impl Shop {
         };
         let loaded = Config::load(&options).unwrap();
         let settings = Arc::new(loaded.services[0].settings.clone());
+        let store = stores::owned(store, settings.service);
         let (provider, calls) = mpsc::channel(1_000);
         let options = EngineOptions {
             services: vec![Arc::clone(&settings)],
@@ -218,7 +221,7 @@ fn enquiry_of(data: &Value) -> EnquiryId {
 #[actix::test]
 async fn a_message_reaches_the_right_person_and_the_answer_gets_back() {
     tokio::time::pause();
-    let (shop, mut doors) = Shop::open(Store::memory().unwrap()).await;
+    let (shop, mut doors) = Shop::open(stores::fresh()).await;
     let mut anna = shop.connect("Anna", 1).await;
     let mut ben = shop.connect("Ben", 2).await;
 
@@ -294,7 +297,7 @@ async fn answered(shop: &Shop, doors: &mut Provider, anna: &mut Screen) -> (Enqu
 #[actix::test]
 async fn ticks_gather_and_leave_with_what_somebody_acts_on() {
     tokio::time::pause();
-    let (shop, mut doors) = Shop::open(Store::memory().unwrap()).await;
+    let (shop, mut doors) = Shop::open(stores::fresh()).await;
     let mut anna = shop.connect("Anna", 1).await;
     let (enquiry, reply) = answered(&shop, &mut doors, &mut anna).await;
 
@@ -319,26 +322,10 @@ async fn ticks_gather_and_leave_with_what_somebody_acts_on() {
     }
 }
 
-/// The data directory as a crash would leave it, at a place of its own.
-fn as_a_crash_leaves_it(from: &std::path::Path) -> tempfile::TempDir {
-    let copy = tempfile::tempdir().unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        if entry.file_type().unwrap().is_file() {
-            std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
-        }
-    }
-    copy
-}
-
-fn on_disk(dir: &std::path::Path) -> Store {
-    Store::open(dir, usher_store::StoreOptions::default()).unwrap()
-}
-
 #[actix::test]
 async fn a_restart_goes_on_where_it_was() {
-    let dir = tempfile::tempdir().unwrap();
-    let (shop, mut doors) = Shop::open(on_disk(dir.path())).await;
+    let (dir, store) = stores::kept();
+    let (shop, mut doors) = Shop::open(store).await;
     let mut anna = shop.connect("Anna", 1).await;
     shop.write("wamid.1", "Do you have it in blue?").await;
     doors.sends_text().await;
@@ -351,9 +338,9 @@ async fn a_restart_goes_on_where_it_was() {
     let ProviderCall::Send(in_doubt) = doors.calls.recv().await.unwrap() else {
         panic!("not a send")
     };
-    let copy = as_a_crash_leaves_it(dir.path());
+    let (_copy, store) = stores::after_a_crash(dir.path());
 
-    let (shop, mut doors) = Shop::open(on_disk(copy.path())).await;
+    let (shop, mut doors) = Shop::open(store).await;
     let mut anna = shop.connect("Anna", 1).await;
     let head = anna.head(enquiry).await;
     assert_eq!((head["as"].as_str(), head["state"].as_str()), (Some("owner"), Some("ongoing")));
@@ -379,7 +366,7 @@ async fn a_restart_goes_on_where_it_was() {
 #[actix::test]
 async fn a_message_delivered_twice_is_one_message() {
     tokio::time::pause();
-    let (shop, _doors) = Shop::open(Store::memory().unwrap()).await;
+    let (shop, _doors) = Shop::open(stores::fresh()).await;
     shop.write("wamid.1", "Hello").await;
     shop.write("wamid.1", "Hello").await;
     shop.engine.archive_is_level(shop.service()).await.unwrap();
@@ -401,7 +388,7 @@ async fn a_message_delivered_twice_is_one_message() {
 #[actix::test]
 async fn nobody_there_is_missed_with_an_away_message() {
     tokio::time::pause();
-    let (shop, mut doors) = Shop::open(Store::memory().unwrap()).await;
+    let (shop, mut doors) = Shop::open(stores::fresh()).await;
     shop.write("wamid.1", "Anybody?").await;
     assert!(doors.sends_text().await.starts_with("Hello"), "welcome comes first");
     // Nobody is Active in the group; the queue behind it holds for ten minutes.
@@ -411,7 +398,7 @@ async fn nobody_there_is_missed_with_an_away_message() {
 #[actix::test]
 async fn a_busy_person_is_asked_nothing() {
     tokio::time::pause();
-    let (shop, _doors) = Shop::open(Store::memory().unwrap()).await;
+    let (shop, _doors) = Shop::open(stores::fresh()).await;
     let mut anna = shop.connect("Anna", 1).await;
     let busy = Command::PresenceSet { presence: SetPresence::Busy, staff: None };
     shop.engine.command(shop.service(), anna.staff, busy).await.unwrap();

@@ -300,6 +300,7 @@ fn open_store(config: &Config, claimed: Option<Claimed>) -> anyhow::Result<Store
         },
         postgres: postgres(config)?,
         claimed,
+        in_step: false,
     };
     Store::open(&config.data_dir, options).context("the store could not be opened")
 }

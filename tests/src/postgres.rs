@@ -38,6 +38,13 @@ pub fn database() -> String {
     shared().database()
 }
 
+/// As [`database`], where `USHER_TEST_STORE=postgres` asks for it.
+pub fn wanted() -> Option<String> {
+    let store = std::env::var_os("USHER_TEST_STORE")?;
+    assert_eq!(store, "postgres", "USHER_TEST_STORE is postgres, or nothing");
+    Some(database())
+}
+
 impl Server {
     /// Starts one and waits until it can be used.
     pub fn start() -> Self {
@@ -69,6 +76,30 @@ impl Server {
         let name = format!("test{}", NAMES.fetch_add(1, Ordering::Relaxed));
         self.say("postgres", &format!("CREATE DATABASE {name}"));
         self.url(&name)
+    }
+
+    /// The address of a new database with all that is in that one now, as a crash would leave it.
+    pub fn copy(&self, url: &str) -> String {
+        let copy = self.database();
+        let client = |program: &str, database: &str| {
+            let mut command = Command::new(self.programs.join(program));
+            command.args(["-U", "usher", "-p", &self.port.to_string(), "-d", database]);
+            command.arg("-h").arg(&self.dir);
+            command
+        };
+        let dumped = client("pg_dump", name_of(url)).output().expect("pg_dump is started");
+        assert!(dumped.status.success(), "{}", String::from_utf8_lossy(&dumped.stderr));
+        let mut restore = client("psql", name_of(&copy))
+            .args(["-X", "-q", "-v", "ON_ERROR_STOP=1"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("psql is started");
+        let mut input = restore.stdin.take().expect("it was asked for");
+        input.write_all(&dumped.stdout).expect("psql reads");
+        drop(input);
+        assert!(restore.wait().expect("psql ends").success(), "the copy of {url} failed");
+        copy
     }
 
     /// Runs SQL in a database of this server's, by PostgreSQL's own client; what it prints.

@@ -3,9 +3,9 @@
 use serde_json::json;
 use usher_domain::ids::ChannelId;
 use usher_domain::record::{Event, Record};
-use usher_store::{AsideKind, Commit, Entry, Store, encode};
+use usher_store::{AsideKind, Commit, Entry, encode};
 
-use super::{Break, Shop, break_at_the_start, enquiry_of, message};
+use super::{Break, Shop, break_at_the_start, enquiry_of, message, stores};
 use crate::handle::Unavailable;
 
 async fn goes_on_after(which: impl Fn(&Shop) -> Break) {
@@ -138,7 +138,7 @@ async fn an_update_for_a_channel_that_is_not_there_is_kept_aside() {
 #[actix::test]
 async fn a_full_door_loses_nothing() {
     tokio::time::pause();
-    let mut shop = Shop::with(Store::memory().unwrap(), 1).await;
+    let mut shop = Shop::with(stores::fresh(), 1).await;
     for number in 1..=4 {
         let wa_id = format!("49151000000{number}");
         let update = super::from(&wa_id, &format!("wamid.{number}"), "Hello");

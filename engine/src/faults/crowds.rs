@@ -7,9 +7,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use usher_domain::ids::StaffId;
 use usher_domain::settings::{Settings, Staff};
-use usher_store::Store;
 
-use super::{Screen, Shop, WRITTEN, enquiry_of, from};
+use super::{Screen, Shop, WRITTEN, enquiry_of, from, stores};
 
 const PEOPLE: usize = 40;
 const MISSED: usize = 250;
@@ -37,7 +36,7 @@ fn crowded() -> Settings {
 async fn much_was_missed() -> Shop {
     let mut settings = crowded();
     settings.missed_offer_when_free = false;
-    let shop = Shop::set(Store::memory().unwrap(), 10_000, settings).await;
+    let shop = Shop::set(stores::fresh(), 10_000, settings).await;
     for first in (0..MISSED + WAITING).step_by(51) {
         let some = first..(first + 51).min(MISSED + WAITING);
         let wrote = some.map(|n| from(&format!("49151{n:08}"), &format!("wamid.{n}"), "Hello?"));

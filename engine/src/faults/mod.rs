@@ -7,6 +7,8 @@ mod paths;
 mod receipts;
 mod retention;
 mod rights;
+#[path = "../../tests/stores/mod.rs"]
+pub(crate) mod stores;
 mod suspended;
 mod turns;
 
@@ -27,9 +29,7 @@ use usher_domain::wall::Ahead;
 use usher_protocol::command::Command;
 use usher_protocol::feed::Pulled;
 use usher_protocol::frame::Resume;
-use usher_store::{
-    ArchiveReader, Cursor, EnquiryFilter, EnquiryRow, MessageRow, RoomEntry, Store, StoreOptions,
-};
+use usher_store::{ArchiveReader, Cursor, EnquiryFilter, EnquiryRow, MessageRow, RoomEntry, Store};
 
 use crate::handle::{Attach, ConnectionId, Engine, EngineOptions, Given, Unavailable};
 use crate::inbound::{Inbound, InboundBody, InboundMessage, Sender};
@@ -128,7 +128,7 @@ pub(crate) struct Shop {
 
 impl Shop {
     pub(crate) async fn open() -> Self {
-        Self::with(Store::memory().unwrap(), 1_000).await
+        Self::with(stores::fresh(), 1_000).await
     }
 
     pub(crate) fn settings() -> Settings {
@@ -145,6 +145,7 @@ impl Shop {
 
     pub(crate) async fn set(store: Store, calls_max: usize, settings: Settings) -> Self {
         let settings = Arc::new(settings);
+        let store = stores::owned(store, settings.service);
         let (calls, provider) = mpsc::channel(calls_max);
         let options = EngineOptions {
             services: vec![Arc::clone(&settings)],
@@ -316,25 +317,6 @@ impl Shop {
             RoomEntry::Event(_) | RoomEntry::Message(_) => None,
         })
     }
-}
-
-/// What a crash at this moment would leave, opened at a place of its own.
-pub(crate) fn after_a_crash(dir: &std::path::Path) -> (tempfile::TempDir, Store) {
-    let copy = tempfile::tempdir().unwrap();
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let entry = entry.unwrap();
-        if entry.file_type().unwrap().is_file() {
-            std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
-        }
-    }
-    let store = Store::open(copy.path(), StoreOptions::default()).unwrap();
-    (copy, store)
-}
-
-pub(crate) fn on_disk() -> (tempfile::TempDir, Store) {
-    let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
-    (dir, store)
 }
 
 pub(crate) fn message(provider_id: &str, text: &str) -> Inbound {

@@ -8,7 +8,7 @@ use usher_domain::ids::EnquiryId;
 use usher_domain::message::{Content, Delivery};
 use usher_domain::time::Timestamp;
 
-use super::{Screen, Shop, VISITOR, enquiry_of, from, message};
+use super::{Screen, Shop, VISITOR, enquiry_of, from, message, stores};
 use crate::inbound::{About, Inbound, InboundBody, InboundReceipt, Sender};
 use crate::outgoing::{Disposition, ProviderCall, SendOutcome};
 
@@ -228,7 +228,7 @@ async fn a_message_from_before_the_last_closing_goes_to_the_last_owner_without_w
     for channel in settings.channels.values_mut() {
         channel.welcome.repeat = usher_domain::settings::WelcomeRepeat::After(Duration::ZERO);
     }
-    let store = usher_store::Store::memory().unwrap();
+    let store = stores::fresh();
     let mut shop = Shop::set(store, 1_000, settings).await;
     let _ben = shop.connect("Ben", 9).await;
     let (mut anna, enquiry) = served(&shop).await;
@@ -275,7 +275,7 @@ async fn outside_the_window_only_the_restart_templates_go() {
         channel.restart_templates = vec!["still_there".into()];
         channel.auto_close = None;
     }
-    let store = usher_store::Store::memory().unwrap();
+    let store = stores::fresh();
     let shop = Shop::set(store, 1_000, settings).await;
     let now = crate::clock::Clock::system().now();
     let nearly_a_day_ago = Timestamp::from_millis(now.millis() - (24 * 60 - 5) * 60_000);

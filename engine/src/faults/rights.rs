@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Shop, enquiry_of};
+use super::{Shop, enquiry_of, stores};
 
 #[actix::test]
 async fn writing_to_a_missed_enquiry_takes_it_up() {
@@ -210,7 +210,7 @@ async fn supervisors_change_visitors_of_their_groups_only() {
     for person in settings.staff.values_mut().filter(|person| person.first_name == "Sam") {
         person.supervises = vec![sales];
     }
-    let shop = Shop::set(usher_store::Store::memory().unwrap(), 100, settings.clone()).await;
+    let shop = Shop::set(stores::fresh(), 100, settings.clone()).await;
     shop.write("wamid.1", "Hello?").await.unwrap();
     let visitor = shop.enquiries().await[0].visitor;
     for command in [
@@ -225,7 +225,7 @@ async fn supervisors_change_visitors_of_their_groups_only() {
     for person in settings.staff.values_mut().filter(|person| person.first_name == "Sam") {
         person.supervises = settings.groups.keys().copied().collect();
     }
-    let shop = Shop::set(usher_store::Store::memory().unwrap(), 100, settings).await;
+    let shop = Shop::set(stores::fresh(), 100, settings).await;
     shop.write("wamid.1", "Hello?").await.unwrap();
     let visitor = shop.enquiries().await[0].visitor;
     shop.does("Sam", json!({ "block": { "visitor": visitor } })).await.unwrap();

@@ -11,7 +11,7 @@ use usher_domain::message::Content;
 use usher_domain::settings::{ChannelState, Settings};
 use usher_store::{EnquiryFilter, EnquiryRow};
 
-use super::{Shop, VISITOR, after_a_crash, enquiry_of, from, message, on_disk};
+use super::{Shop, VISITOR, enquiry_of, from, message, stores};
 use crate::clock::Clock;
 use crate::inbound::{Inbound, InboundBody, Sender};
 
@@ -48,7 +48,7 @@ async fn until_opened(shop: &Shop, wanted: usize) -> Vec<EnquiryRow> {
 
 #[actix::test]
 async fn nothing_is_opened_and_what_is_live_runs_on() {
-    let (dir, store) = on_disk();
+    let (dir, store) = stores::kept();
     let mut shop = Shop::set(store, 1_000, with_channel(ChannelState::Live)).await;
     let mut anna = shop.connect("Anna", 1).await;
     shop.write("wamid.1", "Hello?").await.unwrap();
@@ -57,7 +57,7 @@ async fn nothing_is_opened_and_what_is_live_runs_on() {
     shop.does("Anna", json!({ "pick_up": { "enquiry": enquiry } })).await.unwrap();
     shop.enquiries().await;
 
-    let (_dir, store) = after_a_crash(dir.path());
+    let (_dir, store) = stores::after_a_crash(dir.path());
     let mut shop = Shop::set(store, 1_000, with_channel(ChannelState::Suspended)).await;
     let mut anna = shop.connect("Anna", 1).await;
     anna.head(enquiry).await;
@@ -76,7 +76,7 @@ async fn nothing_is_opened_and_what_is_live_runs_on() {
 #[actix::test]
 async fn everybody_who_was_not_answered_has_one_enquiry_however_often_it_crashes() {
     let people = 30;
-    let (dir, store) = on_disk();
+    let (dir, store) = stores::kept();
     let shop = Shop::set(store, 1_000, with_channel(ChannelState::Suspended)).await;
     for which in 0..people {
         let first = from(&number(which), &format!("wamid.{which}"), "Anybody?");
@@ -84,11 +84,11 @@ async fn everybody_who_was_not_answered_has_one_enquiry_however_often_it_crashes
         shop.deliver(vec![first, second]).await.unwrap();
     }
     assert!(opened(&shop).await.is_empty());
-    let (dir, store) = after_a_crash(dir.path());
+    let (dir, store) = stores::after_a_crash(dir.path());
     let shop = Shop::set(store, 1_000, with_channel(ChannelState::Live)).await;
     let half = until_opened(&shop, 7).await.len();
     assert!(half < people, "not all at once: {half}");
-    let (_dir, store) = after_a_crash(dir.path());
+    let (_dir, store) = stores::after_a_crash(dir.path());
     let reader = store.archive().reader().unwrap();
     let before = reader.enquiries(shop.service(), &EnquiryFilter::default(), 100).unwrap().len();
     let shop = Shop::set(store, 1_000, with_channel(ChannelState::Live)).await;
@@ -114,7 +114,7 @@ async fn everybody_who_was_not_answered_has_one_enquiry_however_often_it_crashes
 
 #[actix::test]
 async fn whose_window_has_lapsed_is_missed_without_a_word() {
-    let (dir, store) = on_disk();
+    let (dir, store) = stores::kept();
     let shop = Shop::set(store, 1_000, with_channel(ChannelState::Suspended)).await;
     let mut late = message("wamid.1", "Anybody?");
     if let InboundBody::Message(message) = &mut late.body {
@@ -122,7 +122,7 @@ async fn whose_window_has_lapsed_is_missed_without_a_word() {
     }
     shop.deliver(vec![late]).await.unwrap();
     shop.enquiries().await;
-    let (_dir, store) = after_a_crash(dir.path());
+    let (_dir, store) = stores::after_a_crash(dir.path());
     let mut shop = Shop::set(store, 1_000, with_channel(ChannelState::Live)).await;
     let mut anna = shop.connect("Anna", 1).await;
     let missed = anna.event("enquiry.missed").await;
@@ -135,7 +135,7 @@ async fn whose_window_has_lapsed_is_missed_without_a_word() {
 
 #[actix::test]
 async fn who_was_answered_or_only_opted_out_has_none() {
-    let (dir, store) = on_disk();
+    let (dir, store) = stores::kept();
     let shop = Shop::set(store, 1_000, with_channel(ChannelState::Suspended)).await;
     shop.write("wamid.1", "Anybody?").await.unwrap();
     let echo = InboundBody::Echo {
@@ -148,7 +148,7 @@ async fn who_was_answered_or_only_opted_out_has_none() {
     shop.deliver(vec![from(&number(1), "wamid.2", "stop")]).await.unwrap();
     shop.deliver(vec![from(&number(2), "wamid.3", "Hello?")]).await.unwrap();
     shop.enquiries().await;
-    let (_dir, store) = after_a_crash(dir.path());
+    let (_dir, store) = stores::after_a_crash(dir.path());
     let shop = Shop::set(store, 1_000, with_channel(ChannelState::Live)).await;
     let opened = until_opened(&shop, 1).await;
     // Were there more to come, they would have come by now.

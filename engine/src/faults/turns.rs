@@ -14,7 +14,7 @@ use usher_domain::time::Timestamp;
 use usher_domain::visitor::{Identities, Visitor};
 use usher_store::{Commit, Entry, Store, encode};
 
-use super::{Open, Shop, VISITOR, enquiry_of, message};
+use super::{Open, Shop, VISITOR, enquiry_of, message, stores};
 use crate::clock::Clock as Wall;
 use crate::handle::{Attach, ConnectionId};
 
@@ -106,7 +106,7 @@ pub(super) fn left_by_a_crash(
 }
 
 fn stored(service: ServiceId, records: &[Record]) -> Store {
-    let store = Store::memory().unwrap();
+    let store = stores::owned(stores::fresh(), service);
     let records =
         records.iter().zip(1..).map(|(record, seq)| Entry { seq, body: encode(record) }).collect();
     let commit = Commit { service, records, done: Box::new(|outcome| outcome.unwrap()) };
@@ -250,7 +250,7 @@ async fn who_served_is_remembered_though_the_crash_came_right_after_the_close_me
 #[actix::test]
 async fn an_enquiry_ends_in_one_group_with_what_the_visitor_is_remembered_by() {
     tokio::time::pause();
-    let shop = Shop::set(Store::memory().unwrap(), 100, with_sticky_routing()).await;
+    let shop = Shop::set(stores::fresh(), 100, with_sticky_routing()).await;
     let mut anna = shop.connect("Anna", 1).await;
     shop.write("wamid.1", "Hello?").await.unwrap();
     let enquiry = enquiry_of(&anna.event("enquiry.offered").await);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use usher_domain::ids::ServiceId;
 
@@ -13,10 +14,10 @@ use crate::archive::{Archive, ArchiveOptions, Projector};
 use crate::directory::DataDir;
 use crate::error::StoreError;
 use crate::journal::{
-    CommitFailed, Journal, JournalFile, JournalOptions, MemoryJournal, PgJournal,
+    CommitFailed, Journal, JournalFile, JournalOptions, MemoryJournal, PgJournal, Step,
 };
 use crate::media::MediaStore;
-use crate::postgres::{Files, Pool, Postgres, Purpose, Server, free_archive, migrate};
+use crate::postgres::{Files, Pool, Postgres, Purpose, Server, free_archive, migrate, until_done};
 use crate::progress::Progress;
 
 /// Limits and listeners of a store.
@@ -29,7 +30,13 @@ pub struct StoreOptions {
     /// The epochs under which services were claimed for this process, and nothing else is written;
     /// `None`: all are taken over from whoever had them.
     pub claimed: Option<BTreeMap<ServiceId, u64>>,
+    /// Whoever submits waits until it is committed and projected, as with a store in memory: for tests
+    /// under a paused clock, which is not to go on meanwhile.
+    pub in_step: bool,
 }
+
+/// Longest wait for what was committed to be projected.
+const STEP_WITHIN: Duration = Duration::from_secs(30);
 
 /// An open store. Dropping it commits what was submitted and brings the archive level.
 #[derive(Debug)]
@@ -66,6 +73,7 @@ impl Store {
             Archive::open(&dir, options.archive, Arc::clone(&progress), woken)?;
         let media = MediaStore::open(&dir.media())?;
         let (journal, writing) = Journal::open(&dir, options.journal, progress, file, wake)?;
+        let journal = if options.in_step { journal.in_step(step(&archive)) } else { journal };
         let (threads, closing) = (vec![writing, projecting], Arc::default());
         Ok(Self { journal, archive, media, dir: Some(dir), threads, closing, _scratch: None })
     }
@@ -84,6 +92,7 @@ impl Store {
             Archive::shared((&server, &pool), options.archive, Arc::clone(&progress), woken)?;
         let media = MediaStore::shared(&dir.media(), Arc::new(Files::new(&server)))?;
         let (journal, writing) = Journal::shared((kept, pool), options.journal, progress, wake)?;
+        let journal = if options.in_step { journal.in_step(step(&archive)) } else { journal };
         let closing = Arc::new(AtomicBool::new(false));
         let levelling = level(media.clone(), Arc::clone(&closing))?;
         let threads = vec![writing, projecting, levelling];
@@ -143,6 +152,16 @@ impl Drop for Store {
             }
         }
     }
+}
+
+fn step(archive: &Archive) -> Step {
+    let archive = archive.clone();
+    Step::new(move |service, seq| {
+        let shown = until_done(archive.wait(service, seq), STEP_WITHIN);
+        if !matches!(shown, Some(Ok(()))) {
+            tracing::warn!(%service, seq, ?shown, "what was committed is not shown");
+        }
+    })
 }
 
 /// Beside everything else: nothing waits for it.

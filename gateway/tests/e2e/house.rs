@@ -59,7 +59,7 @@ impl House {
             metrics,
             sandbox,
             dir,
-            database: database(),
+            database: usher_tests::postgres::wanted(),
             usher: None,
         };
         house.write("webhook-secret", WEBHOOK_SECRET);
@@ -296,17 +296,6 @@ fn number(shop: &Shop, index: u32, port: u16) -> NumberOptions {
     number.webhook_headers = vec![("x-usher-secret".to_owned(), WEBHOOK_SECRET.to_owned())];
     number.mps = 100_000;
     number
-}
-
-/// `USHER_TEST_STORE=postgres`: a database of its own in a PostgreSQL that is thrown away.
-fn database() -> Option<String> {
-    match std::env::var_os("USHER_TEST_STORE") {
-        None => None,
-        Some(store) if store == "postgres" => Some(usher_tests::postgres::database()),
-        Some(other) => {
-            panic!("USHER_TEST_STORE is {}; there is postgres, or nothing", other.display())
-        }
-    }
 }
 
 /// Below the range from which the kernel gives out ports by itself.

@@ -15,7 +15,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Sender, SyncSender, channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -47,11 +47,13 @@ pub struct Entry {
     pub body: String,
 }
 
+type Tells<T> = Box<dyn FnOnce(Result<T, CommitFailed>) + Send>;
+
 /// Told once, in order of submission; runs on the journal's thread, so it only passes on.
-pub type Done = Box<dyn FnOnce(Result<(), CommitFailed>) + Send>;
+pub type Done = Tells<()>;
 
 /// Told how far a service is durable when it is taken again.
-pub type Reopened = Box<dyn FnOnce(Result<u64, CommitFailed>) + Send>;
+pub type Reopened = Tells<u64>;
 
 /// Where a journal's readers read.
 #[derive(Clone, Debug)]
@@ -164,6 +166,24 @@ impl fmt::Debug for JournalOptions {
 #[derive(Clone, Debug)]
 pub struct Journal {
     way: Way,
+    /// What whoever submits waits for besides the commit.
+    step: Option<Step>,
+}
+
+/// Waits for the archive to show a service's record.
+#[derive(Clone)]
+pub(crate) struct Step(Arc<dyn Fn(ServiceId, u64) + Send + Sync>);
+
+impl Step {
+    pub(crate) fn new(made: impl Fn(ServiceId, u64) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(made))
+    }
+}
+
+impl fmt::Debug for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Step").finish_non_exhaustive()
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -225,11 +245,16 @@ impl Journal {
             .name("journal".to_owned())
             .spawn(move || writer.run())
             .map_err(|error| StoreError::Database(DbError::Io(error)))?;
-        Ok((Self { way: Way::Thread { jobs, queued, queue_max, read } }, thread))
+        Ok((Self { way: Way::Thread { jobs, queued, queue_max, read }, step: None }, thread))
     }
 
     pub(crate) fn memory(memory: Arc<MemoryJournal>) -> Self {
-        Self { way: Way::Memory(memory) }
+        Self { way: Way::Memory(memory), step: None }
+    }
+
+    /// From now on, whoever submits or reopens waits until it was done, and until `step` has been made.
+    pub(crate) fn in_step(self, step: Step) -> Self {
+        Self { step: Some(step), ..self }
     }
 
     /// Hands records in; whatever arrives while a commit runs becomes the next transaction.
@@ -243,12 +268,33 @@ impl Journal {
                     queued.fetch_sub(1, Ordering::AcqRel);
                     return Err(Full(commit));
                 }
-                let records = Records { service: commit.service, entries: commit.records };
+                let (service, last) = (commit.service, commit.records.last().map(|last| last.seq));
+                let (done, heard) = self.heard(commit.done);
+                let records = Records { service, entries: commit.records };
                 // Nobody there to take it: dropped, it says so itself.
-                drop(jobs.send(Job::Commit(records, Told::new(commit.done))));
+                drop(jobs.send(Job::Commit(records, Told::new(done))));
+                let (Some(heard), Some(step)) = (heard, &self.step) else { return Ok(()) };
+                if let (Ok(true), Some(last)) = (heard.recv(), last) {
+                    (step.0)(service, last);
+                }
             }
         }
         Ok(())
+    }
+
+    /// In step, also tells right here whether it succeeded.
+    fn heard<T: 'static>(&self, done: Tells<T>) -> (Tells<T>, Option<Receiver<bool>>) {
+        if self.step.is_none() {
+            return (done, None);
+        }
+        let (told, heard) = channel();
+        let both = move |outcome: Result<T, CommitFailed>| {
+            let succeeded = outcome.is_ok();
+            done(outcome);
+            // Whoever submits waits for it.
+            told.send(succeeded).ok();
+        };
+        (Box::new(both), Some(heard))
     }
 
     /// Takes records of a service again after a failed commit; what was submitted before this is
@@ -257,8 +303,11 @@ impl Journal {
         match &self.way {
             Way::Memory(memory) => memory.reopen(service, done),
             Way::Thread { jobs, .. } => {
+                let (done, heard) = self.heard(done);
                 let done = Told::new(done);
                 drop(jobs.send(Job::Between(Between::Reopen { service, done })));
+                // Whatever came of it.
+                heard.and_then(|heard| heard.recv().ok());
             }
         }
     }

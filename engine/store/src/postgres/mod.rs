@@ -34,6 +34,7 @@ pub(crate) use media::{Files, Known, PutFailed};
 pub(crate) use migrations::migrate;
 pub use ownership::{Held, Ownership, Standing};
 pub(crate) use pool::Pool;
+pub(crate) use wait::until_done;
 
 /// Longest wait for a connection to be made.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
@@ -205,7 +206,7 @@ impl Server {
             client.batch_execute(&settings).await?;
             Ok::<_, tokio_postgres::Error>(client)
         });
-        let client = wait::until_done(connecting, CONNECT_WITHIN * 2).ok_or(DbError::Late)?;
+        let client = until_done(connecting, CONNECT_WITHIN * 2).ok_or(DbError::Late)?;
         let client = client.map_err(|_| DbError::Gone)?.map_err(DbError::Unconnected)?;
         self.made.fetch_add(1, Ordering::AcqRel);
         Ok(Connection::new(client, purpose.answer_within()))

@@ -20,7 +20,7 @@ impl Wake for Unpark {
 /// Blocks until the future is done; `None` when that takes longer than `most`.
 ///
 /// A runtime's own way to block panics on a thread of another runtime, and services read on theirs.
-pub(super) fn until_done<F: Future>(future: F, most: Duration) -> Option<F::Output> {
+pub(crate) fn until_done<F: Future>(future: F, most: Duration) -> Option<F::Output> {
     let mut future = pin!(future);
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let began = monotonic();
