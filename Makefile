@@ -47,8 +47,10 @@ tools:
 		$(SUDO) apt-get update -q && $(SUDO) apt-get install -q -y --no-install-recommends $$missing; \
 	fi
 
+# The engine's own once more, every enquiry put to rest after each thing it is told.
 test: tools
 	$(CARGO) test --workspace
+	$(CARGO) test -p usher-engine --features rest-at-once
 
 # The services, and the program end to end, once more with their records in PostgreSQL; without what is
 # about files. The twenty kills under load take longer than all the rest and are a step of their own.

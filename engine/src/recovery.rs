@@ -22,7 +22,7 @@ use usher_domain::visitor::Visitor;
 use usher_protocol::event::preview;
 use usher_store::{ArchiveReader, HeldReceipt, LiveMembers, LiveRoom, SeenIds, StoreError, Unsent};
 
-use crate::channel::{Channel, Restored, ToSend};
+use crate::channel::{Channel, Live as LiveEnquiry, Restored, ToSend};
 use crate::clock::{Clock, Wall};
 use crate::directory::Directory;
 use crate::enquiry::{Enquiry, Kept, Opened, Told, outgoing};
@@ -217,8 +217,7 @@ fn run(peers: &Peers, contexts: Contexts, found: Found) -> Result<(), StoreError
         let enquiry = room.enquiry;
         let place = floor.place_now(enquiry);
         let channel = place.as_ref().map_or(room.channel, |place| place.channel);
-        let (owner, opened_at) = (place.as_ref().and_then(|on| on.stage.owner()), clock.opened_at);
-        let unrouted = place.is_none();
+        let (opened_at, unrouted) = (clock.opened_at, place.is_none());
         let kept = Kept {
             place,
             clock,
@@ -231,18 +230,19 @@ fn run(peers: &Peers, contexts: Contexts, found: Found) -> Result<(), StoreError
         let person = Arc::new(room.visitor);
         pinned.push(Arc::clone(&person));
         let opened = Opened { enquiry, channel, visitor: person };
-        let actor = Enquiry::restore(peers.clone(), opened, kept).start();
+        let mut opened = Enquiry::restore(peers.clone(), opened, kept);
+        opened.recover();
         // The floor's word came after the enquiry's last one, or its word never reached the floor.
-        match room.closed {
-            Some(event) => actor.do_send(Told::Floor { events: vec![event], place: None }),
+        let told = match room.closed {
+            Some(event) => Some(Told::Floor { events: vec![event], place: None }),
             None if unrouted => {
                 let provider_at = room.first_at.unwrap_or(opened_at);
-                actor.do_send(Told::Route { provider_at, waited: room.adopted });
+                Some(Told::Route { provider_at, waited: room.adopted })
             }
-            None => {}
-        }
-        let restoring = Restored { enquiry, visitor, owner, opened_at, actor };
-        restored.entry(channel).or_default().push(restoring);
+            None => None,
+        };
+        let live = LiveEnquiry::restored(opened, told);
+        restored.entry(channel).or_default().push(Restored { enquiry, visitor, live });
     }
     contexts.timer.run(Timer::new(peers.clone()));
     contexts.directory.run(Directory::new(peers.clone(), seen, pinned));

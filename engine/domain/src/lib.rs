@@ -10,6 +10,7 @@ pub mod enquiry;
 pub mod floor;
 pub mod ids;
 pub mod message;
+pub mod numbers;
 pub mod outbox;
 pub mod ownership;
 pub mod presence;

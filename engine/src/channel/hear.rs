@@ -12,7 +12,7 @@ use usher_domain::time::Timestamp;
 use usher_domain::trace::Step;
 use usher_domain::visitor::{Change, Visitor};
 
-use super::{Channel, Heard, Live};
+use super::{Channel, Heard};
 use crate::directory::{Pin, Remember};
 use crate::enquiry::{Enquiry, Opened, Told};
 use crate::inbound::{Inbound, InboundBody, InboundMessage, kept};
@@ -32,7 +32,7 @@ impl Channel {
         {
             self.remember(&visitor, Change::OptOut);
         }
-        if let Some((enquiry, _)) = self.enquiry_of(visitor.id) {
+        if let Some(enquiry) = self.lives.of(visitor.id) {
             self.tell(enquiry, Told::Visitor { visitor, update: Box::new(update), ack });
         } else if opens && visitor.blocked {
             self.open_and_close(&visitor, update, ack);
@@ -57,13 +57,9 @@ impl Channel {
 
     pub(super) fn open_with(&mut self, visitor: Arc<Visitor>, first: Told) {
         let enquiry = new_enquiry();
-        let now = self.peers.now();
         let id = visitor.id;
         let opened = Opened { enquiry, channel: self.id, visitor };
-        let actor = Enquiry::open(self.peers.clone(), opened).start();
-        actor.do_send(first);
-        self.live.insert(id, enquiry);
-        self.enquiries.insert(enquiry, Live { actor, visitor: id, owner: None, opened_at: now });
+        self.lives.open(Enquiry::open(self.peers.clone(), opened), id, first);
         self.peers.directory.do_send(Pin { visitor: id, on: true });
     }
 

@@ -1,38 +1,46 @@
 //! One channel: which visitor has which live enquiry here, and what waits to leave by its number.
 
 mod hear;
+mod lives;
 mod receipts;
 mod resume;
 mod send;
 
 pub(crate) use hear::received;
+pub(crate) use lives::{Live, Rested, Restored};
 pub(crate) use resume::OpenFor;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::*;
 use bytestring::ByteString;
 use usher_domain::floor::event::Closer;
-use usher_domain::ids::{ChannelId, EnquiryId, MessageId, StaffId, VisitorId};
+use usher_domain::ids::{ChannelId, EnquiryId, MessageId, VisitorId};
 use usher_domain::outbox::{self, Outbox};
 use usher_domain::time::Timestamp;
 use usher_domain::unmatched::Unmatched;
-use usher_domain::visitor::{Visitor, VisitorEnquiry, survivor};
+use usher_domain::visitor::{Visitor, survivor};
 use usher_store::HeldReceipt;
 
 use crate::directory::Pin;
-use crate::enquiry::{Enquiry, Told};
+use crate::enquiry::Told;
 use crate::inbound::{Inbound, InboundReceipt};
 use crate::ledger::Ack;
 use crate::metrics as names;
 use crate::outgoing::{Outgoing, SendOutcome};
-use crate::peers::{Due, End, Guard, Peers, Stepped};
+use crate::peers::{Due, Guard, Peers, Stepped};
 use crate::router::Decide;
 use crate::timer::{Alarm, Slice, Waiter};
 
+use lives::Lives;
 use receipts::Delivered;
 use resume::Waiting;
+
+/// Between two looks for silent enquiries: where there are more, and where there are none.
+const NEXT_LOOK: Duration = Duration::from_millis(10);
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// An update from a visitor, seen for the first time.
 #[derive(Debug, Message)]
@@ -136,9 +144,7 @@ pub(crate) struct Channel {
     peers: Peers,
     _guard: Guard,
     id: ChannelId,
-    /// Each visitor's one live enquiry here.
-    live: BTreeMap<VisitorId, EnquiryId>,
-    enquiries: BTreeMap<EnquiryId, Live>,
+    lives: Lives,
     outbox: Outbox,
     /// What the outbox holds, by message.
     unsent: BTreeMap<MessageId, Leaving>,
@@ -183,24 +189,6 @@ impl std::fmt::Debug for Gauges {
     }
 }
 
-#[derive(Debug)]
-struct Live {
-    actor: Addr<Enquiry>,
-    visitor: VisitorId,
-    owner: Option<StaffId>,
-    opened_at: Timestamp,
-}
-
-/// An enquiry that was live before a restart.
-#[derive(Debug)]
-pub(crate) struct Restored {
-    pub(crate) enquiry: EnquiryId,
-    pub(crate) visitor: VisitorId,
-    pub(crate) owner: Option<StaffId>,
-    pub(crate) opened_at: Timestamp,
-    pub(crate) actor: Addr<Enquiry>,
-}
-
 impl Channel {
     pub(crate) fn new(
         peers: Peers,
@@ -210,8 +198,7 @@ impl Channel {
         let guard = peers.guard("channel");
         let mut channel = Self {
             id,
-            live: BTreeMap::new(),
-            enquiries: BTreeMap::new(),
+            lives: Lives::new(peers.clone(), id, restored),
             outbox: Outbox::new(outbox::Limits {
                 per_second: peers.messages_per_second,
                 in_flight_max: peers.sends_at_once,
@@ -226,23 +213,19 @@ impl Channel {
             _guard: guard,
             peers,
         };
-        for Restored { enquiry, visitor, owner, opened_at, actor } in restored {
-            channel.live.insert(visitor, enquiry);
-            channel.enquiries.insert(enquiry, Live { actor, visitor, owner, opened_at });
-        }
         channel.hold_again(held);
         channel
     }
 
-    fn enquiry_of(&self, visitor: VisitorId) -> Option<(EnquiryId, &Live)> {
-        let enquiry = self.live.get(&visitor)?;
-        Some((*enquiry, self.enquiries.get(enquiry)?))
+    /// For a live enquiry; one that has closed does not need to know.
+    fn tell(&mut self, enquiry: EnquiryId, what: Told) {
+        self.lives.tell(enquiry, what).ok();
     }
 
-    fn tell(&self, enquiry: EnquiryId, what: Told) {
-        if let Some(live) = self.enquiries.get(&enquiry) {
-            live.actor.do_send(what);
-        }
+    /// Enquiries that are silent are put to rest, some at a time.
+    fn put_to_rest(&mut self, ctx: &mut Context<Self>) {
+        let next = if self.lives.look_for_silent() { NEXT_LOOK } else { LOOK_AGAIN };
+        ctx.run_later(next, Self::put_to_rest);
     }
 
     fn arm(&self) {
@@ -265,6 +248,7 @@ impl Actor for Channel {
         self.gauges.up.set(1.0);
         self.arm();
         self.look_for_unanswered(ctx);
+        self.put_to_rest(ctx);
     }
 }
 
@@ -272,13 +256,17 @@ impl Handler<ToEnquiry> for Channel {
     type Result = ();
 
     fn handle(&mut self, ToEnquiry { enquiry, what }: ToEnquiry, _: &mut Context<Self>) {
-        let Some(live) = self.enquiries.get_mut(&enquiry) else {
-            return what.came_too_late(&self.peers);
-        };
-        if let Told::Floor { place: Some(place), .. } = &what {
-            live.owner = place.stage.owner();
+        if let Err(what) = self.lives.tell(enquiry, what) {
+            what.came_too_late(&self.peers);
         }
-        live.actor.do_send(what);
+    }
+}
+
+impl Handler<Rested> for Channel {
+    type Result = ();
+
+    fn handle(&mut self, rested: Rested, _: &mut Context<Self>) {
+        self.lives.rested(rested);
     }
 }
 
@@ -297,13 +285,8 @@ impl Handler<Ended> for Channel {
 
     fn handle(&mut self, Ended(enquiry): Ended, _: &mut Context<Self>) {
         self.peers.closing.borrow_mut().remove(&enquiry);
-        let Some(live) = self.enquiries.remove(&enquiry) else { return };
-        if self.live.get(&live.visitor) == Some(&enquiry) {
-            self.live.remove(&live.visitor);
-        }
-        // The last it hears: whatever was on its way before has reached it.
-        live.actor.do_send(Told::Stop);
-        self.peers.directory.do_send(Pin { visitor: live.visitor, on: false });
+        let Some(visitor) = self.lives.end(enquiry) else { return };
+        self.peers.directory.do_send(Pin { visitor, on: false });
     }
 }
 
@@ -311,22 +294,9 @@ impl Handler<Merged> for Channel {
     type Result = ();
 
     fn handle(&mut self, Merged { kept, gone }: Merged, _: &mut Context<Self>) {
-        let Some(theirs) = self.live.remove(&gone) else { return };
-        if let Some(live) = self.enquiries.get_mut(&theirs) {
-            live.visitor = kept;
-            live.actor.do_send(Told::VisitorIs(kept));
-        }
-        let Some(own) = self.live.insert(kept, theirs).filter(|own| *own != theirs) else { return };
-        let case = |enquiry: EnquiryId| {
-            self.enquiries.get(&enquiry).map(|live| VisitorEnquiry {
-                enquiry,
-                opened_at: live.opened_at,
-                owner: live.owner,
-            })
-        };
-        let (Some(a), Some(b)) = (case(own), case(theirs)) else { return };
-        let outcome = survivor(a, b);
-        self.live.insert(kept, outcome.goes_on);
+        let Some((own, theirs)) = self.lives.merge(kept, gone) else { return };
+        let outcome = survivor(own, theirs);
+        self.lives.goes_on(kept, outcome.goes_on);
         if let Some(told) = outcome.told {
             self.tell(outcome.closes, Told::MergedAway { owner: told, into: outcome.goes_on });
         }
@@ -338,8 +308,8 @@ impl Handler<WindowsLapsed> for Channel {
     type Result = ();
 
     fn handle(&mut self, WindowsLapsed { visitor }: WindowsLapsed, _: &mut Context<Self>) {
-        if let Some(enquiry) = self.live.get(&visitor) {
-            self.tell(*enquiry, Told::WindowLapsed);
+        if let Some(enquiry) = self.lives.of(visitor) {
+            self.tell(enquiry, Told::WindowLapsed);
         }
     }
 }
@@ -348,8 +318,8 @@ impl Handler<Blocked> for Channel {
     type Result = ();
 
     fn handle(&mut self, Blocked(visitor): Blocked, _: &mut Context<Self>) {
-        if let Some(enquiry) = self.live.get(&visitor) {
-            self.close(*enquiry, Closer::Blocked);
+        if let Some(enquiry) = self.lives.of(visitor) {
+            self.close(enquiry, Closer::Blocked);
         }
     }
 }
@@ -370,10 +340,7 @@ impl Handler<Stepped> for Channel {
     type Result = ();
 
     fn handle(&mut self, _: Stepped, _: &mut Context<Self>) {
-        // Windows lapse at another time now.
-        for live in self.enquiries.values() {
-            live.actor.do_send(Told::Due(None));
-        }
+        self.lives.look_at_the_clock();
     }
 }
 
@@ -381,7 +348,7 @@ impl Handler<HasLive> for Channel {
     type Result = bool;
 
     fn handle(&mut self, HasLive(visitor): HasLive, _: &mut Context<Self>) -> bool {
-        self.live.contains_key(&visitor)
+        self.lives.of(visitor).is_some()
     }
 }
 
@@ -389,9 +356,7 @@ impl Handler<EndAll> for Channel {
     type Result = ();
 
     fn handle(&mut self, _: EndAll, ctx: &mut Context<Self>) {
-        for live in self.enquiries.values() {
-            live.actor.do_send(End);
-        }
+        self.lives.end_all();
         ctx.stop();
     }
 }
@@ -401,13 +366,41 @@ impl Handler<EndAll> for Channel {
 #[rtype(result = "()")]
 pub(crate) struct CrashEnquiries;
 
+/// How many of its enquiries are awake.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "usize")]
+pub(crate) struct HowManyAwake;
+
+#[cfg(test)]
+impl Handler<HowManyAwake> for Channel {
+    type Result = usize;
+
+    fn handle(&mut self, _: HowManyAwake, _: &mut Context<Self>) -> usize {
+        self.lives.count_awake()
+    }
+}
+
+/// All of them are asked to rest.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct RestAll;
+
+#[cfg(test)]
+impl Handler<RestAll> for Channel {
+    type Result = ();
+
+    fn handle(&mut self, _: RestAll, _: &mut Context<Self>) {
+        self.lives.ask_all_to_rest();
+    }
+}
+
 #[cfg(test)]
 impl Handler<CrashEnquiries> for Channel {
     type Result = ();
 
     fn handle(&mut self, _: CrashEnquiries, _: &mut Context<Self>) {
-        for live in self.enquiries.values() {
-            live.actor.do_send(crate::faults::Crash);
-        }
+        self.lives.crash();
     }
 }

@@ -82,7 +82,7 @@ impl Channel {
 
     /// What this visitor said that should have opened an enquiry.
     fn waited(&self, visitor: VisitorId) -> Option<Waited> {
-        if self.live.contains_key(&visitor) {
+        if self.lives.of(visitor).is_some() {
             return None;
         }
         let rows = match self.peers.reader.loose(self.peers.id, (self.id, visitor), LOOK_MAX) {
@@ -118,7 +118,7 @@ impl Handler<OpenFor> for Channel {
         let over = memory.and_then(|memory| memory.last_closed_at).is_some_and(|at| waited.at < at);
         // Nobody is left to answer.
         let erased = visitor.identities.wa_id.is_none() && visitor.identities.user_id.is_none();
-        if !over && !erased && !visitor.blocked && !self.live.contains_key(&visitor.id) {
+        if !over && !erased && !visitor.blocked && self.lives.of(visitor.id).is_none() {
             self.open_with(visitor, Told::Waited(waited));
         }
     }

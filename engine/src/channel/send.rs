@@ -141,14 +141,15 @@ impl Channel {
     }
 
     /// What a final refusal says about the visitor.
-    fn learn_from_refusal(&self, message: MessageId, then: Disposition) {
+    fn learn_from_refusal(&mut self, message: MessageId, then: Disposition) {
         let Disposition::Final { window_lapsed, opted_out } = then else { return };
         let Some(leaving) = self.unsent.get(&message) else { return };
-        if let Some(enquiry) = leaving.outgoing.enquiry.filter(|_| window_lapsed) {
+        let (visitor, enquiry) = (leaving.visitor, leaving.outgoing.enquiry);
+        if let Some(enquiry) = enquiry.filter(|_| window_lapsed) {
             self.tell(enquiry, Told::WindowLapsed);
         }
         if opted_out {
-            let (visitor, change) = (leaving.visitor, Change::OptOut);
+            let change = Change::OptOut;
             self.peers.directory.do_send(Remember {
                 visitor,
                 change,

@@ -27,7 +27,7 @@ pub(super) struct Held {
 }
 
 impl Enquiry {
-    pub(super) fn owner(&self) -> Option<StaffId> {
+    pub(crate) fn owner(&self) -> Option<StaffId> {
         self.place.as_ref().and_then(|place| place.stage.owner())
     }
 
@@ -110,7 +110,7 @@ impl Enquiry {
             owner: stage.owner(),
             joined: &joined,
             offered_to: &offered_to,
-            offered_before: &self.offered_before,
+            offered_before: &self.rare.offered_before,
             groups,
             transferred_by,
             former: &self.rare.former,
@@ -189,7 +189,7 @@ impl Enquiry {
             bot,
             opened_at: self.time(kept.opened_at),
             window_until: kept.window_until.into(),
-            first_message: self.first_message.clone(),
+            first_message: self.first_message.as_deref().map(str::to_owned),
             order: self.order,
             visitor_waits: place.and_then(|place| place.visitor_waits).map(|at| self.time(at)),
             hold_until: place.and_then(|place| place.hold_until).map(|at| self.time(at)),

@@ -180,8 +180,10 @@ impl Enquiry {
 
     fn offered(&mut self, to: &[StaffId], sort: OfferSort, until: Timestamp) {
         let since = self.now;
+        if let Some(parts) = self.rare.existing() {
+            parts.offered_before.retain(|before| !to.contains(before));
+        }
         for staff in to {
-            self.offered_before.retain(|before| before != staff);
             self.offers.push(Held { staff: *staff, until, since, sort });
         }
         // One text for all who are asked at once: the head is the same to each of them.
@@ -201,8 +203,8 @@ impl Enquiry {
             metrics::counter!(names::OFFERS, "outcome" => outcome(end)).increment(1);
             metrics::histogram!(names::OFFER_SECONDS, "outcome" => outcome(end)).record(stood);
         }
-        if !self.offered_before.contains(&staff) {
-            self.offered_before.push(staff);
+        if !self.rare.offered_before.contains(&staff) {
+            self.rare.write().offered_before.push(staff);
         }
     }
 

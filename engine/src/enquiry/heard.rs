@@ -167,7 +167,7 @@ impl Enquiry {
         let delayed = self.is_delayed(provider_at);
         self.note(Command::VisitorWrote { counts, provider_at });
         if self.first_message.is_none() {
-            self.first_message = preview(&received.content);
+            self.first_message = preview(&received.content).map(String::into_boxed_str);
         }
         self.last_inbound = Some(received.provider_id.clone());
         let for_the_bot = self.bot_hears(&received);
@@ -204,7 +204,7 @@ impl Enquiry {
     pub(super) fn take_up_what_waited(&mut self, waited: Waited) {
         let Waited { first, provider_id, provider_at, counts, replies, .. } = waited;
         self.note(Command::VisitorWrote { counts, provider_at });
-        self.first_message = first;
+        self.first_message = first.map(String::into_boxed_str);
         self.last_inbound = provider_id;
         self.unopened = false;
         let (enquiry, channel, visitor) = (self.id, self.channel, self.visitor.id);

@@ -11,9 +11,11 @@ mod heard;
 mod orders;
 mod rare;
 mod recovered;
+mod rest;
 mod said;
 
 pub(crate) use heard::Waited;
+pub(crate) use rest::{AtRest, Rest};
 pub(crate) use said::outgoing;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -175,15 +177,13 @@ pub(crate) struct Enquiry {
     /// As the floor last told; `None` before it first did.
     place: Option<PlaceThen>,
     offers: Vec<facts::Held>,
-    /// Were offered it in this walk and no longer are.
-    offered_before: Vec<StaffId>,
     /// Somebody who connected was shown that it waits: its groups are told when it no longer does.
     shown_waiting: bool,
     /// Everybody in its groups was told that it waits.
     told_waiting: bool,
     /// After a restart they are read when somebody asks who may be one of them.
     former_known: bool,
-    first_message: Option<String>,
+    first_message: Option<Box<str>>,
     /// Provider's id of the visitor's newest message, for typing and read.
     last_inbound: Option<String>,
     /// Keys of the newest sends, until the archive has them, and what was sent.
@@ -215,7 +215,7 @@ impl Enquiry {
             rare: Rare::of(kept.talk.map(|talk| Talk::restore(*talk)), kept.members, kept.labels),
             unopened: false,
             former_known: false,
-            first_message: kept.first_message,
+            first_message: kept.first_message.map(String::into_boxed_str),
             ..Self::with(peers, opened, machine)
         }
     }
@@ -234,7 +234,6 @@ impl Enquiry {
             talk_changed: false,
             place: None,
             offers: Vec::new(),
-            offered_before: Vec::new(),
             former_known: true,
             shown_waiting: false,
             told_waiting: false,
@@ -361,17 +360,6 @@ fn terms(peers: &Peers, channel: ChannelId) -> Terms<'_> {
 
 impl Actor for Enquiry {
     type Context = Context<Self>;
-
-    fn started(&mut self, _: &mut Context<Self>) {
-        self.look_at_the_clock();
-        if !self.unopened {
-            self.sync_joined();
-            self.note(enquiry::Command::Recovered);
-            self.catch_up();
-            self.resume_talk();
-            self.arm();
-        }
-    }
 }
 
 impl Handler<Told> for Enquiry {

@@ -11,8 +11,18 @@ use usher_domain::time::Timestamp;
 use super::Enquiry;
 
 impl Enquiry {
+    /// After a restart, before anything is told.
+    pub(crate) fn recover(&mut self) {
+        self.look_at_the_clock();
+        self.sync_joined();
+        self.note(Command::Recovered);
+        self.catch_up();
+        self.resume_talk();
+        self.arm();
+    }
+
     /// After a restart: what one of machine and floor was told, and the other was not any more.
-    pub(super) fn catch_up(&mut self) {
+    fn catch_up(&mut self) {
         let Some(place) = self.place.clone() else { return };
         let kept = self.machine.kept().clone();
         let (handled, offered) = match kept.serving {

@@ -5,6 +5,7 @@ mod clocks;
 mod crowds;
 mod paths;
 mod receipts;
+mod rest;
 mod retention;
 mod rights;
 #[path = "../../tests/stores/mod.rs"]
@@ -111,6 +112,19 @@ impl Handler<Open> for crate::service::Service {
 
     fn handle(&mut self, Open(staff): Open, _: &mut Context<Self>) -> bool {
         self.peers().is_some_and(|peers| peers.is_connected(staff))
+    }
+}
+
+/// A channel's actor.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Option<Addr<crate::channel::Channel>>")]
+pub(crate) struct ActorOf(pub(crate) ChannelId);
+
+impl Handler<ActorOf> for crate::service::Service {
+    type Result = Option<Addr<crate::channel::Channel>>;
+
+    fn handle(&mut self, ActorOf(channel): ActorOf, _: &mut Context<Self>) -> Self::Result {
+        self.peers()?.channel(channel).cloned()
     }
 }
 

@@ -24,6 +24,7 @@ use super::index::Index;
 use super::merge::absorb;
 use super::person::{Identities, Visitor};
 use crate::ids::{ChannelId, VisitorId};
+use crate::numbers::{Numbers, Slots, hash_of_id};
 use crate::time::Timestamp;
 
 /// How long after an announced number change a new user id may still be expected.
@@ -34,7 +35,8 @@ const NAME_CHARS_MAX: usize = 128;
 /// The visitors of one service, as far as they are loaded.
 #[derive(Debug, Default)]
 pub struct Directory {
-    visitors: BTreeMap<VisitorId, Entry>,
+    visitors: Slots<Entry>,
+    by_id: Numbers,
     by_wa_id: Index,
     by_user_id: Index,
     /// Merged away, until the archive knows it too: whom they became, and in which revision.
@@ -126,7 +128,7 @@ impl Directory {
     pub fn load(&mut self, visitor: impl Into<Arc<Visitor>>) {
         let mut visitor = visitor.into();
         let id = visitor.id;
-        if self.visitors.contains_key(&id) || self.gone.contains_key(&id) {
+        if self.entry(id).is_some() || self.gone.contains_key(&id) {
             return;
         }
         let Identities { wa_id, user_id } = &visitor.identities;
@@ -142,7 +144,7 @@ impl Directory {
 
     /// Forgets a visitor without a live enquiry whom the archive knows as they are.
     pub fn unload(&mut self, visitor: VisitorId) -> Result<(), StillNeeded> {
-        let Some(entry) = self.visitors.get(&visitor) else {
+        let Some(entry) = self.entry(visitor) else {
             return Ok(());
         };
         if entry.pins > 0 {
@@ -158,7 +160,7 @@ impl Directory {
     /// An enquiry of this visitor has become live.
     pub fn pin(&mut self, visitor: VisitorId) {
         let id = self.current(visitor);
-        if let Some(entry) = self.visitors.get_mut(&id) {
+        if let Some(entry) = self.entry_mut(id) {
             entry.pins = entry.pins.saturating_add(1);
         }
     }
@@ -166,7 +168,7 @@ impl Directory {
     /// An enquiry of this visitor is no longer live.
     pub fn unpin(&mut self, visitor: VisitorId) {
         let id = self.current(visitor);
-        if let Some(entry) = self.visitors.get_mut(&id) {
+        if let Some(entry) = self.entry_mut(id) {
             entry.pins = entry.pins.saturating_sub(1);
         }
     }
@@ -185,12 +187,12 @@ impl Directory {
 
     /// A loaded visitor, also by the id of one merged into them.
     pub fn visitor(&self, id: VisitorId) -> Option<&Arc<Visitor>> {
-        self.visitors.get(&self.current(id)).map(|entry| &entry.visitor)
+        self.entry(self.current(id)).map(|entry| &entry.visitor)
     }
 
-    /// Loaded visitors, in order of id.
+    /// Loaded visitors, in no order that means anything.
     pub fn visitors(&self) -> impl Iterator<Item = &Visitor> {
-        self.visitors.values().map(|entry| &*entry.visitor)
+        self.visitors.iter().map(|(_, entry)| &*entry.visitor)
     }
 
     /// Whose key this is, among the loaded.
@@ -201,17 +203,35 @@ impl Directory {
         }
     }
 
+    fn number(&self, id: VisitorId) -> Option<u32> {
+        let is = |number| self.visitors.get(number).is_some_and(|entry| entry.visitor.id == id);
+        self.by_id.find(hash_of_id(id.uuid()), is)
+    }
+
+    fn entry(&self, id: VisitorId) -> Option<&Entry> {
+        self.visitors.get(self.number(id)?)
+    }
+
+    fn entry_mut(&mut self, id: VisitorId) -> Option<&mut Entry> {
+        self.visitors.get_mut(self.number(id)?)
+    }
+
     fn by_number(&self, wa_id: &str) -> Option<VisitorId> {
-        self.by_wa_id.find(wa_id, |id| self.has(id, |own| own.wa_id.as_deref() == Some(wa_id)))
+        self.known_by(&self.by_wa_id, wa_id, wa_id_of)
     }
 
     fn by_user(&self, user_id: &str) -> Option<VisitorId> {
-        self.by_user_id
-            .find(user_id, |id| self.has(id, |own| own.user_id.as_deref() == Some(user_id)))
+        self.known_by(&self.by_user_id, user_id, user_id_of)
     }
 
-    fn has(&self, visitor: VisitorId, is: impl Fn(&Identities) -> bool) -> bool {
-        self.visitors.get(&visitor).is_some_and(|entry| is(&entry.visitor.identities))
+    fn known_by(
+        &self,
+        index: &Index,
+        id: &str,
+        id_of: impl Fn(&Slots<Entry>, u32) -> Option<&str>,
+    ) -> Option<VisitorId> {
+        let found = index.find(id, |number| id_of(&self.visitors, number) == Some(id))?;
+        self.visitors.get(found).map(|entry| entry.visitor.id)
     }
 
     /// Who is writing, where everything that is seen of them is known already, as it nearly always
@@ -222,7 +242,7 @@ impl Directory {
             (None, Some(user_id)) => self.by_user(user_id),
             (None, None) => None,
         };
-        let visitor = &self.visitors.get(&id?)?.visitor;
+        let visitor = &self.entry(id?)?.visitor;
         let no_news = |seen: Option<&str>, own: &Option<Box<str>>| {
             seen.is_none_or(|seen| own.as_deref() == Some(seen))
         };
@@ -300,7 +320,7 @@ impl Directory {
 
     /// Whether a number's holder is known by another user id, and no notice has said it may change.
     fn is_anothers(&self, now: Timestamp, holder: VisitorId, user_id: &str) -> bool {
-        self.visitors.get(&holder).is_some_and(|Entry { visitor, .. }| {
+        self.entry(holder).is_some_and(|Entry { visitor, .. }| {
             let other = visitor.identities.user_id.as_deref().is_some_and(|own| own != user_id);
             let expected =
                 visitor.number_changed_at.is_some_and(|at| now.since(at) <= USER_ID_FOLLOWS_WITHIN);
@@ -322,7 +342,7 @@ impl Directory {
         let mut ids = self.ids_of(kept);
         ids.wa_id = ids.wa_id.or_else(|| theirs.visitor.identities.wa_id.clone());
         ids.user_id = ids.user_id.or_else(|| theirs.visitor.identities.user_id.clone());
-        if let Some(entry) = self.visitors.get_mut(&kept) {
+        if let Some(entry) = self.entry_mut(kept) {
             entry.pins = entry.pins.saturating_add(theirs.pins);
             absorb(Arc::make_mut(&mut entry.visitor), Arc::unwrap_or_clone(theirs.visitor));
         }
@@ -340,7 +360,7 @@ impl Directory {
     pub(super) fn link(&mut self, visitor: VisitorId, seen: Identities) -> bool {
         let is_known =
             |seen: &Option<Box<str>>, own: &Option<Box<str>>| seen.is_none() || seen == own;
-        let nothing_new = self.visitors.get(&visitor).is_none_or(|entry| {
+        let nothing_new = self.entry(visitor).is_none_or(|entry| {
             let Identities { wa_id, user_id } = &entry.visitor.identities;
             is_known(&seen.wa_id, wa_id) && is_known(&seen.user_id, user_id)
         });
@@ -354,7 +374,7 @@ impl Directory {
             user_id: seen.user_id.or_else(|| own.user_id.clone()),
         };
         self.set_ids(visitor, ids);
-        if let Some(entry) = self.visitors.get_mut(&visitor).filter(|_| new_user) {
+        if let Some(entry) = self.entry_mut(visitor).filter(|_| new_user) {
             Arc::make_mut(&mut entry.visitor).number_changed_at = None;
         }
         true
@@ -362,7 +382,7 @@ impl Directory {
 
     /// Remembers names and channel; whether that is news.
     fn note(&mut self, visitor: VisitorId, seen: &Seen<'_>) -> bool {
-        let Some(Entry { visitor, .. }) = self.visitors.get_mut(&visitor) else {
+        let Some(Entry { visitor, .. }) = self.entry_mut(visitor) else {
             return false;
         };
         let name = another(visitor.name.as_deref(), seen.name);
@@ -380,33 +400,36 @@ impl Directory {
     }
 
     pub(super) fn emit(&mut self, visitor: VisitorId, effects: &mut Vec<Effect>) {
-        if let Some(entry) = self.visitors.get_mut(&visitor) {
-            self.revision += 1;
-            entry.revision = self.revision;
+        let revision = self.revision + 1;
+        if let Some(entry) = self.entry_mut(visitor) {
+            entry.revision = revision;
             effects.push(Effect::Changed(Box::new(Visitor::clone(&entry.visitor))));
+            self.revision = revision;
         }
     }
 
     pub(super) fn visitor_mut(&mut self, id: VisitorId) -> Option<&mut Visitor> {
-        self.visitors.get_mut(&id).map(|entry| Arc::make_mut(&mut entry.visitor))
+        self.entry_mut(id).map(|entry| Arc::make_mut(&mut entry.visitor))
     }
 
     pub(super) fn ids_of(&self, id: VisitorId) -> Identities {
-        self.visitors.get(&id).map(|entry| entry.visitor.identities.clone()).unwrap_or_default()
+        self.entry(id).map(|entry| entry.visitor.identities.clone()).unwrap_or_default()
     }
 
     pub(super) fn set_ids(&mut self, id: VisitorId, ids: Identities) {
-        let Some(entry) = self.visitors.get_mut(&id) else {
-            return;
-        };
-        let identities = &mut Arc::make_mut(&mut entry.visitor).identities;
-        if identities.wa_id != ids.wa_id {
-            self.by_wa_id.moved(id, identities.wa_id.as_deref(), ids.wa_id.as_deref());
+        let Some(number) = self.number(id) else { return };
+        self.known_by_ids(number, false);
+        if let Some(entry) = self.visitors.get_mut(number) {
+            Arc::make_mut(&mut entry.visitor).identities = ids;
         }
-        if identities.user_id != ids.user_id {
-            self.by_user_id.moved(id, identities.user_id.as_deref(), ids.user_id.as_deref());
-        }
-        *identities = ids;
+        self.known_by_ids(number, true);
+    }
+
+    /// Puts the ids of a visitor into the indices, or takes them out.
+    fn known_by_ids(&mut self, number: u32, known: bool) {
+        let visitors = &self.visitors;
+        self.by_wa_id.set(number, known, |number| wa_id_of(visitors, number));
+        self.by_user_id.set(number, known, |number| user_id_of(visitors, number));
     }
 
     /// The visitor an id stands for now.
@@ -415,20 +438,29 @@ impl Directory {
     }
 
     fn insert(&mut self, visitor: Arc<Visitor>) {
-        let id = visitor.id;
-        let Identities { wa_id, user_id } = &visitor.identities;
-        self.by_wa_id.moved(id, None, wa_id.as_deref());
-        self.by_user_id.moved(id, None, user_id.as_deref());
-        self.visitors.insert(id, Entry { visitor, pins: 0, revision: 0 });
+        let hash = hash_of_id(visitor.id.uuid());
+        let number = self.visitors.insert(Entry { visitor, pins: 0, revision: 0 });
+        let hash_of = |number| {
+            self.visitors.get(number).map_or(0, |entry| hash_of_id(entry.visitor.id.uuid()))
+        };
+        self.by_id.insert(hash, number, hash_of);
+        self.known_by_ids(number, true);
     }
 
     fn remove(&mut self, id: VisitorId) -> Option<Entry> {
-        let entry = self.visitors.remove(&id)?;
-        let Identities { wa_id, user_id } = &entry.visitor.identities;
-        self.by_wa_id.moved(id, wa_id.as_deref(), None);
-        self.by_user_id.moved(id, user_id.as_deref(), None);
-        Some(entry)
+        let number = self.number(id)?;
+        self.known_by_ids(number, false);
+        self.by_id.remove(hash_of_id(id.uuid()), |other| other == number);
+        self.visitors.remove(number)
     }
+}
+
+fn wa_id_of(visitors: &Slots<Entry>, number: u32) -> Option<&str> {
+    visitors.get(number)?.visitor.identities.wa_id.as_deref()
+}
+
+fn user_id_of(visitors: &Slots<Entry>, number: u32) -> Option<&str> {
+    visitors.get(number)?.visitor.identities.user_id.as_deref()
 }
 
 /// A name that was given and differs.
