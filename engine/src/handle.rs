@@ -1,11 +1,12 @@
 //! The one way into the engine from outside: a cheap handle that could lead to another node.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+#[cfg(test)]
 use actix::Addr;
 use thiserror::Error;
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -24,9 +25,12 @@ use usher_protocol::frame::Resume;
 use usher_protocol::refusal::{Code, Refusal};
 use usher_store::Store;
 
+use crate::doors::{Door, Doors};
 use crate::inbound::Inbound;
 use crate::outgoing::{BotWord, ProviderCall, SendOutcome};
-use crate::service::{self, Service};
+use crate::service;
+#[cfg(test)]
+use crate::service::Service;
 
 /// What came of a command: what its `ok` holds, or why it was refused.
 pub type Answer = Result<serde_json::Value, Refusal>;
@@ -34,6 +38,7 @@ pub type Answer = Result<serde_json::Value, Refusal>;
 /// What the engine is started with.
 #[derive(Debug)]
 pub struct EngineOptions {
+    /// Those that run from the start; others are added.
     pub services: Vec<Arc<Settings>>,
     /// Updates, commands and timer slices of one service under way at once.
     pub credits_per_service: usize,
@@ -116,18 +121,22 @@ pub struct Explained {
 /// The engine as the doors see it; cheap to clone.
 #[derive(Clone)]
 pub struct Engine {
-    doors: Arc<BTreeMap<ServiceId, Door>>,
+    doors: Arc<Doors>,
     store: Arc<Store>,
+    makes: Arc<Makes>,
 }
 
-struct Door {
-    service: Addr<Service>,
-    credits: Arc<Semaphore>,
+/// What every service is made from.
+struct Makes {
+    provider: mpsc::Sender<ProviderCall>,
+    credits: usize,
+    messages_per_second: u32,
+    sends_at_once: usize,
 }
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine").field("services", &self.doors.len()).finish_non_exhaustive()
+        f.debug_struct("Engine").field("services", &self.services().len()).finish_non_exhaustive()
     }
 }
 
@@ -141,49 +150,100 @@ impl Engine {
         store: Store,
         provider: mpsc::Sender<ProviderCall>,
     ) -> Result<Self, service::StartError> {
-        let store = Arc::new(store);
-        let arbiters: Vec<actix::Arbiter> =
-            (0..options.arbiters).map(|_| actix::Arbiter::new()).collect();
-        let mut doors = BTreeMap::new();
-        for (index, settings) in options.services.into_iter().enumerate() {
-            let id = settings.service;
-            let credits = Arc::new(Semaphore::new(options.credits_per_service));
-            let start = service::Start {
-                settings,
-                journal: store.journal().clone(),
-                archive: store.archive().clone(),
-                dir: store.dir().cloned(),
-                store: Arc::downgrade(&store),
-                provider: provider.clone(),
-                messages_per_second: options.messages_per_second,
-                sends_at_once: options.sends_at_once,
-                credits: Arc::clone(&credits),
-            };
-            let service = match arbiters.get(index.checked_rem(arbiters.len()).unwrap_or(0)) {
-                Some(arbiter) => service::start_on(arbiter, start).await?,
-                None => service::start_here(start)?,
-            };
-            doors.insert(id, Door { service, credits });
+        let makes = Makes {
+            provider,
+            credits: options.credits_per_service,
+            messages_per_second: options.messages_per_second,
+            sends_at_once: options.sends_at_once,
+        };
+        let doors = Arc::new(Doors::new(options.arbiters));
+        let engine = Self { doors, store: Arc::new(store), makes: Arc::new(makes) };
+        for settings in options.services {
+            engine.make(settings).await?;
         }
-        Ok(Self { doors: Arc::new(doors), store })
+        Ok(engine)
     }
 
-    fn door(&self, service: ServiceId) -> Result<&Door, Unavailable> {
-        self.doors.get(&service).ok_or(Unavailable::NoService)
+    /// Starts the actors of a service, which the store has taken before; it is built when this returns.
+    pub async fn add(&self, settings: Arc<Settings>) -> Result<(), service::StartError> {
+        let id = settings.service;
+        if !self.runs(id) {
+            self.make(settings).await?;
+        }
+        if let Ok(door) = self.door(id) {
+            // What cannot be built is tried again, and told by `is_ready` and `stopped`.
+            drop(door.service.send(service::AreYouUp).await);
+        }
+        Ok(())
+    }
+
+    async fn make(&self, settings: Arc<Settings>) -> Result<(), service::StartError> {
+        let (id, credits) = (settings.service, Arc::new(Semaphore::new(self.makes.credits)));
+        let start = service::Start {
+            settings,
+            journal: self.store.journal().clone(),
+            archive: self.store.archive().clone(),
+            dir: self.store.dir().cloned(),
+            store: Arc::downgrade(&self.store),
+            provider: self.makes.provider.clone(),
+            messages_per_second: self.makes.messages_per_second,
+            sends_at_once: self.makes.sends_at_once,
+            credits: Arc::clone(&credits),
+        };
+        let (service, thread) = match self.doors.thread() {
+            Some((thread, arbiter)) => (service::start_on(&arbiter, start).await?, thread),
+            None => (service::start_here(start)?, 0),
+        };
+        self.doors.put(id, Door::new(service, credits, thread));
+        Ok(())
+    }
+
+    /// In order: nothing new, what is under way ends, connections are let go, all of it is durable; then
+    /// its actors end. Others are not touched. Waits no longer than three times `ENDS_WITHIN`; a request
+    /// to the provider that is under way even then is in doubt for whoever has the service next.
+    pub async fn remove(&self, service: ServiceId) {
+        let Some(door) = self.doors.open(service) else { return };
+        door.shut();
+        let all = u32::try_from(self.makes.credits).unwrap_or(u32::MAX);
+        // As long as they are lent to this, no deadline is told.
+        let lent = within(door.credits.acquire_many(all)).await;
+        within(door.service.send(service::SendNoMore)).await;
+        within(door.service.send(service::Stop)).await;
+        drop(lent);
+        if self.doors.take_this(service, &door) {
+            door.service.do_send(service::End);
+        }
+    }
+
+    /// At once: its door is gone, connections are let go, its actors end, nothing is waited for. To be
+    /// called when the service is another's.
+    pub fn abandon(&self, service: ServiceId) {
+        if let Some(door) = self.doors.take(service) {
+            door.service.do_send(service::End);
+        }
+    }
+
+    fn door(&self, service: ServiceId) -> Result<Arc<Door>, Unavailable> {
+        self.doors.open(service).ok_or(Unavailable::NoService)
     }
 
     #[cfg(test)]
     pub(crate) fn service_of(&self, service: ServiceId) -> Addr<Service> {
-        self.doors[&service].service.clone()
+        self.doors.any(service).unwrap().service.clone()
     }
 
     #[cfg(test)]
     pub(crate) fn credits_of(&self, service: ServiceId) -> Arc<Semaphore> {
-        Arc::clone(&self.doors[&service].credits)
+        Arc::clone(&self.doors.any(service).unwrap().credits)
     }
 
-    pub fn services(&self) -> impl Iterator<Item = ServiceId> {
-        self.doors.keys().copied()
+    /// Those that run now.
+    pub fn services(&self) -> Vec<ServiceId> {
+        self.doors.services()
+    }
+
+    pub fn runs(&self, service: ServiceId) -> bool {
+        self.doors.open(service).is_some()
     }
 
     pub fn store(&self) -> &Store {
@@ -225,7 +285,7 @@ impl Engine {
         message: MessageId,
         outcome: SendOutcome,
     ) {
-        if let Ok(door) = self.door(service) {
+        if let Some(door) = self.doors.any(service) {
             door.service.do_send(service::Outcome { channel, message, became: outcome });
         }
     }
@@ -234,8 +294,11 @@ impl Engine {
     /// messages that it made.
     pub async fn bot_said(&self, service: ServiceId, enquiry: EnquiryId, word: BotWord) -> Answer {
         let unavailable = || Refusal::from(Code::Unavailable);
-        let door = self.door(service).map_err(|_| unavailable())?;
         // Answers are as many as there are calls, and must not be lost.
+        let door = match word.call {
+            Some(_) => self.doors.any(service).ok_or_else(unavailable)?,
+            None => self.door(service).map_err(|_| unavailable())?,
+        };
         let credit = match word.call {
             Some(_) => None,
             None => Some(Arc::clone(&door.credits).try_acquire_owned().map_err(|_| unavailable())?),
@@ -365,7 +428,7 @@ impl Engine {
 
     /// Whether every service runs.
     pub async fn is_ready(&self) -> bool {
-        for door in self.doors.values() {
+        for door in self.doors.all() {
             if !matches!(door.service.send(service::AreYouUp).await, Ok(Ok(true))) {
                 return false;
             }
@@ -376,7 +439,7 @@ impl Engine {
     /// Services that take no work any more, and why.
     pub async fn stopped(&self) -> Vec<service::Stopped> {
         let mut stopped = Vec::new();
-        for door in self.doors.values() {
+        for door in self.doors.all() {
             if let Ok(Err(found)) = door.service.send(service::AreYouUp).await {
                 stopped.push(found);
             }
@@ -393,9 +456,16 @@ impl Engine {
 
     /// Tells every connection to come back, and finishes what is being committed.
     pub async fn stop(&self) {
-        for door in self.doors.values() {
+        for door in self.doors.all() {
             // A service that is gone has nothing left to finish.
             door.service.send(service::Stop).await.ok();
         }
     }
+}
+
+/// Whatever a service waits for when it goes.
+const ENDS_WITHIN: Duration = Duration::from_secs(3);
+
+async fn within<T>(what: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(ENDS_WITHIN, what).await.ok()
 }

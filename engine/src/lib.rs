@@ -8,6 +8,7 @@ mod channel;
 mod clip;
 mod clock;
 mod directory;
+mod doors;
 mod engage;
 mod enquiry;
 #[cfg(test)]

@@ -19,7 +19,7 @@ use usher_protocol::command::Command;
 use usher_protocol::refusal::{Code, Refusal};
 use usher_store::{Archive, DataDir, Journal, Store, StoreError};
 
-use crate::channel::{Channel, OutcomeCame, ReceiptCame, Resume};
+use crate::channel::{Channel, HoldBack, OutcomeCame, ReceiptCame, Resume};
 use crate::clock::{Clock, Wall};
 use crate::directory::Arrived;
 use crate::enquiry::Told;
@@ -149,6 +149,16 @@ pub(crate) struct LastSequence;
 #[rtype(result = "()")]
 pub(crate) struct Stop;
 
+/// Nothing more leaves by the provider's door; answered once nothing that has is under way.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct SendNoMore;
+
+/// The service ends in this process, at once.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct End;
+
 #[derive(Debug)]
 pub(crate) struct Service {
     start: Start,
@@ -192,7 +202,10 @@ pub(crate) fn start_here(start: Start) -> Result<Addr<Service>, StartError> {
 }
 
 /// Starts a service on a thread of its own.
-pub(crate) async fn start_on(arbiter: &Arbiter, start: Start) -> Result<Addr<Service>, StartError> {
+pub(crate) async fn start_on(
+    arbiter: &ArbiterHandle,
+    start: Start,
+) -> Result<Addr<Service>, StartError> {
     let (told, hears) = oneshot::channel();
     let spawned = arbiter.spawn_fn(move || {
         // What operators see of the thread; nothing depends on it.
@@ -446,5 +459,32 @@ impl Handler<Stop> for Service {
             // A ledger that has failed has nothing more to finish.
             hears.await.ok();
         })
+    }
+}
+
+impl Handler<SendNoMore> for Service {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: SendNoMore, _: &mut Context<Self>) -> Self::Result {
+        let Some(peers) = &self.peers else { return Box::pin(async {}) };
+        let held: Vec<_> = peers.channels.values().map(|channel| channel.send(HoldBack)).collect();
+        Box::pin(async move {
+            for held in held {
+                // A channel that is gone sends nothing.
+                held.await.ok();
+            }
+        })
+    }
+}
+
+impl Handler<End> for Service {
+    type Result = ();
+
+    fn handle(&mut self, _: End, ctx: &mut Context<Self>) {
+        if let Some(peers) = self.peers.take() {
+            tracing::info!(service = %self.id(), "the service runs here no more");
+            self.end(&peers, ctx);
+        }
+        ctx.stop();
     }
 }

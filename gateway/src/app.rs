@@ -130,8 +130,13 @@ impl App {
         let Loaded { config, services, .. } = loaded;
         let address = listeners.http.local_addr()?;
         let (me, inbox) = claimed.as_ref().map(|it| (it.me.clone(), it.inbox.clone())).unzip();
+        let epochs = claimed.as_ref().map(|it| it.epochs.clone());
         let store = open_store(&config, claimed)?;
-        if me.is_none() {
+        if let Some(epochs) = epochs {
+            for (service, epoch) in epochs {
+                store.take(service, epoch)?;
+            }
+        } else {
             own(&store, &services)?;
         }
         let (calls, taken) = mpsc::channel(PROVIDER_CALLS);
@@ -261,17 +266,18 @@ struct Claimed {
 
 fn open_store(config: &Config, claimed: Option<Claimed>) -> anyhow::Result<Store> {
     let (commit_seconds, batch_records) = (histogram!(COMMIT_SECONDS), histogram!(BATCH_RECORDS));
-    let (claimed, tell) = match claimed {
-        Some(Claimed { epochs, superseded, .. }) => (Some(epochs), superseded),
-        None => (None, Box::new(|| ()) as Box<dyn Fn() + Send>),
+    let one_by_one = claimed.is_some();
+    let tell: Box<dyn Fn() + Send> = match claimed {
+        Some(Claimed { superseded, .. }) => superseded,
+        None => Box::new(|| ()),
     };
     let (lag_seconds, superseded) = (gauge!(PROJECTOR_LAG), counter!(COMMITS_SUPERSEDED));
     let on_commit = move |info: &CommitInfo| {
         commit_seconds.record(info.took.as_secs_f64());
         #[expect(clippy::cast_precision_loss, reason = "a batch has far fewer than 2^52 records")]
         batch_records.record(info.records as f64);
-        superseded.increment(info.superseded as u64);
-        if info.superseded > 0 {
+        superseded.increment(info.superseded.len() as u64);
+        if !info.superseded.is_empty() {
             tell();
         }
     };
@@ -299,7 +305,7 @@ fn open_store(config: &Config, claimed: Option<Claimed>) -> anyhow::Result<Store
             ..ArchiveOptions::default()
         },
         postgres: postgres(config)?,
-        claimed,
+        one_by_one,
         in_step: false,
     };
     Store::open(&config.data_dir, options).context("the store could not be opened")

@@ -1,12 +1,14 @@
 //! One channel: which visitor has which live enquiry here, and what waits to leave by its number.
 
 mod hear;
+mod leaving;
 mod lives;
 mod receipts;
 mod resume;
 mod send;
 
 pub(crate) use hear::received;
+pub(crate) use leaving::HoldBack;
 pub(crate) use lives::{Live, Rested, Restored};
 pub(crate) use resume::OpenFor;
 
@@ -34,6 +36,7 @@ use crate::peers::{Due, Guard, Peers, Stepped};
 use crate::router::Decide;
 use crate::timer::{Alarm, Slice, Waiter};
 
+use leaving::Calls;
 use lives::Lives;
 use receipts::Delivered;
 use resume::Waiting;
@@ -148,6 +151,8 @@ pub(crate) struct Channel {
     outbox: Outbox,
     /// What the outbox holds, by message.
     unsent: BTreeMap<MessageId, Leaving>,
+    /// Requests to the provider.
+    calls: Calls,
     gauges: Gauges,
     delivered: Delivered,
     /// Wrote while the channel opened nothing; their turn comes.
@@ -205,6 +210,7 @@ impl Channel {
                 ..outbox::Limits::default()
             }),
             unsent: BTreeMap::new(),
+            calls: Calls::default(),
             gauges: Gauges::of(id),
             delivered: Delivered::default(),
             waiting: Waiting::default(),

@@ -63,6 +63,9 @@ impl Channel {
     /// The request leaves only after it is durable that it may have left.
     fn start(&mut self, message: MessageId, attempt: u32) {
         let Some(Leaving { outgoing, .. }) = self.unsent.get(&message) else { return };
+        if !self.calls.begin(message) {
+            return;
+        }
         let record = Record::new(self.peers.now(), Event::MessageSending { message, attempt });
         let call = Release::Provider(ProviderCall::Send(outgoing.clone()));
         self.peers.ledger.append(vec![record], vec![call]);
@@ -213,6 +216,7 @@ impl Handler<OutcomeCame> for Channel {
 
     fn handle(&mut self, OutcomeCame { message, outcome }: OutcomeCame, _: &mut Context<Self>) {
         self.outcome(message, outcome);
+        self.calls.end(message);
     }
 }
 

@@ -90,13 +90,7 @@ impl Service {
         self.judge(actor, &peers);
         tracing::error!(actor, service = %self.id(), "broken; the service is rebuilt from what is durable");
         metrics::counter!(crate::metrics::RESTARTS, "actor" => actor).increment(1);
-        for handle in self.running.drain(..) {
-            ctx.cancel_future(handle);
-        }
-        for staff in peers.staff.values() {
-            staff.do_send(LetGo);
-        }
-        peers.end();
+        self.end(&peers, ctx);
         if self.strikes > REBUILDS_MAX {
             let seq = self.start.archive.reached(self.id()).seq;
             return self.give_up(seq, "what is kept up to it breaks what goes on from there");
@@ -107,6 +101,17 @@ impl Service {
         } else {
             self.retry(ctx);
         }
+    }
+
+    /// Lets connections go and ends all actors; what was not durable is lost.
+    pub(super) fn end(&mut self, peers: &Peers, ctx: &mut Context<Self>) {
+        for handle in self.running.drain(..) {
+            ctx.cancel_future(handle);
+        }
+        for staff in peers.staff.values() {
+            staff.do_send(LetGo);
+        }
+        peers.end();
     }
 
     /// Takes the journal up again, waits for the archive, builds; tried until it works.
@@ -125,7 +130,9 @@ impl Service {
         let level = async move {
             match hears.await {
                 // A record that cannot be shown is found by the build, which stops at it.
-                Ok(Ok(last)) => archive.wait(id, last).await != Err(Stuck::Closed),
+                Ok(Ok(last)) => {
+                    !matches!(archive.wait(id, last).await, Err(Stuck::Closed | Stuck::NotHere))
+                }
                 Ok(Err(_)) | Err(_) => false,
             }
         };

@@ -11,6 +11,7 @@ mod erase;
 mod error;
 mod journal;
 mod media;
+mod mine;
 mod moving;
 mod postgres;
 mod progress;

@@ -7,7 +7,7 @@ use usher_tests::postgres::{database, name_of, shared as server};
 
 use crate::contract::{commit, entries, shared};
 use crate::script::{Cast, SERVICE};
-use crate::{CommitFailed, Ownership, Postgres, Standing, Store, StoreOptions};
+use crate::{CommitFailed, Ownership, Postgres, Standing, Store, StoreError, StoreOptions};
 
 const OTHER: ServiceId = ServiceId::from_number(99);
 const LEASE: Duration = Duration::from_secs(5);
@@ -31,25 +31,36 @@ async fn a_service_is_claimed_over_the_epoch_that_was_seen_and_by_one() {
     assert!(!ownership.claim(SERVICE, 9, 0).await.unwrap(), "by an epoch that was not seen");
     assert_eq!(ownership.standing(SERVICE).await.unwrap().epoch, 1);
 
-    let under =
-        |epoch: u64| StoreOptions { claimed: Some([(SERVICE, epoch)].into()), ..shared(&url) };
-    let first = Store::open(dirs[0].path(), under(1)).unwrap();
+    let open = |dir: &tempfile::TempDir| {
+        Store::open(dir.path(), StoreOptions { one_by_one: true, ..shared(&url) })
+    };
+    let first = open(&dirs[0]).unwrap();
+    let early = commit(&first, SERVICE, entries(1, &tale[..2]));
+    assert!(matches!(early, Err(CommitFailed::NotHere)), "{early:?}");
+    first.take(SERVICE, 1).unwrap();
     commit(&first, SERVICE, entries(1, &tale[..2])).unwrap();
     let others = commit(&first, OTHER, entries(1, &tale[..1]));
-    assert!(matches!(others, Ok(()) | Err(CommitFailed::Superseded { .. })), "{others:?}");
+    assert!(matches!(others, Err(CommitFailed::NotHere)), "{others:?}");
     assert_eq!(ownership.standing(SERVICE).await.unwrap().epoch, 1, "opening takes nothing over");
 
     assert!(ownership.claim(SERVICE, 7, 1).await.unwrap());
     let late = commit(&first, SERVICE, entries(3, &tale[2..3]));
     assert!(matches!(late, Err(CommitFailed::Superseded { epoch: 7 })), "{late:?}");
-    let second = Store::open(dirs[1].path(), under(7)).unwrap();
+    let second = open(&dirs[1]).unwrap();
+    second.take(SERVICE, 7).unwrap();
     commit(&second, SERVICE, entries(3, &tale[2..3])).unwrap();
-    let late = Store::open(dirs[0].path(), under(1));
+    let late = open(&dirs[0]);
     assert!(late.is_err(), "the directory is in use: {late:?}");
     first.close();
-    let zombie = Store::open(dirs[0].path(), under(1)).unwrap();
+    let zombie = open(&dirs[0]).unwrap();
+    let late = zombie.take(SERVICE, 1);
+    let superseded = CommitFailed::Superseded { epoch: 7 };
+    assert!(
+        matches!(&late, Err(StoreError::Journal(why)) if why.to_string() == superseded.to_string()),
+        "{late:?}"
+    );
     let late = commit(&zombie, SERVICE, entries(4, &tale[3..4]));
-    assert!(matches!(late, Err(CommitFailed::Superseded { epoch: 7 })), "{late:?}");
+    assert!(matches!(late, Err(CommitFailed::NotHere)), "{late:?}");
 }
 
 /// As if so many milliseconds had passed for whoever holds something.
@@ -110,8 +121,9 @@ async fn a_hold_and_commits_do_not_hinder_each_other() {
     let (dir, url) = (tempfile::tempdir().unwrap(), database());
     let ownership = open_as("one", &url);
     assert!(ownership.claim(SERVICE, 1, 0).await.unwrap());
-    let options = StoreOptions { claimed: Some([(SERVICE, 1)].into()), ..shared(&url) };
+    let options = StoreOptions { one_by_one: true, ..shared(&url) };
     let store = Store::open(dir.path(), options).unwrap();
+    store.take(SERVICE, 1).unwrap();
     let tale = Cast(9).whole();
     for (seq, record) in (1..).zip(&tale) {
         let holding = ownership.hold(SERVICE, 1);

@@ -9,8 +9,9 @@ use usher_domain::record::Record;
 use usher_tests::postgres::{Server, database, name_of, shared as server};
 
 use crate::contract::{Home, commit, entries, reopen, shared, submit, tell};
-use crate::postgres::{self, Connection, Own, Purpose};
+use crate::postgres::{self, Own, Purpose};
 use crate::script::{Cast, SERVICE};
+use crate::sql::Id as _;
 use crate::{
     CommitFailed, DataDir, Entry, Ownership, Postgres, Store, StoreError, StoreOptions, WhyNot,
     move_to_postgres,
@@ -330,12 +331,13 @@ async fn who_sleeps_in_the_middle_of_a_change_of_the_archive_holds_up_nobody_who
     let (me, lease) = ("me".into(), Duration::from_secs(5));
     let ownership = Ownership::open(Postgres::new(&url, None).unwrap(), me, lease).unwrap();
     assert!(ownership.claim(SERVICE, 2, 1).await.unwrap());
-    let options = StoreOptions { claimed: Some([(SERVICE, 2)].into()), ..shared(&url) };
-    Store::open(dirs[1].path(), options).unwrap();
+    let options = StoreOptions { one_by_one: true, ..shared(&url) };
+    let second = Store::open(dirs[1].path(), options).unwrap();
+    second.take(SERVICE, 2).unwrap();
     asleep.wake();
 }
 
-/// Somebody with the archive's lock, whom the server does not end by itself.
+/// Somebody who changes what is shown of the service, whom the server does not end by itself.
 struct Asleep {
     ends: SyncSender<()>,
     thread: thread::JoinHandle<bool>,
@@ -358,7 +360,8 @@ fn asleep(url: &str) -> Asleep {
         let never = "SET idle_in_transaction_session_timeout = 0; SET statement_timeout = 0";
         own.with(|connection| connection.batch(never)).unwrap();
         let transaction = own.begin().unwrap();
-        own.with(Connection::settle).unwrap();
+        let sql = "UPDATE positions SET seq = seq WHERE service = ?1";
+        own.with(|connection| connection.count(sql, [SERVICE.blob()])).unwrap();
         begun.send(()).unwrap();
         ended.recv().unwrap();
         transaction.commit().is_err()

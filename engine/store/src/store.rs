@@ -1,6 +1,5 @@
 //! The two stores, on disk and in memory, each opened whole: journal, archive, and what joins them.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,11 +13,15 @@ use crate::archive::{Archive, ArchiveOptions, Projector};
 use crate::directory::DataDir;
 use crate::error::StoreError;
 use crate::journal::{
-    CommitFailed, Journal, JournalFile, JournalOptions, MemoryJournal, PgJournal, Step,
+    CommitFailed, Here, Journal, JournalFile, JournalOptions, MemoryJournal, PgJournal, Step,
 };
 use crate::media::MediaStore;
-use crate::postgres::{Files, Pool, Postgres, Purpose, Server, free_archive, migrate, until_done};
+use crate::mine::Mine;
+use crate::postgres::{Files, Pool, Postgres, Purpose, Server, migrate, until_done};
 use crate::progress::Progress;
+
+/// Whoever has the service next does not wait for a database that is silent.
+const LEAVES_WITHIN: Duration = Duration::from_secs(5);
 
 /// Limits and listeners of a store.
 #[derive(Debug, Default)]
@@ -27,9 +30,9 @@ pub struct StoreOptions {
     pub archive: ArchiveOptions,
     /// Records are kept there; `None`: in the data directory, like everything else.
     pub postgres: Option<Postgres>,
-    /// The epochs under which services were claimed for this process, and nothing else is written;
-    /// `None`: all are taken over from whoever had them.
-    pub claimed: Option<BTreeMap<ServiceId, u64>>,
+    /// Services come one by one ([`Store::take`]), and nothing else is written; `false`: all are this
+    /// process's, taken over from whoever had them.
+    pub one_by_one: bool,
     /// Whoever submits waits until it is committed and projected, as with a store in memory: for tests
     /// under a paused clock, which is not to go on meanwhile.
     pub in_step: bool,
@@ -56,7 +59,7 @@ impl Store {
     /// Locks and opens a data directory; the archive is level with the journal when this returns.
     ///
     /// With PostgreSQL, every service that ever wrote is taken over from whoever had it, unless they
-    /// were claimed one by one before.
+    /// come one by one.
     pub fn open(path: &Path, options: StoreOptions) -> Result<Self, StoreError> {
         let dir = DataDir::lock(path)?;
         match options.postgres.clone() {
@@ -69,9 +72,9 @@ impl Store {
         let file = JournalFile::open(&dir, options.journal.log)?;
         let progress = Arc::new(Progress::new(file.last_id()));
         let (wake, woken) = sync_channel(1);
-        let (archive, projecting) =
-            Archive::open(&dir, options.archive, Arc::clone(&progress), woken)?;
+        let (archive, projecting) = Archive::open(&dir, options.archive, &progress, woken)?;
         let media = MediaStore::open(&dir.media())?;
+        let file = (file, Here::new(options.one_by_one));
         let (journal, writing) = Journal::open(&dir, options.journal, progress, file, wake)?;
         let journal = if options.in_step { journal.in_step(step(&archive)) } else { journal };
         let (threads, closing) = (vec![writing, projecting], Arc::default());
@@ -81,17 +84,20 @@ impl Store {
     fn shared(dir: DataDir, postgres: Postgres, options: StoreOptions) -> Result<Self, StoreError> {
         let server = Server::new(postgres)?;
         migrate(&server.connect(Purpose::Journal)?)?;
-        let kept = PgJournal::open(Arc::clone(&server), options.claimed.as_ref())?;
-        if options.claimed.is_some() {
-            free_archive(&server);
+        let mine = Arc::new(Mine::new(options.one_by_one));
+        let mut kept = PgJournal::open(Arc::clone(&server), Arc::clone(&mine));
+        if !options.one_by_one {
+            kept.take_over()?;
         }
         let pool = Pool::new(Arc::clone(&server));
         let progress = Arc::new(Progress::new(0));
         let (wake, woken) = sync_channel(1);
+        let known = (Arc::clone(&progress), mine);
         let (archive, projecting) =
-            Archive::shared((&server, &pool), options.archive, Arc::clone(&progress), woken)?;
+            Archive::shared((&server, &pool), options.archive, known, woken)?;
         let media = MediaStore::shared(&dir.media(), Arc::new(Files::new(&server)))?;
-        let (journal, writing) = Journal::shared((kept, pool), options.journal, progress, wake)?;
+        let kept = (kept, Here::new(options.one_by_one), pool);
+        let (journal, writing) = Journal::shared(kept, options.journal, progress, wake)?;
         let journal = if options.in_step { journal.in_step(step(&archive)) } else { journal };
         let closing = Arc::new(AtomicBool::new(false));
         let levelling = level(media.clone(), Arc::clone(&closing))?;
@@ -104,6 +110,32 @@ impl Store {
     /// `least`. A data directory has one process anyway, and its epoch stays what is asked for.
     pub fn own(&self, service: ServiceId, least: u64) -> Result<u64, CommitFailed> {
         self.journal.own(service, least)
+    }
+
+    /// From now on a service is written here under `epoch`, under which it was claimed in the database
+    /// before: who had it can commit nothing more. The archive shows all of it when this returns, and
+    /// until then nothing may be submitted. Blocks, for as long as the archive takes to show what was
+    /// committed elsewhere last.
+    pub fn take(&self, service: ServiceId, epoch: u64) -> Result<(), StoreError> {
+        let seq = self.journal.take(service, epoch)?;
+        let taken = self.archive.take(service, seq);
+        if taken.is_err() {
+            self.leave(service);
+        }
+        taken
+    }
+
+    /// Nothing of a service that is submitted after this is written here. What was submitted before is
+    /// durable and in the archive, or was refused. Blocks, no longer than twice `LEAVES_WITHIN`: what is
+    /// under way then is the database's to refuse, once another has claimed the service.
+    pub fn leave(&self, service: ServiceId) {
+        match self.journal.leave(service, LEAVES_WITHIN) {
+            Ok(seq) => self.archive.leave(service, seq, LEAVES_WITHIN),
+            Err(error) => {
+                tracing::warn!(%error, %service, "what is durable of a service that left is not known");
+                self.archive.leave(service, 0, LEAVES_WITHIN);
+            }
+        }
     }
 
     /// A store that forgets everything, for tests and for trying things out. It commits and

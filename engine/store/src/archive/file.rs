@@ -91,13 +91,14 @@ pub(super) fn is_usable(dir: &DataDir, journal: &JournalReader) -> Result<bool, 
 
 /// Whether the journal has everything that the archive shows.
 pub(super) fn is_not_ahead(db: &Db, journal: &JournalReader) -> Result<bool, StoreError> {
-    let heads: BTreeMap<_, _> = journal.services()?.into_iter().collect();
     let positions: Vec<(ServiceId, u64)> =
         db.all("SELECT service, seq FROM positions", (), |row| {
             Ok((row.id("service")?, row.number("seq")?))
         })?;
+    // After what the archive shows: others may commit and show more meanwhile.
+    let heads: BTreeMap<_, _> = journal.services()?.into_iter().collect();
     for (service, seq) in positions {
-        if heads.get(&service).is_none_or(|head| *head < seq) {
+        if heads.get(&service).copied().unwrap_or_default() < seq {
             tracing::warn!(%service, seq, "the archive is ahead of the journal");
             return Ok(false);
         }

@@ -11,8 +11,8 @@ mod thread;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -24,9 +24,11 @@ use crate::db::{Db, DbError, Result as Read};
 use crate::directory::DataDir;
 use crate::error::StoreError;
 use crate::journal::JournalReader;
-use crate::postgres::{Own, Pool, Purpose, Server};
+use crate::mine::Mine;
+use crate::postgres::{Own, Pool, Purpose, Server, until_done};
 use crate::progress::{Lag, Progress};
 
+use projector::Positions;
 pub(crate) use projector::{Projector, Told};
 use read::ArchiveReader;
 pub use rebuild::rebuild;
@@ -47,6 +49,9 @@ pub struct Reached {
 pub enum Stuck {
     #[error("record {after} was the last that could be projected")]
     At { after: u64 },
+    /// Nobody here knows how far its records go.
+    #[error("the service is not written here")]
+    NotHere,
     #[error("the archive has been closed")]
     Closed,
 }
@@ -95,6 +100,10 @@ impl fmt::Debug for ArchiveOptions {
 pub struct Archive {
     at: At,
     reached: watch::Receiver<BTreeMap<ServiceId, Reached>>,
+    /// For services that come and go; the projector has it, and ends it.
+    tells: Weak<watch::Sender<Positions>>,
+    /// Where several processes write one archive.
+    mine: Option<Arc<Mine>>,
     progress: Arc<Progress>,
     /// Has the projector gather no longer than it must. Nobody hears it where nothing gathers.
     hurry: SyncSender<()>,
@@ -137,7 +146,7 @@ impl Archive {
     pub(crate) fn open(
         dir: &DataDir,
         options: ArchiveOptions,
-        progress: Arc<Progress>,
+        progress: &Arc<Progress>,
         woken: Receiver<()>,
     ) -> Result<(Self, JoinHandle<()>), StoreError> {
         let journal = JournalReader::open(dir)?;
@@ -146,37 +155,89 @@ impl Archive {
             rebuild::rebuild_from(dir, &journal)?;
         }
         let db = Db::Sqlite(file::open(dir)?);
-        Self::start((db, At::Disk(dir.clone())), journal, options, progress, woken)
+        let mut projector = Projector::new(db, Arc::clone(progress), None)?;
+        projector.catch_up(&journal, options.batch_max)?;
+        Self::start((projector, At::Disk(dir.clone())), (journal, None), options, woken)
     }
 
-    /// Opens the archive in PostgreSQL, as [`Self::open`] does the one in a file.
+    /// Opens the archive in PostgreSQL; what is written here from the start is level when this returns.
     pub(crate) fn shared(
         (server, pool): (&Arc<Server>, &Arc<Pool>),
         options: ArchiveOptions,
-        progress: Arc<Progress>,
+        (progress, mine): (Arc<Progress>, Arc<Mine>),
         woken: Receiver<()>,
     ) -> Result<(Self, JoinHandle<()>), StoreError> {
         let journal = JournalReader::pooled(Arc::clone(pool));
         let db = shared::open(server, &journal)?;
         let at = At::Postgres { server: Arc::clone(server), pool: Arc::clone(pool) };
-        Self::start((db, at), journal, options, progress, woken)
+        let mut projector = Projector::new(db, progress, Some(Arc::clone(&mine)))?;
+        for (service, seq) in journal.services()? {
+            if mine.has(service) {
+                projector.catch_up_with(&journal, service, options.batch_max)?;
+                mine.level_at(service, seq);
+            }
+        }
+        let again = JournalReader::pooled(Arc::clone(pool));
+        Self::start((projector, at), (journal, Some(again)), options, woken)
     }
 
     fn start(
-        (db, at): (Db, At),
-        journal: JournalReader,
+        (projector, at): (Projector, At),
+        journal: (JournalReader, Option<JournalReader>),
         options: ArchiveOptions,
-        progress: Arc<Progress>,
         woken: Receiver<()>,
     ) -> Result<(Self, JoinHandle<()>), StoreError> {
-        let (mut projector, reached) = Projector::new(db, Arc::clone(&progress))?;
-        projector.catch_up(&journal, options.batch_max)?;
-        let (lag_slow, lag_max) = (options.lag_slow, options.lag_max);
+        let limits = (options.lag_slow, options.lag_max);
         let (hurry, hurried) = sync_channel(1);
-        let archive = Self { at, reached, progress, hurry, lag_slow, lag_max };
+        let archive = Self::of(&projector, at, hurry, limits);
         let thread = thread::start(projector, journal, options, (woken, hurried))
             .map_err(|error| StoreError::Database(DbError::Io(error)))?;
         Ok((archive, thread))
+    }
+
+    fn of(
+        projector: &Projector,
+        at: At,
+        hurry: SyncSender<()>,
+        (lag_slow, lag_max): (u64, Lag),
+    ) -> Self {
+        let tells = projector.reached();
+        let (reached, tells) = (tells.subscribe(), Arc::downgrade(tells));
+        let (mine, progress) = (projector.mine(), projector.progress());
+        Self { at, reached, tells, mine, progress, hurry, lag_slow, lag_max }
+    }
+
+    /// The service is written here from now on; what was written elsewhere is shown when this returns.
+    pub(crate) fn take(&self, service: ServiceId, seq: u64) -> Result<(), StoreError> {
+        let (At::Postgres { server, pool }, Some(mine)) = (&self.at, &self.mine) else {
+            return Ok(());
+        };
+        if self.reached.borrow().contains_key(&service) && mine.has(service) {
+            return Ok(());
+        }
+        let journal = JournalReader::pooled(Arc::clone(pool));
+        let reached = shared::take(server, &journal, service)?;
+        mine.level_at(service, seq);
+        if let Some(tells) = self.tells.upgrade() {
+            tells.send_modify(|all| {
+                all.insert(service, reached);
+            });
+        }
+        Ok(())
+    }
+
+    /// Waits until all up to `seq` is shown, no longer than `within`, and has nothing more of it shown.
+    pub(crate) fn leave(&self, service: ServiceId, seq: u64, within: Duration) {
+        if until_done(self.wait(service, seq), within).is_none() {
+            tracing::warn!(%service, seq, "who has the service next has to show the last of it");
+        }
+        let Some(mine) = &self.mine else { return };
+        mine.forget(service);
+        if let Some(tells) = self.tells.upgrade() {
+            tells.send_modify(|all| {
+                all.remove(&service);
+            });
+        }
     }
 
     /// A connection of one's own for reading.
@@ -191,10 +252,15 @@ impl Archive {
         Ok(ArchiveReader::new(Db::Sqlite(connection)))
     }
 
-    /// Changes what is projected already, in one transaction beside the projector's.
-    pub(crate) fn change<T>(&self, run: impl FnOnce(&Db) -> Read<T>) -> Result<T, StoreError> {
+    /// Changes what is projected already of a service, in one transaction beside the projector's.
+    pub(crate) fn change<T>(
+        &self,
+        service: ServiceId,
+        run: impl FnOnce(&Db) -> Read<T>,
+    ) -> Result<T, StoreError> {
         let db = self.at.open()?;
         let transaction = db.begin()?;
+        db.alone_with(service)?;
         let changed = run(&db)?;
         transaction.commit()?;
         Ok(changed)
@@ -219,13 +285,16 @@ impl Archive {
         if self.reached(service).seq < seq {
             self.hurry();
         }
-        let there = |reached: &BTreeMap<ServiceId, Reached>| {
-            reached.get(&service).is_some_and(|reached| reached.seq >= seq || reached.stuck)
+        let elsewhere = || self.mine.as_ref().is_some_and(|mine| !mine.has(service));
+        let there = |reached: &BTreeMap<ServiceId, Reached>| match reached.get(&service) {
+            Some(reached) => reached.seq >= seq || reached.stuck,
+            None => elsewhere(),
         };
         let found = reached.wait_for(there).await.map_err(|_| Stuck::Closed)?;
         match found.get(&service) {
             Some(reached) if reached.seq < seq => Err(Stuck::At { after: reached.seq }),
-            _ => Ok(()),
+            Some(_) => Ok(()),
+            None => Err(Stuck::NotHere),
         }
     }
 
@@ -257,10 +326,10 @@ impl Projector {
         let name = file::memory_name();
         let connection = file::open_memory(&name)?;
         file::create(&connection)?;
-        let (projector, reached) = Self::new(Db::Sqlite(connection), Arc::clone(&progress))?;
+        let projector = Self::new(Db::Sqlite(connection), progress, None)?;
         let ArchiveOptions { lag_slow, lag_max, .. } = ArchiveOptions::default();
-        let at = At::Memory(name);
         let (hurry, _) = sync_channel(1);
-        Ok((projector, Archive { at, reached, progress, hurry, lag_slow, lag_max }))
+        let archive = Archive::of(&projector, At::Memory(name), hurry, (lag_slow, lag_max));
+        Ok((projector, archive))
     }
 }

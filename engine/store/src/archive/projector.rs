@@ -1,7 +1,7 @@
 //! The projector: which records become one transaction of the archive, and whom a bad one stops.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +16,11 @@ use crate::db::{Db, DbError};
 use crate::encoding::{BadRecord, decode};
 use crate::error::StoreError;
 use crate::journal::{JournalReader, JournalRow};
+use crate::mine::Mine;
 use crate::progress::{Progress, Sightings};
 use crate::sql::{Id, int, millis};
 
-type Positions = BTreeMap<ServiceId, Reached>;
+pub(super) type Positions = BTreeMap<ServiceId, Reached>;
 
 /// A record as it is handed to the projector: read and understood, or not.
 #[derive(Debug)]
@@ -43,6 +44,8 @@ pub(super) struct Batch {
     read_at: Duration,
     /// The read reached the journal's end as it was then.
     pub(super) whole: bool,
+    /// Where services are followed one by one: how far each was read.
+    through: Vec<(ServiceId, u64)>,
 }
 
 impl Batch {
@@ -57,7 +60,41 @@ impl Batch {
         let last = rows.last().map_or(id, |row| row.id);
         let whole = rows.len() < most;
         let told = rows.into_iter().map(Told::read).collect();
-        Ok((Self { told, read_at, whole }, last))
+        Ok((Self { told, read_at, whole, through: Vec::new() }, last))
+    }
+
+    /// As [`Self::read`], of the services that are written here, each from where it was read before.
+    pub(super) fn read_mine(
+        journal: &JournalReader,
+        (mine, most): (&Mine, usize),
+        progress: &Progress,
+    ) -> Result<Self, StoreError> {
+        let read_at = progress.now();
+        let unread = mine.unread();
+        let most_each = (most / unread.len().max(1)).max(1);
+        let mut rows = Vec::new();
+        if !unread.is_empty() {
+            rows = journal.read_unread(&unread, most_each)?;
+        }
+        let mut found: BTreeMap<ServiceId, (usize, u64)> = BTreeMap::new();
+        for row in &rows {
+            let (rows, last) = found.entry(row.service).or_default();
+            (*rows, *last) = (*rows + 1, row.seq);
+        }
+        let reached = |service| match found.get(&service) {
+            Some((rows, last)) if *rows == most_each => Some(*last),
+            Some(_) | None => None,
+        };
+        let through: Vec<(ServiceId, u64)> =
+            unread.iter().map(|it| (it.service, reached(it.service).unwrap_or(it.until))).collect();
+        let whole = unread.iter().zip(&through).all(|(it, (_, seq))| *seq == it.until);
+        mine.read(&through);
+        let told = rows.into_iter().map(Told::read).collect();
+        Ok(Self { told, read_at, whole, through })
+    }
+
+    fn services(&self) -> impl Iterator<Item = ServiceId> {
+        self.through.iter().map(|(service, _)| *service)
     }
 }
 
@@ -68,9 +105,9 @@ pub(crate) struct Projector {
     positions: Positions,
     /// Last journal row looked at.
     through: u64,
-    /// Where rows have gaps between them: how many were looked at since this was opened.
-    passed: Option<u64>,
-    reached: watch::Sender<Positions>,
+    /// Where several processes write one archive: what of it this one does.
+    mine: Option<Arc<Mine>>,
+    reached: Arc<watch::Sender<Positions>>,
     progress: Arc<Progress>,
     sightings: Sightings,
 }
@@ -79,13 +116,20 @@ impl Projector {
     pub(super) fn new(
         db: Db,
         progress: Arc<Progress>,
-    ) -> Result<(Self, watch::Receiver<Positions>), StoreError> {
+        mine: Option<Arc<Mine>>,
+    ) -> Result<Self, StoreError> {
         let positions = read_positions(&db)?;
         let through = file::through(&db)?;
-        let (reached, watched) = watch::channel(positions.clone());
-        let passed = (!db.is_embedded()).then_some(0);
+        let mut shown = positions.clone();
+        shown.retain(|service, _| mine.as_ref().is_none_or(|mine| mine.has(*service)));
+        let reached = Arc::new(watch::channel(shown).0);
         let sightings = Sightings::default();
-        Ok((Self { db, positions, through, passed, reached, progress, sightings }, watched))
+        Ok(Self { db, positions, through, mine, reached, progress, sightings })
+    }
+
+    /// Tells how far the archive has come; it ends with this.
+    pub(super) const fn reached(&self) -> &Arc<watch::Sender<Positions>> {
+        &self.reached
     }
 
     /// Brings the archive level with the journal.
@@ -97,41 +141,94 @@ impl Projector {
         self.retry_stuck(journal, batch)?;
         loop {
             let (read, _) = Batch::read(journal, (self.through, batch), &self.progress)?;
-            match self.project(&read) {
-                // Whoever had the services before has brought it on meanwhile; how far is known now.
-                Err(StoreError::Database(DbError::Moved)) => continue,
-                projected => projected?,
-            }
+            self.project(&read)?;
             if read.whole {
-                self.passed = self.passed.map(|_| 0);
-                self.progress.projected(self.position(), read.read_at, true);
                 return Ok(());
             }
         }
     }
 
+    /// Brings what is shown of one service level with the journal, and tells how far that is. Where a
+    /// record had stopped it, it goes on from there: this program may know better.
+    pub(super) fn catch_up_with(
+        &mut self,
+        journal: &JournalReader,
+        service: ServiceId,
+        batch: usize,
+    ) -> Result<Reached, StoreError> {
+        self.unstick(service)?;
+        loop {
+            let at = self.positions.get(&service).copied().unwrap_or_default();
+            let rows = journal.read_after(service, at.seq, batch)?;
+            if rows.is_empty() || at.stuck {
+                return Ok(at);
+            }
+            let told: Vec<Told> = rows.into_iter().map(Told::read).collect();
+            match self.absorb(&told) {
+                // Somebody else is at it, too; how far it has come is known now.
+                Err(StoreError::Database(DbError::Moved)) => {}
+                absorbed => absorbed?,
+            }
+        }
+    }
+
+    /// What was read does not follow what the archive shows: somebody else has brought it on, or has made
+    /// it anew. From where it is now it goes on by the journal.
+    pub(super) fn find_again(
+        &mut self,
+        journal: &JournalReader,
+        read: &Batch,
+        batch: usize,
+    ) -> Result<(), StoreError> {
+        self.positions = read_positions(&self.db)?;
+        for service in read.services() {
+            if self.positions.get(&service).is_none_or(|at| !at.stuck) {
+                self.catch_up_with(journal, service, batch)?;
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn project(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        self.absorb(&batch.told)?;
+        self.put_in(&batch.told)?;
+        if let Some(mine) = &self.mine {
+            mine.shown(&batch.through);
+        }
         self.progress.projected(self.position(), batch.read_at, batch.whole);
         self.progress.passed(self.position(), &mut self.sightings);
+        self.tell(&batch.told);
         Ok(())
     }
 
     /// As [`Progress`] counts.
     fn position(&self) -> u64 {
-        self.passed.unwrap_or(self.through)
+        self.mine.as_ref().map_or(self.through, |mine| mine.projected())
     }
 
     pub(super) const fn through(&self) -> u64 {
         self.through
     }
 
+    pub(super) fn mine(&self) -> Option<Arc<Mine>> {
+        self.mine.clone()
+    }
+
     pub(super) fn progress(&self) -> Arc<Progress> {
         Arc::clone(&self.progress)
     }
 
-    /// Projects all of `told`, in one transaction where all of them can be.
+    /// Projects all of `told`, and tells how far that is.
     pub(crate) fn absorb(&mut self, told: &[Told]) -> Result<(), StoreError> {
+        self.put_in(told)?;
+        if self.mine.is_none() {
+            self.progress.projected(self.position(), self.progress.now(), false);
+        }
+        self.tell(told);
+        Ok(())
+    }
+
+    /// In one transaction where all of `told` can be projected.
+    fn put_in(&mut self, told: &[Told]) -> Result<(), StoreError> {
         let Some(last) = told.last() else { return Ok(()) };
         match self.transaction(told) {
             Ok(()) => (),
@@ -139,10 +236,21 @@ impl Projector {
             Err(_) => self.one_by_one(told)?,
         }
         self.through = self.through.max(last.row.id);
-        self.passed = self.passed.map(|passed| passed + told.len() as u64);
-        self.progress.projected(self.position(), self.progress.now(), false);
-        self.reached.send_replace(self.positions.clone());
         Ok(())
+    }
+
+    /// What has left this process meanwhile is told no more.
+    fn tell(&self, told: &[Told]) {
+        let services: BTreeSet<ServiceId> = told.iter().map(|told| told.row.service).collect();
+        if services.is_empty() {
+            return;
+        }
+        let here = |service: &ServiceId| self.mine.as_ref().is_none_or(|mine| mine.has(*service));
+        self.reached.send_modify(|reached| {
+            for service in services.into_iter().filter(here) {
+                reached.extend(self.positions.get(&service).map(|at| (service, *at)));
+            }
+        });
     }
 
     /// Where somebody else has brought the archive on, that is where it goes on from.
@@ -222,10 +330,18 @@ impl Projector {
         let stuck: Vec<ServiceId> =
             self.positions.iter().filter(|(_, at)| at.stuck).map(|(id, _)| *id).collect();
         for service in stuck {
-            self.positions.entry(service).or_default().stuck = false;
-            self.db.run("UPDATE positions SET stuck = 0 WHERE service = ?1", [service.blob()])?;
+            self.unstick(service)?;
             self.retry(journal, service, batch)?;
         }
+        Ok(())
+    }
+
+    fn unstick(&mut self, service: ServiceId) -> Result<(), StoreError> {
+        let Some(at) = self.positions.get_mut(&service).filter(|at| at.stuck) else {
+            return Ok(());
+        };
+        self.db.run("UPDATE positions SET stuck = 0 WHERE service = ?1", [service.blob()])?;
+        at.stuck = false;
         Ok(())
     }
 
@@ -300,7 +416,15 @@ fn keep_positions(
             return Err(DbError::Moved.into());
         }
     }
-    if let Some(Told { row: last, .. }) = told.last() {
+    if tx.is_shared_archive() {
+        // Who makes it anew waits for the rows above, or has done it before they were ours.
+        let version =
+            tx.one("SELECT version FROM usher.archive", (), |row| row.number("version"))?;
+        if version != Some(file::VERSION.unsigned_abs()) {
+            return Err(DbError::OtherVersion.into());
+        }
+    }
+    if let Some(Told { row: last, .. }) = told.last().filter(|_| tx.is_embedded()) {
         tx.run("UPDATE through SET journal_id = ?1 WHERE journal_id < ?1", [int(last.id)])?;
     }
     Ok(())
@@ -342,12 +466,12 @@ mod tests {
         let server = Server::new(Postgres::new(&url, None).unwrap()).unwrap();
         let journal = JournalReader::pooled(Pool::new(Arc::clone(&server)));
         let db = Db::Postgres(Own::new(server, Purpose::Archive));
-        let (mut overtaken, _) = Projector::new(db, Arc::new(Progress::new(0))).unwrap();
+        let mut overtaken = Projector::new(db, Arc::new(Progress::new(0)), None).unwrap();
         commit(&store, SERVICE, entries(told + 1, rest)).unwrap();
         store.archive().wait(SERVICE, records.len() as u64).await.unwrap();
         let before = store.archive().reader().unwrap().dump().unwrap();
 
-        overtaken.catch_up(&journal, 3).unwrap();
+        overtaken.catch_up_with(&journal, SERVICE, 3).unwrap();
         assert_eq!(overtaken.positions[&SERVICE].seq, records.len() as u64);
         assert_eq!(store.archive().reader().unwrap().dump().unwrap(), before);
     }

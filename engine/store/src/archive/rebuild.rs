@@ -37,8 +37,8 @@ pub(crate) fn rebuild_shared(server: &Arc<Server>) -> Result<(), StoreError> {
 pub(super) fn rebuild_from(dir: &DataDir, journal: &JournalReader) -> Result<(), StoreError> {
     let new = dir.archive_new();
     file::remove(&new)?;
-    let (mut projector, _) =
-        Projector::new(Db::Sqlite(file::open_at(&new)?), Arc::new(Progress::new(0)))?;
+    let db = Db::Sqlite(file::open_at(&new)?);
+    let mut projector = Projector::new(db, Arc::new(Progress::new(0)), None)?;
     projector.catch_up(journal, BATCH)?;
     if let Some((service, after)) = projector.stuck() {
         tracing::error!(%service, after, "the archive was made anew, but stands still there");

@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 
 use super::projector::Batch;
 use super::{ArchiveOptions, Projector};
+use crate::db::DbError;
+use crate::error::StoreError;
 use crate::journal::JournalReader;
+use crate::mine::Mine;
 use crate::progress::{Progress, monotonic};
 
 /// After the disk failed the projector tries again this often; the lag holds what comes in back.
@@ -21,17 +24,24 @@ const GATHER_LEAST: Duration = Duration::from_millis(20);
 struct Reader {
     journal: JournalReader,
     progress: Arc<Progress>,
-    /// The last row read.
-    through: u64,
+    follows: Follows,
     batch_max: usize,
     batches: SyncSender<Batch>,
     gather: Duration,
     hurried: Receiver<()>,
 }
 
+/// What of the journal is read.
+enum Follows {
+    /// All of it, by its rows; the last one read.
+    Rows(u64),
+    /// Services that are written here, each for itself.
+    Mine(Arc<Mine>),
+}
+
 pub(super) fn start(
     projector: Projector,
-    journal: JournalReader,
+    (journal, again): (JournalReader, Option<JournalReader>),
     options: ArchiveOptions,
     (woken, hurried): (Receiver<()>, Receiver<()>),
 ) -> io::Result<JoinHandle<()>> {
@@ -39,7 +49,7 @@ pub(super) fn start(
     let reader = Reader {
         journal,
         progress: projector.progress(),
-        through: projector.through(),
+        follows: projector.mine().map_or(Follows::Rows(projector.through()), Follows::Mine),
         batch_max: options.batch_max,
         batches,
         gather: options.gather,
@@ -49,7 +59,7 @@ pub(super) fn start(
         .name("projector-reads".to_owned())
         .spawn(move || reader.run(&woken))?;
     thread::Builder::new().name("projector".to_owned()).spawn(move || {
-        write(projector, &options, &read);
+        write(projector, again.as_ref(), &options, &read);
         drop(read);
         if reading.join().is_err() {
             tracing::error!("the thread that reads for the projector panicked");
@@ -91,20 +101,35 @@ impl Reader {
     }
 
     /// Reads one batch; whether it reached the journal's end, `None` when nobody takes it.
-    fn pass_on(&mut self) -> Result<Option<bool>, crate::StoreError> {
-        let from = (self.through, self.batch_max);
-        let (batch, last) = Batch::read(&self.journal, from, &self.progress)?;
+    fn pass_on(&mut self) -> Result<Option<bool>, StoreError> {
+        let batch = match &mut self.follows {
+            Follows::Rows(through) => {
+                let from = (*through, self.batch_max);
+                let (batch, last) = Batch::read(&self.journal, from, &self.progress)?;
+                *through = last;
+                batch
+            }
+            Follows::Mine(mine) => {
+                Batch::read_mine(&self.journal, (mine, self.batch_max), &self.progress)?
+            }
+        };
         let whole = batch.whole;
-        self.through = last;
         Ok(self.batches.send(batch).is_ok().then_some(whole))
     }
 }
 
 /// Writes what was read; a batch that the disk refuses is tried again until the journal has ended.
-fn write(mut projector: Projector, options: &ArchiveOptions, read: &Receiver<Batch>) {
+///
+/// Where others may change the archive, too, the journal is read `again` from where it then is.
+fn write(
+    mut projector: Projector,
+    again: Option<&JournalReader>,
+    options: &ArchiveOptions,
+    read: &Receiver<Batch>,
+) {
     let progress = projector.progress();
     for batch in read {
-        while let Err(error) = projector.project(&batch) {
+        while let Err(error) = project(&mut projector, &batch, again, options.batch_max) {
             tracing::error!(%error, cause = ?error, "the archive cannot be written");
             (options.on_lag)(projector.lag());
             if progress.has_ended() {
@@ -113,6 +138,21 @@ fn write(mut projector: Projector, options: &ArchiveOptions, read: &Receiver<Bat
             thread::sleep(RETRY);
         }
         (options.on_lag)(projector.lag());
+    }
+}
+
+fn project(
+    projector: &mut Projector,
+    batch: &Batch,
+    again: Option<&JournalReader>,
+    batch_max: usize,
+) -> Result<(), StoreError> {
+    match (projector.project(batch), again) {
+        (Err(StoreError::Database(DbError::Moved)), Some(journal)) => {
+            projector.find_again(journal, batch, batch_max)?;
+            projector.project(batch)
+        }
+        (projected, _) => projected,
     }
 }
 

@@ -12,8 +12,10 @@ use std::sync::Arc;
 
 use rusqlite::{CachedStatement, Connection, TransactionBehavior};
 use thiserror::Error;
+use usher_domain::ids::ServiceId;
 
-use crate::postgres::{self, Own, Pool};
+use crate::postgres::{self, Array, Own, Pool};
+use crate::sql::Id as _;
 pub(crate) use row::{Cell, Row};
 pub(crate) use value::{Param, Params, Value, params};
 
@@ -39,6 +41,9 @@ pub enum DbError {
     /// Somebody else has brought the archive on meanwhile.
     #[error("the archive has come further than is known here")]
     Moved,
+    /// A program of another version has made the archive anew; this one leaves it alone.
+    #[error("the archive is of another version")]
+    OtherVersion,
     #[error("a column does not hold what is meant")]
     Meaning(#[source] Box<dyn Error + Send + Sync>),
     #[error("a column is of another kind than is meant")]
@@ -60,7 +65,8 @@ impl DbError {
             | Self::Gone
             | Self::Late
             | Self::Busy
-            | Self::Moved => true,
+            | Self::Moved
+            | Self::OtherVersion => true,
             Self::Meaning(_) | Self::Kind => false,
         }
     }
@@ -108,6 +114,10 @@ pub(crate) enum Db {
     /// Whichever connection is free; for reading alone.
     Pooled(Arc<Pool>),
 }
+
+/// Who takes out or says anew does so alone, over all services: files are several services'. As `postgres`
+/// locks the archive while it is made anew.
+const ALONE: &str = "SELECT pg_advisory_xact_lock(7595454851926618)";
 
 /// What is done from here on is done as a whole, or not at all when this is dropped first.
 #[derive(Debug)]
@@ -188,6 +198,40 @@ impl Db {
             Self::Postgres(own) => own.with(|connection| connection.each(sql, params, take)),
             Self::Pooled(pool) => pool.with(|connection| connection.each(sql, params, take)),
         }
+    }
+
+    /// As [`Self::each`], with whole arrays bound; a file has no such thing.
+    pub(crate) fn arrays(
+        &self,
+        sql: &str,
+        arrays: &[Array<'_>],
+        take: impl FnMut(&Row<'_>) -> Result<()>,
+    ) -> Result<()> {
+        match self {
+            Self::Sqlite(_) => Err(DbError::Kind),
+            Self::Postgres(own) => own.with(|connection| connection.arrays(sql, arrays, take)),
+            Self::Pooled(pool) => pool.with(|connection| connection.arrays(sql, arrays, take)),
+        }
+    }
+
+    /// Nobody else changes what is projected of a service until the transaction ends. In a file nobody
+    /// else changes anything.
+    pub(crate) fn alone_with(&self, service: ServiceId) -> Result<()> {
+        if self.is_embedded() {
+            return Ok(());
+        }
+        self.one(ALONE, (), |_| Ok(()))?;
+        self.one(
+            "SELECT 1 FROM positions WHERE service = ?1 FOR UPDATE",
+            [service.blob()],
+            |_| Ok(()),
+        )?;
+        Ok(())
+    }
+
+    /// Whether it is the archive that all programs of one version share.
+    pub(crate) fn is_shared_archive(&self) -> bool {
+        matches!(self, Self::Postgres(own) if own.is_of_the_archive())
     }
 
     /// All rows that are found.

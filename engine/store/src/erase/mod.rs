@@ -54,10 +54,10 @@ impl Store {
             return Ok(Erased::default());
         }
         let records = rewrite.changed.len();
-        self.journal().rewrite(rewrite)?;
-        let unused = self
-            .archive()
-            .change(|tx| archive::apply(tx, service, &person.visitors, (&changed, &media)))?;
+        self.journal().rewrite(service, rewrite)?;
+        let unused = self.archive().change(service, |tx| {
+            archive::apply(tx, service, &person.visitors, (&changed, &media))
+        })?;
         for sha256 in &unused {
             self.media().remove(sha256)?;
         }

@@ -41,11 +41,18 @@ pub(super) trait Kept: Send {
     /// One transaction over all of `commits`, whose sequences were checked.
     fn append(&mut self, commits: &[Records]) -> Result<Written, StoreError>;
 
-    /// Takes rows out or changes their bodies.
-    fn rewrite(&mut self, rewrite: &Rewrite) -> Result<(), StoreError>;
+    /// Takes rows of a service out or changes their bodies.
+    fn rewrite(&mut self, service: ServiceId, rewrite: &Rewrite) -> Result<(), StoreError>;
 
     /// Takes a service over from whoever had it; the epoch under which it is written from now on.
     fn own(&mut self, service: ServiceId, least: u64) -> Result<u64, StoreError>;
+
+    /// Writes a service under the epoch under which it was claimed, unless somebody else has claimed it
+    /// since.
+    fn take(&mut self, service: ServiceId, epoch: u64) -> Result<Head, StoreError>;
+
+    /// Nothing more is written of a service.
+    fn leave(&mut self, service: ServiceId);
 
     /// What has to be done between two transactions; `Some` where a commit would have waited.
     fn between(&mut self) -> Option<LogInfo>;

@@ -23,6 +23,7 @@ struct Kept {
     last_id: u64,
     services: BTreeMap<ServiceId, Service>,
     refused: BTreeSet<ServiceId>,
+    left: BTreeSet<ServiceId>,
     closed: bool,
     projector: Projector,
 }
@@ -41,6 +42,7 @@ impl MemoryJournal {
             last_id: 0,
             services: BTreeMap::new(),
             refused: BTreeSet::new(),
+            left: BTreeSet::new(),
             closed: false,
             projector,
         };
@@ -56,6 +58,9 @@ impl MemoryJournal {
         let outcome = self.with(|kept| {
             if kept.closed {
                 return Err(CommitFailed::Closed);
+            }
+            if kept.left.contains(&service) {
+                return Err(CommitFailed::NotHere);
             }
             if kept.refused.contains(&service) {
                 return Err(CommitFailed::Refused);
@@ -84,10 +89,28 @@ impl MemoryJournal {
             if kept.closed {
                 return Err(CommitFailed::Closed);
             }
+            if kept.left.contains(&service) {
+                return Err(CommitFailed::NotHere);
+            }
             kept.refused.remove(&service);
             Ok(kept.head(service))
         });
         done(outcome);
+    }
+
+    pub(super) fn take(&self, service: ServiceId) -> u64 {
+        self.with(|kept| {
+            kept.left.remove(&service);
+            kept.refused.remove(&service);
+            kept.head(service)
+        })
+    }
+
+    pub(super) fn leave(&self, service: ServiceId) -> u64 {
+        self.with(|kept| {
+            kept.left.insert(service);
+            kept.head(service)
+        })
     }
 
     pub(super) fn close(&self) {

@@ -1,6 +1,7 @@
 //! The journal: every service's records, in the one order they happened, durable before told.
 
 mod disk;
+mod here;
 mod kept;
 mod log;
 mod memory;
@@ -29,6 +30,7 @@ use crate::postgres::Pool;
 use crate::progress::Progress;
 
 pub(crate) use disk::JournalFile;
+pub(crate) use here::Here;
 use kept::Kept;
 pub(crate) use memory::MemoryJournal;
 use on_disk::OnDisk;
@@ -96,12 +98,15 @@ pub enum CommitFailed {
     /// Another process owns the service: nothing of it is written from here any more.
     #[error("the service is owned by somebody else, under epoch {epoch}")]
     Superseded { epoch: u64 },
+    /// The service was not taken by this process, or has left it.
+    #[error("the service is not written here")]
+    NotHere,
     #[error("the journal has been closed")]
     Closed,
 }
 
 /// What one transaction was, for metrics.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct CommitInfo {
     pub submissions: usize,
     pub records: usize,
@@ -111,8 +116,8 @@ pub struct CommitInfo {
     /// The COMMIT alone: in essence the wait for the disk.
     pub synced: Duration,
     pub succeeded: bool,
-    /// Services in it that somebody else owns by now.
-    pub superseded: usize,
+    /// Services in it that somebody else owns by now; the others were written.
+    pub superseded: Vec<ServiceId>,
     /// Submissions that came meanwhile.
     pub queued: usize,
 }
@@ -204,27 +209,27 @@ impl Journal {
         dir: &DataDir,
         options: JournalOptions,
         progress: Arc<Progress>,
-        file: JournalFile,
+        (file, here): (JournalFile, Here),
         wake: SyncSender<()>,
     ) -> Result<(Self, JoinHandle<()>), StoreError> {
         let back = WriteBack::start(dir, options.log)?;
         let limits = options.log;
         let kept = OnDisk { dir: dir.clone(), file: Some(file), back, limits };
-        Self::start((kept, Read::Disk(dir.clone())), options, progress, wake)
+        Self::start((kept, here, Read::Disk(dir.clone())), options, progress, wake)
     }
 
     /// The journal in PostgreSQL, read through `pool`.
     pub(crate) fn shared(
-        (kept, pool): (PgJournal, Arc<Pool>),
+        (kept, here, pool): (PgJournal, Here, Arc<Pool>),
         options: JournalOptions,
         progress: Arc<Progress>,
         wake: SyncSender<()>,
     ) -> Result<(Self, JoinHandle<()>), StoreError> {
-        Self::start((kept, Read::Postgres(pool)), options, progress, wake)
+        Self::start((kept, here, Read::Postgres(pool)), options, progress, wake)
     }
 
     fn start(
-        (kept, read): (impl Kept + 'static, Read),
+        (kept, here, read): (impl Kept + 'static, Here, Read),
         options: JournalOptions,
         progress: Arc<Progress>,
         wake: SyncSender<()>,
@@ -234,6 +239,7 @@ impl Journal {
         let queue_max = options.queue_max;
         let writer = Writer {
             kept,
+            here,
             refused: HashSet::new(),
             options,
             jobs: taken,
@@ -312,21 +318,15 @@ impl Journal {
         }
     }
 
-    /// Takes durable rows out or says them anew, between two transactions; waits for it.
-    pub(crate) fn rewrite(&self, rewrite: Rewrite) -> Result<(), CommitFailed> {
+    /// Takes durable rows of a service out or says them anew, between two transactions; waits for it.
+    pub(crate) fn rewrite(&self, service: ServiceId, rewrite: Rewrite) -> Result<(), CommitFailed> {
         match &self.way {
             Way::Memory(memory) => {
                 memory.rewrite(rewrite);
                 Ok(())
             }
             Way::Thread { jobs, .. } => {
-                let (told, outcome) = channel();
-                let done = Told::new(Box::new(move |result| {
-                    // Whoever asked waits for it right here.
-                    drop(told.send(result));
-                }));
-                drop(jobs.send(Job::Between(Between::Rewrite { rewrite, done })));
-                outcome.recv().unwrap_or(Err(CommitFailed::Closed))
+                asked(jobs, |done| Between::Rewrite { service, rewrite, done }, ANSWERED_ANY_TIME)
             }
         }
     }
@@ -337,13 +337,29 @@ impl Journal {
         match &self.way {
             Way::Memory(_) => Ok(least.max(1)),
             Way::Thread { jobs, .. } => {
-                let (told, outcome) = channel();
-                let done = Told::new(Box::new(move |result| {
-                    // Whoever asked waits for it right here.
-                    drop(told.send(result));
-                }));
-                drop(jobs.send(Job::Between(Between::Own { service, least, done })));
-                outcome.recv().unwrap_or(Err(CommitFailed::Closed))
+                asked(jobs, |done| Between::Own { service, least, done }, ANSWERED_ANY_TIME)
+            }
+        }
+    }
+
+    /// Writes a service from now on, under the epoch under which it was claimed; its last durable
+    /// sequence. Waits for it.
+    pub(crate) fn take(&self, service: ServiceId, epoch: u64) -> Result<u64, CommitFailed> {
+        match &self.way {
+            Way::Memory(memory) => Ok(memory.take(service)),
+            Way::Thread { jobs, .. } => {
+                asked(jobs, |done| Between::Take { service, epoch, done }, ANSWERED_ANY_TIME)
+            }
+        }
+    }
+
+    /// Writes nothing of a service that is submitted after this; its last durable sequence. Waits for
+    /// what was submitted before, no longer than `within`; it is refused at its turn all the same.
+    pub(crate) fn leave(&self, service: ServiceId, within: Duration) -> Result<u64, CommitFailed> {
+        match &self.way {
+            Way::Memory(memory) => Ok(memory.leave(service)),
+            Way::Thread { jobs, .. } => {
+                asked(jobs, |done| Between::Leave { service, done }, within)
             }
         }
     }
@@ -383,4 +399,22 @@ impl Journal {
             jobs.send(Job::Between(Between::Run(run))).unwrap();
         }
     }
+}
+
+/// As long as it takes the journal's thread, which always answers, or ends.
+const ANSWERED_ANY_TIME: Duration = Duration::MAX;
+
+/// Has something done between two transactions, and waits for what came of it.
+fn asked<T: Send + 'static>(
+    jobs: &Sender<Job>,
+    between: impl FnOnce(Told<T>) -> Between,
+    within: Duration,
+) -> Result<T, CommitFailed> {
+    let (told, outcome) = channel();
+    let done = Told::new(Box::new(move |result| {
+        // Who asked has waited long enough.
+        drop(told.send(result));
+    }));
+    drop(jobs.send(Job::Between(between(done))));
+    outcome.recv_timeout(within).unwrap_or(Err(CommitFailed::Closed))
 }

@@ -58,7 +58,7 @@ impl Kept for OnDisk {
         Ok(Written { synced, superseded: Vec::new() })
     }
 
-    fn rewrite(&mut self, rewrite: &Rewrite) -> Result<(), StoreError> {
+    fn rewrite(&mut self, _: ServiceId, rewrite: &Rewrite) -> Result<(), StoreError> {
         let settled = self.back.settle().transpose();
         self.with(|file| settled.and_then(|_| file.rewrite(rewrite)))
     }
@@ -67,6 +67,12 @@ impl Kept for OnDisk {
     fn own(&mut self, _: ServiceId, least: u64) -> Result<u64, StoreError> {
         Ok(least.max(1))
     }
+
+    fn take(&mut self, service: ServiceId, _: u64) -> Result<Head, StoreError> {
+        Ok(self.head(service))
+    }
+
+    fn leave(&mut self, _: ServiceId) {}
 
     fn between(&mut self) -> Option<LogInfo> {
         let file = self.file.as_mut()?;

@@ -11,6 +11,7 @@ use super::writer::Records;
 use super::{JournalRow, LogInfo};
 use crate::db::{Db, DbError, Row};
 use crate::error::StoreError;
+use crate::mine::{Mine, Unread};
 use crate::postgres::{Array, Own, Purpose, Server};
 use crate::progress::monotonic;
 use crate::sql::{Id, int, uint};
@@ -45,23 +46,20 @@ pub(crate) struct PgJournal {
     known: BTreeMap<ServiceId, Known>,
     /// What is known may be less than what is durable.
     stale: bool,
-    /// Records that became durable since this was opened.
-    passed: u64,
+    mine: Arc<Mine>,
 }
 
 impl PgJournal {
-    /// Takes over every service that ever wrote, unless some are `claimed` already: whoever had them
-    /// can commit nothing more.
-    pub(crate) fn open(
-        server: Arc<Server>,
-        claimed: Option<&BTreeMap<ServiceId, u64>>,
-    ) -> Result<Self, StoreError> {
+    /// Of services that come one by one.
+    pub(crate) fn open(server: Arc<Server>, mine: Arc<Mine>) -> Self {
         let own = Own::new(server, Purpose::Journal);
-        if let Some(claimed) = claimed {
-            return Self::of_claimed(own, claimed);
-        }
-        let mut known = BTreeMap::new();
-        own.with(|connection| {
+        Self { own, known: BTreeMap::new(), stale: false, mine }
+    }
+
+    /// Takes over every service that ever wrote: whoever had them can commit nothing more.
+    pub(crate) fn take_over(&mut self) -> Result<(), StoreError> {
+        let known = &mut self.known;
+        self.own.with(|connection| {
             connection.each(
                 "UPDATE heads SET epoch = epoch + 1 RETURNING service, epoch, seq",
                 (),
@@ -72,40 +70,31 @@ impl PgJournal {
                 },
             )
         })?;
-        Ok(Self { own, known, stale: false, passed: 0 })
-    }
-
-    /// What is not among the claimed is another's.
-    fn of_claimed(own: Own, claimed: &BTreeMap<ServiceId, u64>) -> Result<Self, StoreError> {
-        let mut known: BTreeMap<ServiceId, Known> = BTreeMap::new();
-        own.with(|connection| {
-            connection.each("SELECT service, epoch, seq FROM heads", (), |row| {
-                let (service, found, seq) = standing(row)?;
-                let epoch = claimed.get(&service).copied().unwrap_or(0);
-                let superseded = (found != epoch).then_some(found);
-                known.insert(service, Known { epoch, head: Head { seq, superseded } });
-                Ok(())
-            })
-        })?;
-        Ok(Self { own, known, stale: false, passed: 0 })
+        Ok(())
     }
 
     /// Reads again what is durable, waiting for commits that are still under way.
     fn read_again(&mut self) -> Result<(), StoreError> {
+        let ids: Vec<[u8; 16]> = self.known.keys().map(|service| service.blob()).collect();
         let mut found = Vec::new();
         self.own.with(|connection| {
-            connection.each("SELECT service, epoch, seq FROM heads FOR UPDATE", (), |row| {
-                found.push(standing(row)?);
-                Ok(())
-            })
+            connection.arrays(
+                "SELECT service, epoch, seq FROM heads WHERE service = ANY (?1::bytea[])
+                 ORDER BY service FOR UPDATE",
+                &[Array::Ids(&ids)],
+                |row| {
+                    found.push(standing(row)?);
+                    Ok(())
+                },
+            )
         })?;
         for (service, epoch, seq) in found {
             let Some(known) = self.known.get_mut(&service) else { continue };
             if epoch > known.epoch {
                 known.head.superseded = Some(epoch);
             } else {
-                self.passed += seq.saturating_sub(known.head.seq);
                 known.head.seq = seq;
+                self.mine.durable(service, seq);
             }
         }
         Ok(())
@@ -123,6 +112,19 @@ impl PgJournal {
         let epoch = begun as u64;
         self.known.insert(service, Known { epoch, head: Head::default() });
         Ok(())
+    }
+
+    /// Epoch and sequence of a service, once nobody is at its row; until the transaction ends, should there
+    /// be one.
+    fn standing_of(&self, service: ServiceId) -> Result<Option<(u64, u64)>, StoreError> {
+        let found = self.own.with(|connection| {
+            connection.one(
+                "SELECT service, epoch, seq FROM heads WHERE service = ?1 FOR UPDATE",
+                [service.blob()],
+                standing,
+            )
+        })?;
+        Ok(found.map(|(_, epoch, seq)| (epoch, seq)))
     }
 
     /// Which services of `commits` were written.
@@ -178,17 +180,12 @@ impl PgJournal {
         if found.len() < missing.len() { Err(DbError::Moved.into()) } else { Ok(found) }
     }
 
-    fn rewritten(&self, rewrite: &Rewrite) -> Result<(), StoreError> {
+    /// Nobody claims the service meanwhile, and other services' owners go on.
+    fn rewritten(&self, service: ServiceId, rewrite: &Rewrite) -> Result<(), StoreError> {
         let transaction = self.own.begin()?;
-        let mut ours = true;
-        self.own.with(|connection| {
-            connection.each("SELECT service, epoch, seq FROM heads FOR UPDATE", (), |row| {
-                let (service, epoch, _) = standing(row)?;
-                ours &= self.known.get(&service).is_none_or(|known| known.epoch == epoch);
-                Ok(())
-            })
-        })?;
-        if !ours {
+        let found = self.standing_of(service)?;
+        let known = self.known.get(&service);
+        if known.is_some_and(|known| found.is_none_or(|(epoch, _)| known.epoch != epoch)) {
             return Err(DbError::Moved.into());
         }
         for (id, body) in &rewrite.changed {
@@ -216,7 +213,7 @@ impl Kept for PgJournal {
     }
 
     fn position(&self) -> u64 {
-        self.passed
+        self.mine.committed()
     }
 
     fn append(&mut self, commits: &[Records]) -> Result<Written, StoreError> {
@@ -237,7 +234,7 @@ impl Kept for PgJournal {
                 missing.push(commit.service);
             } else if let Some(known) = self.known.get_mut(&commit.service) {
                 known.head.seq = last.seq;
-                self.passed += commit.entries.len() as u64;
+                self.mine.durable(commit.service, last.seq);
             }
         }
         let superseded = self.judge(&missing)?;
@@ -245,8 +242,8 @@ impl Kept for PgJournal {
         Ok(Written { synced, superseded })
     }
 
-    fn rewrite(&mut self, rewrite: &Rewrite) -> Result<(), StoreError> {
-        self.rewritten(rewrite)
+    fn rewrite(&mut self, service: ServiceId, rewrite: &Rewrite) -> Result<(), StoreError> {
+        self.rewritten(service, rewrite)
     }
 
     fn own(&mut self, service: ServiceId, least: u64) -> Result<u64, StoreError> {
@@ -260,10 +257,23 @@ impl Kept for PgJournal {
             )
         })?;
         let (_, epoch, seq) = standing.ok_or(DbError::Kind)?;
-        let before =
-            self.known.insert(service, Known { epoch, head: Head { seq, superseded: None } });
-        self.passed += seq.saturating_sub(before.map_or(0, |known| known.head.seq));
+        self.known.insert(service, Known { epoch, head: Head { seq, superseded: None } });
+        self.mine.durable(service, seq);
         Ok(epoch)
+    }
+
+    fn take(&mut self, service: ServiceId, epoch: u64) -> Result<Head, StoreError> {
+        // No row has the epoch 0: it stands for having none.
+        let (found, seq) = self.standing_of(service)?.unwrap_or_default();
+        let head = Head { seq, superseded: (found != epoch).then_some(found) };
+        if head.superseded.is_none() {
+            self.known.insert(service, Known { epoch, head });
+        }
+        Ok(head)
+    }
+
+    fn leave(&mut self, service: ServiceId) {
+        self.known.remove(&service);
     }
 
     fn between(&mut self) -> Option<LogInfo> {
@@ -293,12 +303,38 @@ pub(super) fn read_head(db: &Db, service: ServiceId) -> Result<u64, StoreError> 
     Ok(head.unwrap_or_default())
 }
 
-pub(super) fn read_after_id(db: &Db, id: u64, limit: usize) -> Result<Vec<JournalRow>, StoreError> {
-    Ok(db.all(
-        "SELECT id, service, seq, body FROM journal WHERE id > ?1 ORDER BY id LIMIT ?2",
-        (int(id), int(limit as u64)),
-        journal_row,
-    )?)
+/// What the index on `(service, seq)` finds, service by service: numbers of rows rise within a service
+/// only, so that who follows them over all would miss what is committed late.
+const UNREAD: &str = "
+SELECT found.id, found.service, found.seq, found.body
+FROM unnest(?1::bytea[], ?2::bigint[], ?3::bigint[]) AS mine (service, after, until)
+CROSS JOIN LATERAL (
+  SELECT id, service, seq, body FROM journal
+  WHERE journal.service = mine.service AND journal.seq > mine.after AND journal.seq <= mine.until
+  ORDER BY journal.seq LIMIT ?4
+) AS found
+ORDER BY found.service, found.seq";
+
+pub(super) fn read_unread(
+    db: &Db,
+    unread: &[Unread],
+    limit: usize,
+) -> Result<Vec<JournalRow>, StoreError> {
+    let services: Vec<[u8; 16]> = unread.iter().map(|it| it.service.blob()).collect();
+    let after: Vec<i64> = unread.iter().map(|it| int(it.after)).collect();
+    let until: Vec<i64> = unread.iter().map(|it| int(it.until)).collect();
+    let mut rows = Vec::new();
+    let asked = [
+        Array::Ids(&services),
+        Array::Ints(&after),
+        Array::Ints(&until),
+        Array::One(int(limit as u64)),
+    ];
+    db.arrays(UNREAD, &asked, |row| {
+        rows.push(journal_row(row)?);
+        Ok(())
+    })?;
+    Ok(rows)
 }
 
 pub(super) fn read_after(

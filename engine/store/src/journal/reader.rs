@@ -8,9 +8,10 @@ use usher_domain::ids::ServiceId;
 use super::disk;
 use super::memory::MemoryJournal;
 use super::postgres;
-use crate::db::Db;
+use crate::db::{Db, DbError};
 use crate::directory::DataDir;
 use crate::error::StoreError;
+use crate::mine::Unread;
 use crate::postgres::Pool;
 
 /// One durable record.
@@ -82,7 +83,20 @@ impl JournalReader {
         }
     }
 
-    /// Up to `limit` records of all services after row `id`, in order.
+    /// Up to `limit` records of each of these services, in order of each, where several processes
+    /// share a journal.
+    pub(crate) fn read_unread(
+        &self,
+        unread: &[Unread],
+        limit: usize,
+    ) -> Result<Vec<JournalRow>, StoreError> {
+        match &self.from {
+            From::Postgres(db) => postgres::read_unread(db, unread, limit),
+            From::Disk(_) | From::Memory(_) => Err(DbError::Kind.into()),
+        }
+    }
+
+    /// Up to `limit` records of all services after row `id`, in order, where one process has the journal.
     pub(crate) fn read_after_id(
         &self,
         id: u64,
@@ -91,7 +105,8 @@ impl JournalReader {
         match &self.from {
             From::Disk(connection) => disk::read_after_id(connection, id, limit),
             From::Memory(memory) => Ok(memory.read_after_id(id, limit)),
-            From::Postgres(db) => postgres::read_after_id(db, id, limit),
+            // Who commits late gets a lower number than is read already.
+            From::Postgres(_) => Err(DbError::Kind.into()),
         }
     }
 }

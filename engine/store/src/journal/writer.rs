@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use usher_domain::ids::ServiceId;
 
+use super::here::Here;
 use super::kept::{Kept, Written};
 use super::rewrite::Rewrite;
 use super::{CommitFailed, CommitInfo, Entry, JournalOptions};
+use crate::error::StoreError;
 use crate::progress::{Progress, monotonic};
 
 pub(super) enum Job {
@@ -32,12 +34,22 @@ pub(super) enum Between {
         done: Told<u64>,
     },
     Rewrite {
+        service: ServiceId,
         rewrite: Rewrite,
         done: Told<()>,
     },
     Own {
         service: ServiceId,
         least: u64,
+        done: Told<u64>,
+    },
+    Take {
+        service: ServiceId,
+        epoch: u64,
+        done: Told<u64>,
+    },
+    Leave {
+        service: ServiceId,
         done: Told<u64>,
     },
     Close,
@@ -76,6 +88,7 @@ impl<T> Drop for Told<T> {
 
 pub(super) struct Writer<K> {
     pub(super) kept: K,
+    pub(super) here: Here,
     /// Services with a failed commit: taking later records of theirs would leave a gap.
     pub(super) refused: HashSet<ServiceId>,
     pub(super) options: JournalOptions,
@@ -100,15 +113,26 @@ impl<K: Kept> Writer<K> {
             self.commit(batch);
             match then {
                 None => (),
-                Some(Between::Reopen { service, done }) => self.reopen(service, done),
-                Some(Between::Rewrite { rewrite, done }) => self.rewrite(&rewrite, done),
-                Some(Between::Own { service, least, done }) => self.own(service, least, done),
                 Some(Between::Close) => break,
-                #[cfg(test)]
-                Some(Between::Run(run)) => self.kept.run(run),
+                Some(between) => self.between(between),
             }
         }
         self.progress.end();
+    }
+
+    fn between(&mut self, between: Between) {
+        match between {
+            Between::Reopen { service, done } => self.reopen(service, done),
+            Between::Rewrite { service, rewrite, done } => {
+                done.tell(self.rewrite(service, &rewrite));
+            }
+            Between::Own { service, least, done } => done.tell(self.own(service, least)),
+            Between::Take { service, epoch, done } => done.tell(self.take(service, epoch)),
+            Between::Leave { service, done } => done.tell(self.leave(service)),
+            Between::Close => {}
+            #[cfg(test)]
+            Between::Run(run) => self.kept.run(run),
+        }
     }
 
     /// What has arrived, up to the first job that is not a commit or does not fit.
@@ -175,6 +199,9 @@ impl<K: Kept> Writer<K> {
         records: &Records,
         expected: &mut HashMap<ServiceId, u64>,
     ) -> Result<(), CommitFailed> {
+        if !self.here.has(records.service) {
+            return Err(CommitFailed::NotHere);
+        }
         if self.refused.contains(&records.service) {
             return Err(CommitFailed::Refused);
         }
@@ -228,6 +255,9 @@ impl<K: Kept> Writer<K> {
 
     fn reopen(&mut self, service: ServiceId, done: Told<u64>) {
         let outcome = self.open().and_then(|()| {
+            if !self.here.has(service) {
+                return Err(CommitFailed::NotHere);
+            }
             let head = self.kept.head(service);
             if let Some(epoch) = head.superseded {
                 return Err(CommitFailed::Superseded { epoch });
@@ -238,28 +268,49 @@ impl<K: Kept> Writer<K> {
         done.tell(outcome);
     }
 
-    fn rewrite(&mut self, rewrite: &Rewrite, done: Told<()>) {
-        let outcome = self.open().and_then(|()| {
-            self.kept.rewrite(rewrite).map_err(|error| {
-                tracing::error!(%error, cause = ?error, "the journal could not be rewritten");
-                CommitFailed::Storage(Arc::new(error))
-            })
-        });
-        done.tell(outcome);
+    fn rewrite(&mut self, service: ServiceId, rewrite: &Rewrite) -> Result<(), CommitFailed> {
+        self.open()?;
+        if !self.here.has(service) {
+            return Err(CommitFailed::NotHere);
+        }
+        self.kept.rewrite(service, rewrite).map_err(|error| {
+            tracing::error!(%error, cause = ?error, "the journal could not be rewritten");
+            CommitFailed::Storage(Arc::new(error))
+        })
     }
 
-    fn own(&mut self, service: ServiceId, least: u64, done: Told<u64>) {
-        let outcome = self.open().and_then(|()| {
-            let epoch = self.kept.own(service, least).map_err(|error| {
-                tracing::error!(%error, cause = ?error, %service, "a service could not be taken over");
-                CommitFailed::Storage(Arc::new(error))
-            })?;
-            self.refused.remove(&service);
-            self.progress.committed(self.kept.position());
-            self.wake_projector();
-            Ok(epoch)
-        });
-        done.tell(outcome);
+    fn own(&mut self, service: ServiceId, least: u64) -> Result<u64, CommitFailed> {
+        self.open()?;
+        let epoch = self.kept.own(service, least).map_err(|error| not_taken(service, error))?;
+        self.begins(service);
+        Ok(epoch)
+    }
+
+    fn take(&mut self, service: ServiceId, epoch: u64) -> Result<u64, CommitFailed> {
+        self.open()?;
+        let head = self.kept.take(service, epoch).map_err(|error| not_taken(service, error))?;
+        if let Some(epoch) = head.superseded {
+            return Err(CommitFailed::Superseded { epoch });
+        }
+        self.begins(service);
+        Ok(head.seq)
+    }
+
+    fn begins(&mut self, service: ServiceId) {
+        self.here.take(service);
+        self.refused.remove(&service);
+        self.progress.committed(self.kept.position());
+        self.wake_projector();
+    }
+
+    fn leave(&mut self, service: ServiceId) -> Result<u64, CommitFailed> {
+        self.here.leave(service);
+        // Where a commit was not answered, whether it was kept is asked now or never.
+        let opened = self.open();
+        let seq = self.kept.head(service).seq;
+        self.kept.leave(service);
+        self.refused.remove(&service);
+        opened.map(|()| seq)
     }
 
     fn told(&self, commits: &[Records], took: Duration, written: Option<&Written>) {
@@ -276,10 +327,17 @@ impl<K: Kept> Writer<K> {
             took,
             synced: written.map_or(Duration::ZERO, |written| written.synced),
             succeeded: written.is_some(),
-            superseded: written.map_or(0, |written| written.superseded.len()),
+            superseded: written.map_or_else(Vec::new, |written| {
+                written.superseded.iter().map(|(service, _)| *service).collect()
+            }),
             queued: self.queued.load(Ordering::Acquire),
         });
     }
+}
+
+fn not_taken(service: ServiceId, error: StoreError) -> CommitFailed {
+    tracing::error!(%error, cause = ?error, %service, "a service could not be taken over");
+    CommitFailed::Storage(Arc::new(error))
 }
 
 fn is_ours(written: &Written, service: ServiceId) -> Result<(), CommitFailed> {

@@ -14,10 +14,12 @@ use bytes::BytesMut;
 use futures_util::TryStreamExt as _;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Statement};
+use usher_domain::ids::ServiceId;
 
 use super::bound::Bound;
 use super::{Purpose, Server, dialect, wait};
-use crate::db::{DbError, Params, Result, Row};
+use crate::db::{Db, DbError, Params, Result, Row};
+use crate::sql::Id as _;
 
 /// Statements under way without anybody waiting; then the first of them is waited for.
 const UNDER_WAY_MAX: usize = 256;
@@ -273,29 +275,30 @@ impl Own {
         self.with(|connection| connection.count(sql, params).map(drop))
     }
 
+    pub(crate) const fn is_of_the_archive(&self) -> bool {
+        matches!(self.purpose, Purpose::Archive)
+    }
+
     pub(crate) fn begin(&self) -> Result<Transaction<'_>> {
-        self.with(|connection| connection.batch_later(BEGIN))?;
+        self.with(|connection| connection.batch_later("BEGIN"))?;
         self.in_transaction.set(true);
         Ok(Transaction { own: self, ended: false })
     }
 }
 
-/// Whoever changes the archive does so alone, as with one writer to a file.
-const BEGIN: &str = "BEGIN; SELECT pg_advisory_xact_lock(7595454851926618)";
-
-/// Ends the connection of whoever is at it.
+/// Ends the connection of whoever is changing what is projected of a service: each transaction that does
+/// begins with the service's row in `positions`, whose `xmax` it then is.
 const FREE: &str = "
-SELECT pg_terminate_backend(pid)
-FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid <> pg_backend_pid()
-  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-  AND classid::bigint = 7595454851926618 >> 32
-  AND objid::bigint = 7595454851926618 & 4294967295";
+SELECT pg_terminate_backend(holds.pid)
+FROM positions JOIN pg_locks AS holds
+  ON holds.locktype = 'transactionid' AND holds.granted AND holds.mode = 'ExclusiveLock'
+    AND holds.transactionid = positions.xmax
+WHERE positions.service = ?1 AND holds.pid <> pg_backend_pid()";
 
-/// To be called by who has taken the services over: who had them may sleep in the middle of a change, and
+/// To be called by who has taken the service over: who had it may sleep in the middle of a change, and
 /// would be waited for. What is cut off is not lost, since the archive follows from the journal.
-pub(crate) fn free_archive(server: &Server) {
-    let freed = server.connect(Purpose::Archive).and_then(|connection| connection.batch(FREE));
-    if let Err(error) = freed {
+pub(crate) fn free_archive(db: &Db, service: ServiceId) {
+    if let Err(error) = db.each(FREE, [service.blob()], |_| Ok(())) {
         // Another user's connection, perhaps; it ends in a few seconds.
         tracing::warn!(%error, "who had the archive before is waited for");
     }

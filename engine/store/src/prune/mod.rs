@@ -63,9 +63,9 @@ impl Store {
         let rewrite = media::plan(&self.journal().reader()?, service, &old)?;
         let records = rewrite.changed.len();
         if !rewrite.is_empty() {
-            self.journal().rewrite(rewrite)?;
+            self.journal().rewrite(service, rewrite)?;
         }
-        let unused = self.archive().change(|tx| forget::expired(tx, service, &old))?;
+        let unused = self.archive().change(service, |tx| forget::expired(tx, service, &old))?;
         for sha256 in &unused {
             self.media().remove(sha256)?;
         }
@@ -83,9 +83,9 @@ impl Store {
         let Plan { rewrite, gone } = plan;
         let records = rewrite.removed.len();
         if !rewrite.is_empty() {
-            self.journal().rewrite(rewrite)?;
+            self.journal().rewrite(service, rewrite)?;
         }
-        let unused = self.archive().change(|tx| forget::forget(tx, service, &gone))?;
+        let unused = self.archive().change(service, |tx| forget::forget(tx, service, &gone))?;
         for sha256 in &unused {
             self.media().remove(sha256)?;
         }
