@@ -132,13 +132,7 @@ impl App {
         let (me, inbox) = claimed.as_ref().map(|it| (it.me.clone(), it.inbox.clone())).unzip();
         let epochs = claimed.as_ref().map(|it| it.epochs.clone());
         let store = open_store(&config, claimed)?;
-        if let Some(epochs) = epochs {
-            for (service, epoch) in epochs {
-                store.take(service, epoch)?;
-            }
-        } else {
-            own(&store, &services)?;
-        }
+        own(&store, &services, epochs)?;
         let (calls, taken) = mpsc::channel(PROVIDER_CALLS);
         let engine = Engine::start(engine_options(&config, &services), store, calls).await;
         let engine = engine.context("the engine did not start")?;
@@ -312,7 +306,17 @@ fn open_store(config: &Config, claimed: Option<Claimed>) -> anyhow::Result<Store
 }
 
 /// Nobody else writes of these services from now on, also of one that has not begun yet.
-fn own(store: &Store, services: &[Service]) -> anyhow::Result<()> {
+fn own(
+    store: &Store,
+    services: &[Service],
+    claimed: Option<BTreeMap<ServiceId, u64>>,
+) -> anyhow::Result<()> {
+    if let Some(claimed) = claimed {
+        for (service, epoch) in claimed {
+            store.take(service, epoch)?;
+        }
+        return Ok(());
+    }
     for service in services {
         let epoch = store.own(service.settings.service, 0)?;
         tracing::debug!(service = %service.settings.service, epoch, "owned");
