@@ -13,6 +13,7 @@ mod engage;
 mod enquiry;
 #[cfg(test)]
 mod faults;
+mod gauges;
 mod handle;
 mod history;
 mod inbound;

@@ -11,6 +11,7 @@ use usher_domain::ids::{ChannelId, EnquiryId, ServiceId, StaffId};
 use usher_domain::time::Timestamp;
 
 use crate::channel::DueIn;
+use crate::gauges::Part;
 use crate::ledger::Release;
 use crate::peers::{Due, Guard, Peers};
 
@@ -35,7 +36,7 @@ pub(crate) enum Waiter {
 pub(crate) struct Deadlines {
     order: RefCell<BTreeSet<(Timestamp, Waiter)>>,
     /// How many there are, for who looks from outside.
-    armed: metrics::Gauge,
+    armed: Part,
     /// When the timer looks next by itself.
     looks_at: Cell<Option<Timestamp>>,
 }
@@ -43,6 +44,7 @@ pub(crate) struct Deadlines {
 impl Deadlines {
     pub(crate) fn of(service: ServiceId) -> Self {
         let armed = metrics::gauge!(crate::metrics::TIMER_ARMED, "service" => service.to_string());
+        let armed = Part::of(armed);
         Self { order: RefCell::default(), armed, looks_at: Cell::default() }
     }
 

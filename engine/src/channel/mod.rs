@@ -28,6 +28,7 @@ use usher_store::HeldReceipt;
 
 use crate::directory::Pin;
 use crate::enquiry::Told;
+use crate::gauges::Part;
 use crate::inbound::{Inbound, InboundReceipt};
 use crate::ledger::Ack;
 use crate::metrics as names;
@@ -174,7 +175,7 @@ struct Leaving {
 struct Gauges {
     up: metrics::Gauge,
     last_inbound: metrics::Gauge,
-    pending: metrics::Gauge,
+    pending: Part,
 }
 
 impl Gauges {
@@ -183,7 +184,7 @@ impl Gauges {
         Self {
             up: metrics::gauge!(names::CHANNEL_UP, "channel" => channel.clone()),
             last_inbound: metrics::gauge!(names::LAST_INBOUND, "channel" => channel.clone()),
-            pending: metrics::gauge!(names::OUTBOUND_PENDING, "channel" => channel),
+            pending: Part::of(metrics::gauge!(names::OUTBOUND_PENDING, "channel" => channel)),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod broken;
 mod clocks;
+mod comings;
 mod crowds;
 mod paths;
 mod receipts;

@@ -9,6 +9,7 @@ use usher_domain::time::Timestamp;
 use usher_protocol::event::{Counters, Now, QueueNow};
 
 use super::Router;
+use crate::gauges::Parts;
 use crate::metrics as names;
 
 /// What was last told to all whom it concerns: nobody is told again what has not changed.
@@ -16,6 +17,7 @@ use crate::metrics as names;
 pub(super) struct Told {
     counters: BTreeMap<StaffId, Counters>,
     lines: BTreeMap<Destination, (usize, Option<Timestamp>)>,
+    gauges: Parts,
 }
 
 impl Router {
@@ -110,18 +112,17 @@ impl Router {
 
     #[expect(clippy::cast_precision_loss, reason = "metrics")]
     fn gauge_line(&self, name: &str, length: usize, oldest: Option<Timestamp>) {
-        let destination = name.to_owned();
-        metrics::gauge!(names::QUEUE_LENGTH, "destination" => destination.clone())
-            .set(length as f64);
+        let gauges = &self.told.gauges;
+        gauges.set(names::QUEUE_LENGTH, "destination", name, length as f64);
         let waited = oldest.map_or(0.0, |since| self.peers.now().since(since).as_secs_f64());
-        metrics::gauge!(names::OLDEST_WAITING, "destination" => destination).set(waited);
+        gauges.set(names::OLDEST_WAITING, "destination", name, waited);
     }
 
     #[expect(clippy::cast_precision_loss, reason = "metrics")]
     fn gauge_states(&self) {
         for state in ["open", "ongoing", "missed", "followed_up"] {
             let count = self.index.in_state(state);
-            metrics::gauge!(names::ENQUIRIES_LIVE, "state" => state).set(count as f64);
+            self.told.gauges.set(names::ENQUIRIES_LIVE, "state", state, count as f64);
         }
         let mut presences = [0_u64; 4];
         let (mut used, mut slots) = (0_u64, 0_u64);
@@ -140,13 +141,11 @@ impl Router {
             }
         }
         for (name, count) in ["active", "busy", "idle", "offline"].into_iter().zip(presences) {
-            metrics::gauge!(names::STAFF, "presence" => name).set(count as f64);
+            self.told.gauges.set(names::STAFF, "presence", name, count as f64);
         }
-        metrics::gauge!(names::CAPACITY_USED).set(if slots == 0 {
-            0.0
-        } else {
-            used as f64 / slots as f64
-        });
+        let in_use = if slots == 0 { 0.0 } else { used as f64 / slots as f64 };
+        let service = self.peers.id.to_string();
+        self.told.gauges.set(names::CAPACITY_USED, "service", &service, in_use);
     }
 
     fn gauge_waiting(&self) {

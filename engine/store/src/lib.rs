@@ -31,6 +31,8 @@ mod log_tests;
 #[cfg(test)]
 mod media_tests;
 #[cfg(test)]
+mod owners_tests;
+#[cfg(test)]
 mod ownership_tests;
 #[cfg(test)]
 mod postgres_tests;

@@ -92,7 +92,8 @@ impl Progress {
     /// Records up to journal row `id` are in the archive; the read that ended there began at
     /// `read_at`, and `whole` says that it reached the journal's end as it was then.
     pub(crate) fn projected(&self, id: u64, read_at: Duration, whole: bool) {
-        self.projected.store(id, Ordering::Release);
+        // A service that leaves says so beside the projector.
+        self.projected.fetch_max(id, Ordering::AcqRel);
         if whole {
             self.is_behind_since(read_at);
         }

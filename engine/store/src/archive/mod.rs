@@ -233,6 +233,7 @@ impl Archive {
         }
         let Some(mine) = &self.mine else { return };
         mine.forget(service);
+        self.progress.projected(mine.projected(), Duration::ZERO, false);
         if let Some(tells) = self.tells.upgrade() {
             tells.send_modify(|all| {
                 all.remove(&service);

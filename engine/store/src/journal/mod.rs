@@ -335,7 +335,10 @@ impl Journal {
     /// higher than any before and at least `least`. Waits for it.
     pub(crate) fn own(&self, service: ServiceId, least: u64) -> Result<u64, CommitFailed> {
         match &self.way {
-            Way::Memory(_) => Ok(least.max(1)),
+            Way::Memory(memory) => {
+                memory.take(service);
+                Ok(least.max(1))
+            }
             Way::Thread { jobs, .. } => {
                 asked(jobs, |done| Between::Own { service, least, done }, ANSWERED_ANY_TIME)
             }
