@@ -1,7 +1,7 @@
 //! A channel's live enquiries: which are awake and which rest. Whoever is told something is awake.
 //!
 //! ```text
-//!            told something              silent for REST_AFTER: asked
+//!            told something              silent: asked
 //!  resting ───────────────────► awake ──────────────────────────────► asked
 //!     ▲                           ▲                                    │  │
 //!     │                           └────────── it cannot, or was told ──┘  │
@@ -23,11 +23,20 @@ use usher_domain::visitor::VisitorEnquiry;
 use crate::enquiry::{AtRest, Enquiry, Rest, Told};
 use crate::peers::{End, Peers};
 
-/// Silent for so long, at most twice that, an enquiry is put to rest.
+/// Silent for so long, at most twice that, an enquiry is put to rest: what one message leads to finds it
+/// awake, and its actor's memory, still in the processor's caches, goes to the next that is woken.
 const REST_AFTER: Duration =
-    if cfg!(feature = "rest-at-once") { Duration::ZERO } else { Duration::from_secs(5) };
+    if cfg!(feature = "rest-at-once") { Duration::ZERO } else { Duration::from_millis(100) };
+/// Between two looks for silent enquiries, and where more wait to be looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+const NEXT_LOOK: Duration = Duration::from_millis(2);
 /// Most that are looked at in one turn.
-const LOOK_MAX: usize = 500;
+const LOOK_MAX: usize = 100;
+
+/// It is time to look for silent enquiries.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct LookForSilent;
 
 #[derive(Debug)]
 pub(super) struct Lives {
@@ -39,6 +48,8 @@ pub(super) struct Lives {
     by_visitor: Numbers,
     /// Those to be looked at whether they are silent, and since when they stand here.
     to_look_at: VecDeque<(Timestamp, EnquiryId)>,
+    /// The next look is on its way.
+    looks: bool,
 }
 
 #[derive(Debug)]
@@ -48,11 +59,12 @@ struct Slot {
     live: Live,
 }
 
-/// One live enquiry.
+/// One live enquiry: nearly all are at rest, so that these stand here without a pointer between.
+#[expect(clippy::large_enum_variant, reason = "nearly all are of the large variant")]
 #[derive(Debug)]
 pub(crate) enum Live {
     Awake(Box<Awake>),
-    Resting(Box<AtRest>),
+    Resting(AtRest),
 }
 
 #[derive(Debug)]
@@ -119,7 +131,7 @@ impl Live {
         if told.is_none()
             && let Some(state) = enquiry.rest()
         {
-            return Self::Resting(state);
+            return Self::Resting(*state);
         }
         let live = Self::awake(enquiry);
         if let (Self::Awake(awake), Some(told)) = (&live, told) {
@@ -146,6 +158,7 @@ impl Lives {
             by_enquiry: Numbers::default(),
             by_visitor: Numbers::default(),
             to_look_at: VecDeque::new(),
+            looks: false,
         };
         for Restored { enquiry, visitor, live } in restored {
             lives.insert(Slot { enquiry, visitor, live });
@@ -156,7 +169,7 @@ impl Lives {
     fn insert(&mut self, slot: Slot) {
         let (enquiry, visitor) = (slot.enquiry, slot.visitor);
         if let Live::Awake(_) = slot.live {
-            self.to_look_at.push_back((self.peers.now(), enquiry));
+            self.look_at_later(enquiry);
         }
         let number = self.all.insert(slot);
         let hash_of =
@@ -224,20 +237,39 @@ impl Lives {
         if let Live::Resting(state) = live {
             let awake = state.wake(self.peers.clone(), (enquiry, self.channel));
             *live = Live::awake(awake);
-            self.to_look_at.push_back((self.peers.now(), enquiry));
+            self.look_at_later(enquiry);
         }
-        match live {
+        match &mut self.all.get_mut(number)?.live {
             Live::Awake(awake) => Some(awake),
             Live::Resting(_) => None,
         }
     }
 
-    /// Asks those to rest that were told nothing for a while; `true`: there are more to look at now.
-    pub(super) fn look_for_silent(&mut self) -> bool {
+    fn look_at_later(&mut self, enquiry: EnquiryId) {
+        self.to_look_at.push_back((self.peers.now(), enquiry));
+        self.look_in(LOOK_EVERY);
+    }
+
+    /// Nothing looks, and nothing wakes the processor, while all are at rest.
+    fn look_in(&mut self, time: Duration) {
+        let Some(channel) = self.peers.channel(self.channel).filter(|_| !self.looks) else {
+            return;
+        };
+        self.looks = true;
+        let channel = channel.clone();
+        actix::spawn(async move {
+            tokio::time::sleep(time).await;
+            channel.do_send(LookForSilent);
+        });
+    }
+
+    /// Asks those to rest that were told nothing for a while.
+    pub(super) fn look_for_silent(&mut self) {
+        self.looks = false;
         let now = self.peers.now();
         for _ in 0..LOOK_MAX {
             let first = self.to_look_at.pop_front_if(|(since, _)| now.since(*since) >= REST_AFTER);
-            let Some((_, enquiry)) = first else { return false };
+            let Some((_, enquiry)) = first else { break };
             let Some(Live::Awake(awake)) = self.get_mut(enquiry) else { continue };
             if std::mem::take(&mut awake.told) {
                 self.to_look_at.push_back((now, enquiry));
@@ -245,7 +277,12 @@ impl Lives {
                 awake.ask_to_rest();
             }
         }
-        true
+        match self.to_look_at.front() {
+            Some((since, _)) if now.since(*since) >= REST_AFTER => self.look_in(NEXT_LOOK),
+            Some(_) => self.look_in(LOOK_EVERY),
+            // Room for a crowd is not needed any more.
+            None => self.to_look_at = VecDeque::new(),
+        }
     }
 
     /// What an enquiry says that was asked to rest. What it was told meanwhile wakes it at once.
@@ -254,10 +291,10 @@ impl Lives {
         let Live::Awake(awake) = live else { return };
         let Some(state) = state else {
             awake.go_on();
-            return self.to_look_at.push_back((self.peers.now(), enquiry));
+            return self.look_at_later(enquiry);
         };
         let waiting = awake.asked.take().unwrap_or_default();
-        *live = Live::Resting(state);
+        *live = Live::Resting(*state);
         for what in waiting {
             self.tell(enquiry, what).ok();
         }

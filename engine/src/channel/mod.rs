@@ -14,7 +14,6 @@ pub(crate) use resume::OpenFor;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix::prelude::*;
 use bytestring::ByteString;
@@ -38,13 +37,9 @@ use crate::router::Decide;
 use crate::timer::{Alarm, Slice, Waiter};
 
 use leaving::Calls;
-use lives::Lives;
+use lives::{Lives, LookForSilent};
 use receipts::Delivered;
 use resume::Waiting;
-
-/// Between two looks for silent enquiries: where there are more, and where there are none.
-const NEXT_LOOK: Duration = Duration::from_millis(10);
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// An update from a visitor, seen for the first time.
 #[derive(Debug, Message)]
@@ -229,12 +224,6 @@ impl Channel {
         self.lives.tell(enquiry, what).ok();
     }
 
-    /// Enquiries that are silent are put to rest, some at a time.
-    fn put_to_rest(&mut self, ctx: &mut Context<Self>) {
-        let next = if self.lives.look_for_silent() { NEXT_LOOK } else { LOOK_AGAIN };
-        ctx.run_later(next, Self::put_to_rest);
-    }
-
     fn arm(&self) {
         let receipts = self.unmatched.next_deadline();
         let next = self.outbox.next_deadline().into_iter().chain(receipts).min();
@@ -255,7 +244,6 @@ impl Actor for Channel {
         self.gauges.up.set(1.0);
         self.arm();
         self.look_for_unanswered(ctx);
-        self.put_to_rest(ctx);
     }
 }
 
@@ -274,6 +262,14 @@ impl Handler<Rested> for Channel {
 
     fn handle(&mut self, rested: Rested, _: &mut Context<Self>) {
         self.lives.rested(rested);
+    }
+}
+
+impl Handler<LookForSilent> for Channel {
+    type Result = ();
+
+    fn handle(&mut self, _: LookForSilent, _: &mut Context<Self>) {
+        self.lives.look_for_silent();
     }
 }
 

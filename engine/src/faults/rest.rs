@@ -36,7 +36,6 @@ async fn who_is_silent_rests_and_goes_on_as_they_were() {
     tokio::time::pause();
     let shop = Shop::open().await;
     let (mut anna, enquiry) = served(&shop).await;
-    assert!(cfg!(feature = "rest-at-once") || awake(&shop).await == 1);
     let hi = json!({ "kind": "text", "body": "Hi" });
     let says = json!({ "send": { "enquiry": enquiry, "key": "k1", "content": hi } });
     let said = shop.does("Anna", says.clone()).await.unwrap();
