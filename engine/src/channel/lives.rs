@@ -60,7 +60,6 @@ struct Slot {
 }
 
 /// One live enquiry: nearly all are at rest, so that these stand here without a pointer between.
-#[expect(clippy::large_enum_variant, reason = "nearly all are of the large variant")]
 #[derive(Debug)]
 pub(crate) enum Live {
     Awake(Box<Awake>),
