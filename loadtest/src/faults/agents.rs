@@ -35,6 +35,8 @@ struct Agent {
     balancer: Rc<Balancer>,
     facts: Sender<(Instant, Fact)>,
     replies: u64,
+    /// Of several sockets of one person, one answers.
+    answers: bool,
     /// Greeted on this connection, and waiting for what was missed: without a snapshot or with one.
     greeted: Option<bool>,
     /// How an epoch is written here; events come in great numbers.
@@ -43,19 +45,21 @@ struct Agent {
 
 impl Team {
     pub(super) fn start(
-        tokens: Vec<String>,
+        tokens: &[String],
+        sockets: usize,
         balancer: &Rc<Balancer>,
         facts: &Sender<(Instant, Fact)>,
     ) -> Self {
         let working = Rc::new(Cell::new(true));
-        for (place, token) in tokens.into_iter().enumerate() {
+        for (place, token) in tokens.iter().cycle().take(sockets).enumerate() {
             let agent = Agent {
                 place,
-                token,
+                token: token.clone(),
                 feed: FeedClient::new(),
                 balancer: Rc::clone(balancer),
                 facts: facts.clone(),
                 replies: 0,
+                answers: place < tokens.len(),
                 greeted: None,
                 epoch: 0,
             };
@@ -169,7 +173,9 @@ impl Agent {
                     self.say(Fact::Decided { visitor });
                 }
             }
-            Event::Received { message } if asks(&message) => write.extend(self.reply(&message)),
+            Event::Received { message } if self.answers && asks(&message) => {
+                write.extend(self.reply(&message));
+            }
             _ => {}
         }
     }

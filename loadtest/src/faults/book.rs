@@ -69,7 +69,8 @@ pub(super) struct Resumed {
     /// Came back since the fault, without and with a snapshot.
     pub(super) recovered: usize,
     pub(super) anew: usize,
-    /// From the fault to the last of them.
+    /// From the fault to the first of them, and to the last.
+    pub(super) first: Duration,
     pub(super) within: Duration,
 }
 
@@ -153,15 +154,17 @@ impl Book {
     }
 
     pub(super) fn resumed(&self, from: Instant) -> Resumed {
-        let mut resumed = Resumed::default();
+        let (mut resumed, mut first) = (Resumed::default(), Duration::MAX);
         for seat in self.agents.values().filter(|seat| seat.here) {
             resumed.here += 1;
             if seat.since >= from {
                 let kind = if seat.recovered { &mut resumed.recovered } else { &mut resumed.anew };
                 *kind += 1;
                 resumed.within = resumed.within.max(seat.since - from);
+                first = first.min(seat.since - from);
             }
         }
+        resumed.first = first.min(resumed.within);
         resumed
     }
 
@@ -253,8 +256,8 @@ mod tests {
         book.write(from + 2 * SECOND, Fact::Back { agent: 1, recovered: true });
         book.write(from + 3 * SECOND, Fact::Back { agent: 2, recovered: false });
         let (here, recovered, anew) = (3, 1, 1);
-        let within = 3 * SECOND;
-        assert_eq!(book.resumed(from), Resumed { here, recovered, anew, within });
+        let (first, within) = (2 * SECOND, 3 * SECOND);
+        assert_eq!(book.resumed(from), Resumed { here, recovered, anew, first, within });
         assert_eq!(book.here(), 3);
     }
 }

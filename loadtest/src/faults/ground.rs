@@ -64,6 +64,13 @@ impl Kind {
         std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").context("nothing is passed on")
     }
 
+    /// All lines are whole, also where a row before has left one cut.
+    pub(super) fn mend(self) {
+        if self == Self::Apart {
+            mend();
+        }
+    }
+
     /// A place of its own, where places are; each number once.
     pub(super) fn place(self, number: u8) -> anyhow::Result<Place> {
         if self == Self::Loopback {

@@ -69,7 +69,7 @@ struct Refused {
 
 impl House {
     pub(super) async fn open(stand: Stand, build: &Build, terms: &Terms) -> anyhow::Result<Self> {
-        let shop = shop(terms.sockets);
+        let shop = shop(terms.people());
         let dir = tempfile::Builder::new().prefix("usher-faults-").tempdir_in(&terms.dir)?;
         let path = dir.path().to_owned();
         let redis = Redis::start(stand.kind.place(8)?, stand.shape).await?;
@@ -98,8 +98,8 @@ impl House {
         for node in &mut nodes[1..] {
             node.start()?;
         }
-        let tokens = sign_in(&balancer, terms.sockets).await?;
-        let team = Team::start(tokens, &balancer, &tell);
+        let tokens = sign_in(&balancer, terms.people()).await?;
+        let team = Team::start(&tokens, terms.sockets, &balancer, &tell);
         let visitors = Visitors::new(CHANNELS, Rc::clone(&balancer), tell);
         let mut house = Self {
             _team: team,

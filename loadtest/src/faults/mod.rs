@@ -10,6 +10,8 @@ mod house;
 mod nodes;
 mod postgres;
 mod records;
+#[cfg(test)]
+mod records_tests;
 mod redis;
 mod round;
 mod rows;
@@ -24,6 +26,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use clap::ValueEnum as _;
 use tokio::task::LocalSet;
+use usher_domain::attendance::CONNECTIONS_MAX;
 
 use self::ground::Kind;
 use self::house::House;
@@ -31,7 +34,7 @@ use self::nodes::Build;
 use self::round::{Seen, play};
 use self::rows::Builds;
 pub use self::rows::Row;
-use self::table::{Outcome, table};
+use self::table::{Outcome, line_of, table};
 use crate::house::Binary;
 use crate::measure::machine;
 use crate::measure::show::progress;
@@ -46,7 +49,7 @@ pub struct Args {
     /// Webhooks a second.
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
     rate: u32,
-    /// Agents, one socket each.
+    /// Sockets; of more than 320 several are one agent's.
     #[arg(long, default_value_t = 300)]
     sockets: usize,
     /// Seconds of a lease.
@@ -58,9 +61,12 @@ pub struct Args {
     /// One round each, of short spans: to see that it works, not to be quoted.
     #[arg(long)]
     brief: bool,
-    /// Where the table is written to, too.
+    /// Where the table is written to, too, as far as it is, after each row.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// As `--out`, of a command that was interrupted: rows that stand there are not played again.
+    #[arg(long, value_name = "FILE", conflicts_with = "out")]
+    resume: Option<PathBuf>,
     /// What the nodes wrote stays, also where nothing is wrong.
     #[arg(long)]
     keep: bool,
@@ -84,6 +90,16 @@ struct Terms {
     keep: bool,
 }
 
+impl Terms {
+    /// Signing in takes a password's hash each time; a person may have several sockets.
+    fn people(&self) -> usize {
+        self.sockets.min(PEOPLE).max(self.sockets.div_ceil(CONNECTIONS_MAX))
+    }
+}
+
+/// Most people, as long as their sockets suffice.
+const PEOPLE: usize = 320;
+
 /// Runs it; fails where a promise is broken.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let rows =
@@ -99,22 +115,24 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let terms = args.terms()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut outcomes = Vec::new();
+    let before = args.before()?;
     for row in rows {
         progress(&row.name());
-        let outcome = match skipped(row, &builds, apart.as_ref().err()) {
-            Some(why) => Outcome::Skipped(why),
+        let outcome = if let Some(line) = line_of(row, &before) {
+            Outcome::Before(line.to_owned())
+        } else if let Some(why) = skipped(row, &builds, apart.as_ref().err()) {
+            Outcome::Skipped(why)
+        } else {
+            args.ground.mend();
             // Whoever still runs for the last row ends with it.
-            None => LocalSet::new().block_on(&runtime, one(row, &builds, &terms)),
+            LocalSet::new().block_on(&runtime, one(row, &builds, &terms))
         };
         progress(&table(&[(row, outcome.clone())], &terms).0);
         outcomes.push((row, outcome));
+        args.write(&builds, &table(&outcomes, &terms).0)?;
     }
     let (text, kept) = table(&outcomes, &terms);
-    let text = format!("{}\n\n{text}", args.head(&builds));
-    println!("{text}");
-    if let Some(path) = &args.out {
-        std::fs::write(path, &text).with_context(|| path.display().to_string())?;
-    }
+    println!("{}\n\n{text}", args.head(&builds));
     ensure!(kept, "a promise is broken");
     Ok(())
 }
@@ -192,6 +210,22 @@ impl Args {
         let (lease, rounds) =
             (Duration::from_secs(lease), if self.brief { 1 } else { self.rounds });
         Ok(Terms { rate, sockets, lease, around, dir, rounds, keep })
+    }
+
+    /// What was found out by the command that did not come to its end.
+    fn before(&self) -> anyhow::Result<String> {
+        match &self.resume {
+            Some(path) if path.exists() => {
+                std::fs::read_to_string(path).with_context(|| path.display().to_string())
+            }
+            _ => Ok(String::new()),
+        }
+    }
+
+    fn write(&self, builds: &Builds, table: &str) -> anyhow::Result<()> {
+        let Some(path) = self.out.as_ref().or(self.resume.as_ref()) else { return Ok(()) };
+        let text = format!("{}\n\n{table}", self.head(builds));
+        std::fs::write(path, text).with_context(|| path.display().to_string())
     }
 
     fn head(&self, builds: &Builds) -> String {

@@ -81,7 +81,7 @@ impl Common {
         let settings = format!(
             "[provider]\nbase_url = \"{provider}\"\nmessages_per_second = 1000\n\
              platform_secret_file = \"platform-secret\"\n\
-             [limits]\ncommands_per_second = 1000\ncommands_burst = 1000\n\
+             [limits]\ncommands_per_second = 1000\ncommands_burst = 1000\nconnections_per_staff = 16\n\
              [log]\nformat = \"human\"\nlevel = \"info\"\n[services]\nfiles = [\"service.toml\"]\n"
         );
         self.file("usher.toml", &settings)

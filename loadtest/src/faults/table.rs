@@ -9,12 +9,14 @@ use super::rows::Row;
 
 /// Longest time without an answer, while the records can be reached.
 const GAP_MAX: Duration = Duration::from_millis(250);
+/// From the first agent who resumed to the last.
+const RESUMING_MAX: Duration = Duration::from_secs(5);
 /// Leases until something is decided again.
 const LEASES_MAX: f64 = 1.5;
 
 const HEAD: &str = "\
-| fault | rounds | acknowledged | lost | doubled | two owners | stale accepted | refused | longest time without a 200 | next decision | agents back | |
-|---|---|---|---|---|---|---|---|---|---|---|---|
+| fault | rounds | acknowledged | lost | doubled | two owners | stale accepted | refused | longest time without a 200 | next decision | agents back | resuming | |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|
 ";
 
 /// What became of a row.
@@ -22,6 +24,8 @@ const HEAD: &str = "\
 pub(super) enum Outcome {
     Played(Vec<Seen>),
     Skipped(String),
+    /// Its line, as it stood in the file of a command before.
+    Before(String),
     /// It could not be carried through.
     Failed {
         rounds: Vec<Seen>,
@@ -41,18 +45,27 @@ pub(super) fn table(rows: &[(Row, Outcome)], terms: &Terms) -> (String, bool) {
     let lease = terms.lease.as_secs_f64();
     let goals = format!(
         "\nPromised: lost, doubled, two owners and stale accepted 0, and nothing stuck. Goals: a 200 at least \
-         every {} ms while the records are there, a decision within {LEASES_MAX} leases of {lease} s. The worst \
-         of the rounds; acknowledged and refused are sums. `**…**`: a promise is broken; `!`: beyond a goal.\n",
-        GAP_MAX.as_millis()
+         every {} ms while the records are there, a decision within {LEASES_MAX} leases of {lease} s, the last agent \
+         back within {} s of the first. The worst of the rounds; acknowledged and refused are sums. `**…**`: a promise is broken; `!`: beyond a goal.\n",
+        GAP_MAX.as_millis(),
+        RESUMING_MAX.as_secs()
     );
     (text + &goals, kept)
+}
+
+/// A row's line in such a table; one that failed or stuck is no result.
+pub(super) fn line_of(row: Row, table: &str) -> Option<&str> {
+    let begins = format!("| {} |", row.name());
+    let found = table.lines().find(|line| line.starts_with(&begins));
+    found.filter(|line| line.ends_with("| kept |") || line.ends_with("| **broken** |"))
 }
 
 fn line(row: Row, outcome: &Outcome, terms: &Terms) -> (String, bool) {
     let name = row.name();
     match outcome {
+        Outcome::Before(line) => (format!("{line}\n"), line.ends_with("| kept |")),
         Outcome::Skipped(why) => {
-            (format!("| {name} | 0 | | | | | | | | | | skipped: {} |\n", flat(why)), true)
+            (format!("| {name} | 0 | | | | | | | | | | | skipped: {} |\n", flat(why)), true)
         }
         Outcome::Played(rounds) => {
             let (cells, kept) = cells(row, rounds, terms);
@@ -89,11 +102,12 @@ fn cells(row: Row, rounds: &[Seen], terms: &Terms) -> (String, bool) {
     let beyond = if gap > GAP_MAX && !row.takes_the_records() { " !" } else { "" };
     let gap = format!("{:.2} s{beyond}", gap.as_secs_f64());
     let cells = format!(
-        "{} | {acknowledged} | {} | {refused:.0} | {gap} | {} | {}",
+        "{} | {acknowledged} | {} | {refused:.0} | {gap} | {} | {} | {}",
         rounds.len(),
         promised.join(" | "),
         decision(rounds, terms),
-        back(rounds, terms)
+        back(rounds, terms),
+        resuming(rounds),
     );
     (cells, kept)
 }
@@ -127,6 +141,14 @@ fn back(rounds: &[Seen], terms: &Terms) -> String {
     )
 }
 
+/// From when the services could be reached again, which is when the first was back.
+fn resuming(rounds: &[Seen]) -> String {
+    let longest = rounds.iter().map(|seen| seen.resumed.within.saturating_sub(seen.resumed.first));
+    let longest = longest.max().unwrap_or_default();
+    let beyond = if longest > RESUMING_MAX { " !" } else { "" };
+    format!("{:.1} s{beyond}", longest.as_secs_f64())
+}
+
 /// A cell has no lines.
 fn flat(text: &str) -> String {
     let line = text.replace(char::is_control, " ").replace('|', "/");
@@ -148,7 +170,13 @@ mod tests {
     }
 
     fn well() -> Seen {
-        let resumed = Resumed { here: 300, recovered: 1, anew: 2, within: Duration::from_secs(2) };
+        let resumed = Resumed {
+            here: 300,
+            recovered: 1,
+            anew: 2,
+            first: Duration::from_millis(500),
+            within: Duration::from_secs(2),
+        };
         let (gap, decision) = (Duration::from_millis(200), Some(Duration::from_secs(3)));
         Seen { acknowledged: 1_000, refused: 2.0, gap, decision, resumed, ..Seen::default() }
     }
@@ -159,7 +187,7 @@ mod tests {
         let rows = [(Row::Zombie, Outcome::Played(vec![well(), slow]))];
         let (text, kept) = table(&rows, &terms());
         assert!(kept);
-        let wanted = "| zombie | 2 | 2000 | 0 | 0 | 0 | 0 | 4 | 0.20 s | 7.00 s ! | 300 of 300 within 2.0 s, 1 recovered, 2 by snapshot | kept |";
+        let wanted = "| zombie | 2 | 2000 | 0 | 0 | 0 | 0 | 4 | 0.20 s | 7.00 s ! | 300 of 300 within 2.0 s, 1 recovered, 2 by snapshot | 1.5 s | kept |";
         assert!(text.contains(wanted), "{text}");
     }
 
@@ -172,6 +200,25 @@ mod tests {
         let stuck = Seen { stuck: Some("stuck: why".to_owned()), decision: None, ..well() };
         let (text, kept) = table(&[(Row::KillOwner, Outcome::Played(vec![stuck]))], &terms());
         assert!(!kept && text.contains("never !") && text.contains("stuck: why"), "{text}");
+    }
+
+    #[test]
+    fn a_row_that_was_played_before_stands_as_it_stood_and_what_stuck_is_played_again() {
+        let stuck = Seen { stuck: Some("stuck: why".to_owned()), ..well() };
+        let lost = Seen { wrong: Wrong { lost: 1, ..Wrong::default() }, ..well() };
+        let rows = [
+            (Row::Zombie, Outcome::Played(vec![well()])),
+            (Row::KillOwner, Outcome::Played(vec![lost])),
+            (Row::KillDoor, Outcome::Played(vec![stuck])),
+        ];
+        let before = table(&rows, &terms()).0;
+        assert!(line_of(Row::KillDoor, &before).is_none());
+        assert!(line_of(Row::SameId, &before).is_none());
+        for (row, was_kept) in [(Row::Zombie, true), (Row::KillOwner, false)] {
+            let line = line_of(row, &before).unwrap().to_owned();
+            let (text, kept) = table(&[(row, Outcome::Before(line.clone()))], &terms());
+            assert!(text.contains(&line) && kept == was_kept, "{text}");
+        }
     }
 
     #[test]
