@@ -23,7 +23,7 @@ use usher_domain::record::Event;
 use usher_domain::settings::{Role, Settings};
 use usher_domain::time::Timestamp;
 use usher_engine::Engine;
-use usher_store::SessionRow;
+use usher_store::{SessionRow, StoreError};
 use uuid::Uuid;
 
 use crate::metrics::{AUTH_FAILURES, SESSIONS};
@@ -37,6 +37,8 @@ use wrong::{Locked, WrongPasswords};
 const CHECKS: usize = 2;
 /// Sign-ins that may wait for a check; beyond it they are told to come back.
 const CHECKS_WAITING: usize = 64;
+/// Tokens looked up at once in the archive.
+const LOOKS: usize = 2;
 /// Sessions of one person; beyond it the one unused for longest ends.
 const SESSIONS_PER_STAFF: usize = 64;
 
@@ -84,7 +86,7 @@ pub enum AccountsError {
         source: BadHash,
     },
     #[error("the sessions cannot be read")]
-    Store(#[from] usher_store::StoreError),
+    Store(#[from] StoreError),
 }
 
 /// Accounts and sessions; cheap to clone.
@@ -110,6 +112,7 @@ struct Inner {
     idle: Duration,
     longest: Duration,
     pace: Pace,
+    looks: Semaphore,
 }
 
 type Digest = [u8; 32];
@@ -132,8 +135,8 @@ impl fmt::Debug for People {
 }
 
 impl People {
-    /// Reads the accounts of all services and the sessions that outlived the last run. Passwords in
-    /// plain text are hashed, which takes a while each.
+    /// Reads the accounts of all services, and of those that run the sessions that outlived the last run.
+    /// Passwords in plain text are hashed, which takes a while each.
     pub fn load(
         config: &Config,
         services: &[Service],
@@ -142,23 +145,21 @@ impl People {
     ) -> Result<Self, AccountsError> {
         let mut accounts = BTreeMap::new();
         let mut settings = BTreeMap::new();
-        let mut asleep = BTreeMap::new();
-        let archive = engine.store().archive().reader()?;
         for service in services {
             let id = service.settings.service;
             settings.insert(id, Arc::new(service.settings.clone()));
             for (&staff, account) in &service.accounts {
                 accounts.insert(account.email.clone(), known(service, staff, account)?);
             }
-            asleep.extend(archive.sessions(id, now)?.into_iter().map(|row| (row.session, row)));
         }
+        let run = engine.services();
         let limits = &config.sessions;
         let inner = Inner {
             engine,
             accounts,
             settings,
             sessions: RwLock::default(),
-            asleep: RwLock::new(asleep),
+            asleep: RwLock::default(),
             wrong: WrongPasswords::new(limits.wrong_passwords_max, limits.locked_for),
             origins: Origins::new(limits.wrong_passwords_per_address, limits.locked_for),
             checks: Semaphore::new(CHECKS),
@@ -167,8 +168,63 @@ impl People {
             idle: limits.idle,
             longest: limits.longest,
             pace: Pace::new(config.limits.commands_per_second, config.limits.commands_burst),
+            looks: Semaphore::new(LOOKS),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        let people = Self { inner: Arc::new(inner) };
+        for service in run {
+            people.begin_service(service, now)?;
+        }
+        Ok(people)
+    }
+
+    /// A service begins to run here: reads the sessions that outlived what ran of it before. Blocks.
+    pub(crate) fn begin_service(
+        &self,
+        service: ServiceId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let rows = self.inner.engine.store().archive().reader()?.sessions(service, now)?;
+        write(&self.inner.asleep).extend(rows.into_iter().map(|row| (row.session, row)));
+        Ok(())
+    }
+
+    /// A service does not run here any more: its sessions go on, elsewhere.
+    pub(crate) fn end_service(&self, service: ServiceId) {
+        write(&self.inner.sessions).retain(|_, held| held.person.service != service);
+        write(&self.inner.asleep).retain(|_, row| row.service != service);
+        self.count();
+    }
+
+    /// `None`: nobody has this address.
+    pub(crate) fn service_of_email(&self, email: &str) -> Option<ServiceId> {
+        Some(self.inner.accounts.get(&email.trim().to_lowercase())?.service)
+    }
+
+    /// Of what a token says of itself, and of those that say nothing what is kept of them. `None`: nothing.
+    pub(crate) async fn service_of_token(&self, token: &str) -> Option<ServiceId> {
+        let said = match named_in(token) {
+            None => self.look_up(token).await,
+            named => named,
+        };
+        said.filter(|service| self.inner.settings.contains_key(service))
+    }
+
+    /// Tokens given out before they named their service.
+    async fn look_up(&self, token: &str) -> Option<ServiceId> {
+        let digest = digest(token);
+        if let Some(held) = read(&self.inner.sessions).get(&digest) {
+            return Some(held.person.service);
+        }
+        let _look = self.inner.looks.acquire().await.ok()?;
+        let archive = self.inner.engine.store().archive().clone();
+        let row = web::block(move || archive.reader()?.session_by_token(&hex::encode(digest)));
+        Some(row.await.ok()?.ok()??.service)
+    }
+
+    /// Whether a token may be good where its service runs, which is not here.
+    pub(crate) fn is_elsewhere(&self, token: &str) -> bool {
+        let named = named_in(token).filter(|service| self.inner.settings.contains_key(service));
+        named.is_some_and(|service| !self.inner.engine.runs(service))
     }
 
     /// Whose token this is; using it keeps the session from falling idle.
@@ -315,7 +371,7 @@ impl People {
         role: Role,
         now: Timestamp,
     ) -> Result<SignedIn, NotSignedIn> {
-        let token = hex::encode(rand::random::<[u8; 32]>());
+        let token = token_for(known.service);
         let digest = digest(&token);
         let session = SessionId::new(Uuid::now_v7());
         let until = now + self.inner.longest;
@@ -411,6 +467,16 @@ fn longest_unused(sessions: &HashMap<Digest, Arc<Held>>, person: &Person) -> Opt
     over.then(|| theirs.iter().min_by_key(|held| held.last_used()))
         .flatten()
         .map(|held| held.person.session)
+}
+
+/// Names its service, so that every node knows which one to ask.
+fn token_for(service: ServiceId) -> String {
+    format!("{}.{}", hex::encode(rand::random::<[u8; 32]>()), service.uuid().simple())
+}
+
+fn named_in(token: &str) -> Option<ServiceId> {
+    let (_, service) = token.split_once('.')?;
+    Some(ServiceId::new(Uuid::try_parse(service).ok()?))
 }
 
 fn digest(token: &str) -> Digest {

@@ -5,12 +5,12 @@ mod cluster;
 mod keeper;
 mod listen;
 mod reached;
+mod runner;
+mod sandbox;
 mod server;
-mod standby;
 mod tls;
 mod tune;
 
-use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,37 +18,34 @@ use std::time::Duration;
 use ::metrics::{counter, gauge, histogram};
 use actix_web::dev::ServerHandle;
 use actix_web::web::{self, Data, ServiceConfig};
-use actix_web::{App as WebApp, HttpServer, ResponseError as _};
+use actix_web::{App as WebApp, HttpServer};
 use anyhow::Context as _;
 use futures_util::FutureExt as _;
 use futures_util::future::{join, join_all};
 use metrics_exporter_prometheus::PrometheusHandle;
-use secrecy::ExposeSecret as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use usher_config::{Config, Http, Loaded, SandboxNumber, Service, sandbox_numbers};
-use usher_domain::ids::ServiceId;
-use usher_domain::ownership::placement::NodeId;
+use usher_config::{Config, Loaded, Service};
 use usher_engine::metrics::{
     BATCH_RECORDS, COMMIT_SECONDS, COMMITS_SUPERSEDED, LOG_FAILED, LOG_FULL, LOG_WAIT,
     PROJECTOR_LAG,
 };
-use usher_engine::{Clock, Engine, EngineOptions};
-use usher_sandbox::{NumberOptions, Sandbox, SandboxHandle, SandboxOptions};
+use usher_engine::{Clock, Engine, EngineOptions, ProviderCall};
 use usher_store::{ArchiveOptions, CommitInfo, JournalOptions, Lag, LogInfo, Store, StoreOptions};
 
+use cluster::{Hands, Joined, Joining};
 use listen::Listeners;
-use reached::redis;
 pub(crate) use reached::{check, postgres};
+use sandbox::Local;
 use server::{Side, serve};
 
 use crate::accounts::People;
 use crate::bots;
-use crate::http::{self, Doors, Hooks, Proxies, Public, Webhooks};
+use crate::http::{self, Doors, Health, Hooks, Proxies, Public, Together, Webhooks};
 use crate::metrics;
-use crate::provider::{Provider, hook_headers, hook_url};
+use crate::provider::Provider;
 use crate::relay::between::Gate;
-use crate::relay::webhooks::Inboxed;
+use crate::relay::{Addressed, Homes, Relay};
 use crate::socket::Sockets;
 use crate::upgrade::Upgrade;
 
@@ -68,7 +65,9 @@ pub struct App {
     /// The public one, and that for other nodes.
     servers: Vec<ServerHandle>,
     metrics: Option<(SocketAddr, ServerHandle)>,
-    sandbox: Option<SandboxHandle>,
+    sandbox: Option<Local>,
+    /// `None`: this node is alone.
+    joined: Option<(Joined, Relay)>,
     address: SocketAddr,
     public_url: String,
     tasks: Vec<JoinHandle<()>>,
@@ -86,9 +85,6 @@ pub(crate) async fn run(loaded: Loaded) -> anyhow::Result<()> {
     let recorder = metrics::install().context("metrics could not be set up")?;
     for warning in &loaded.warnings {
         tracing::warn!(%warning, "settings");
-    }
-    if let Some(redis) = redis(&loaded.config)? {
-        return cluster::run(loaded, redis, recorder).await;
     }
     let shown = banner::Demo::of(&loaded.services);
     let app = App::start(loaded, Some(recorder)).await?;
@@ -113,41 +109,31 @@ async fn told_to_stop() -> anyhow::Result<()> {
 impl App {
     /// Starts everything, inside an actix system; `recorder` is shown on the listener for metrics.
     pub async fn start(loaded: Loaded, recorder: Option<PrometheusHandle>) -> anyhow::Result<Self> {
-        // Listeners first: an address in use is found out before anything has begun.
-        let listeners = Listeners::bind(&loaded.config)?;
-        Self::start_on(loaded, recorder, listeners, None).await
-    }
-
-    /// With services that were `claimed` before, under their epochs.
-    async fn start_on(
-        loaded: Loaded,
-        recorder: Option<PrometheusHandle>,
-        listeners: Listeners,
-        claimed: Option<Claimed>,
-    ) -> anyhow::Result<Self> {
         // Another part of the process may have installed it before.
         drop(rustls::crypto::ring::default_provider().install_default());
         let Loaded { config, services, .. } = loaded;
+        // Listeners first: an address in use is found out before anything has begun.
+        let listeners = Listeners::bind(&config)?;
         let address = listeners.http.local_addr()?;
-        let (me, inbox) = claimed.as_ref().map(|it| (it.me.clone(), it.inbox.clone())).unzip();
-        let epochs = claimed.as_ref().map(|it| it.epochs.clone());
-        let store = open_store(&config, claimed)?;
-        own(&store, &services, epochs)?;
-        let (calls, taken) = mpsc::channel(PROVIDER_CALLS);
-        let engine = Engine::start(engine_options(&config, &services), store, calls).await;
-        let engine = engine.context("the engine did not start")?;
-        let sandbox = start_sandbox(&config, &services, address)?;
-        let base = sandbox.as_ref().map(SandboxHandle::base_url);
-        let bots = bots::Door::new(&services, engine.clone())
-            .context("the door to bots could not be set up")?;
-        let provider =
-            Provider::new(&config, &services, engine.clone(), base.as_deref(), bots.clone())
-                .context("the provider's clients could not be set up")?;
-        let people = People::load(&config, &services, engine.clone(), Clock::system().now())
-            .context("the accounts could not be read")?;
+        let joining = Joining::open(&config, &services, &listeners)?;
+        let (hands, bots, sandbox, taken) =
+            hands(&config, &services, address, joining.as_ref()).await?;
+        let Hands { engine, people, provider, webhooks } = hands.clone();
+        let (joined, beside, webhooks, together) = match joining {
+            None => (None, None, Hooks::Alone(webhooks), None),
+            Some(joining) => {
+                let homes = joining.homes().clone();
+                let (joined, opened) = joining.join(&config, &services, hands)?;
+                let together = Together { homes: homes.clone(), reach: opened.reach.clone() };
+                let addressed = Addressed::new(people.clone(), bots.clone());
+                let beside = Beside::new(&config, homes, addressed)?;
+                let joined = (joined, beside.relay.clone());
+                (Some(joined), Some(beside), Hooks::Shared(opened), Some(together))
+            }
+        };
+        let health = Health::new(engine.clone(), together);
         let sockets = Sockets::new(engine.clone(), people.clone(), &config);
         let public_url = config.http.public_url(address);
-        let webhooks = Data::new(Webhooks::new(&config, &services, engine.clone())?);
         let doors = Doors::new(
             engine.clone(),
             people.clone(),
@@ -155,28 +141,25 @@ impl App {
             (public_url.clone(), Proxies::new(config.http.trusted_proxies.clone())),
             services,
         );
-        let (webhooks, draining) = hooks(webhooks, inbox).await;
         let public = Public {
             engine: Data::new(engine.clone()),
             doors: Data::new(doors),
             webhooks,
             bots: Data::new(bots),
             sockets: sockets.clone(),
+            health: health.clone(),
         };
-        let gate = config.cluster.between.as_ref().zip(me).map(|(is, me)| Gate::new(is, me));
-        let servers = serve_all(&config, listeners.http, listeners.between.zip(gate), public)?;
+        let Listeners { http, metrics, between } = listeners;
+        let servers = serve_all(&config, (http, between), beside, public)?;
         let mut tasks = vec![
-            tokio::spawn(sweep(people.clone())),
+            tokio::spawn(sweep(people)),
             tokio::spawn(provider.clone().run(taken)),
             tokio::spawn(provider.clone().keep_templates()),
         ];
         let keep_up = |handle| tokio::spawn(metrics::keep_up(handle, config.data_dir.clone()));
         tasks.extend(recorder.clone().map(keep_up));
-        tasks.extend(draining);
-        let metrics = listeners
-            .metrics
-            .zip(recorder)
-            .map(|(listener, recorder)| serve_metrics(listener, recorder, health(engine.clone())));
+        let metrics = metrics.zip(recorder);
+        let metrics = metrics.map(|(listener, recorder)| serve_metrics(listener, recorder, health));
         let metrics = metrics.transpose()?;
         tracing::info!(%address, "listening");
         let stop_grace = config.http.stop_grace;
@@ -187,6 +170,7 @@ impl App {
             servers,
             metrics,
             sandbox,
+            joined,
             address,
             public_url,
             tasks,
@@ -205,20 +189,21 @@ impl App {
 
     /// Where the local 360dialog listens.
     pub fn sandbox_url(&self) -> Option<String> {
-        self.sandbox.as_ref().map(SandboxHandle::base_url)
+        self.sandbox.as_ref().map(Local::base_url)
     }
 
-    /// Tells every client to come back, and takes nothing new.
-    fn say_goodbye(&self) {
-        self.sockets.stop();
-    }
-
-    /// Takes nothing new, lets what is under way finish, and makes durable what there is.
+    /// Takes nothing new, lets what is under way finish, and makes durable what there is. Services that other
+    /// nodes can have are theirs first, and what is still asked here is asked of these.
     pub async fn stop(self) {
+        if let Some((joined, relay)) = self.joined {
+            join_all(self.servers.iter().map(ServerHandle::pause)).await;
+            joined.hand_over().await;
+            relay.stop();
+        }
         self.sockets.stop();
         let served = join_all(self.servers.iter().map(|server| server.stop(true)));
         let served = tokio::time::timeout(self.stop_grace, served);
-        let (served, ()) = join(served, self.provider.settle()).await;
+        let (served, ()) = join(served, self.provider.settle(None)).await;
         if served.is_err() {
             join_all(self.servers.iter().map(|server| server.stop(false))).await;
         }
@@ -247,32 +232,59 @@ async fn sweep(people: People) {
     }
 }
 
-/// The services that are this node's.
-struct Claimed {
-    /// As the others know this node.
-    me: NodeId,
-    epochs: BTreeMap<ServiceId, u64>,
-    /// Called when a commit was refused since another node has claimed its service.
-    superseded: Box<dyn Fn() + Send>,
-    /// Where webhooks have been put meanwhile.
-    inbox: Inboxed,
+/// What does the work behind the doors, and the calls for the provider that it makes.
+async fn hands(
+    config: &Config,
+    services: &[Service],
+    address: SocketAddr,
+    joining: Option<&Joining>,
+) -> anyhow::Result<(Hands, bots::Door, Option<Local>, mpsc::Receiver<ProviderCall>)> {
+    let (calls, taken) = mpsc::channel(PROVIDER_CALLS);
+    let engine = open_engine(config, services, joining, calls).await?;
+    let sandbox = Local::start(config, services, address)?;
+    let base = sandbox.as_ref().map(Local::base_url);
+    let bots = bots::Door::new(services, engine.clone())
+        .context("the door to bots could not be set up")?;
+    let provider = Provider::new(config, services, engine.clone(), base.as_deref(), bots.clone())
+        .context("the provider's clients could not be set up")?;
+    let people = People::load(config, services, engine.clone(), Clock::system().now())
+        .context("the accounts could not be read")?;
+    let webhooks = Data::new(Webhooks::new(config, services, engine.clone())?);
+    Ok((Hands { engine, people, provider, webhooks }, bots, sandbox, taken))
 }
 
-fn open_store(config: &Config, claimed: Option<Claimed>) -> anyhow::Result<Store> {
-    let (commit_seconds, batch_records) = (histogram!(COMMIT_SECONDS), histogram!(BATCH_RECORDS));
-    let one_by_one = claimed.is_some();
-    let tell: Box<dyn Fn() + Send> = match claimed {
-        Some(Claimed { superseded, .. }) => superseded,
-        None => Box::new(|| ()),
+/// With the services that run from the start: all of them, or none where other nodes may have them.
+async fn open_engine(
+    config: &Config,
+    services: &[Service],
+    joining: Option<&Joining>,
+    calls: mpsc::Sender<ProviderCall>,
+) -> anyhow::Result<Engine> {
+    let store = open_store(config, joining)?;
+    let run = if joining.is_none() { services } else { &[] };
+    own(&store, run)?;
+    let options = EngineOptions {
+        services: run.iter().map(|service| Arc::new(service.settings.clone())).collect(),
+        credits_per_service: amount(config.limits.credits_per_service),
+        // A thread of its own even for one service: HTTP is served on others.
+        arbiters: services.len().clamp(1, threads()),
+        messages_per_second: config.provider.messages_per_second,
+        sends_at_once: amount(config.provider.in_flight_max),
     };
+    Engine::start(options, store, calls).await.context("the engine did not start")
+}
+
+fn open_store(config: &Config, joining: Option<&Joining>) -> anyhow::Result<Store> {
+    let (commit_seconds, batch_records) = (histogram!(COMMIT_SECONDS), histogram!(BATCH_RECORDS));
+    let tell = joining.map(Joining::superseded);
     let (lag_seconds, superseded) = (gauge!(PROJECTOR_LAG), counter!(COMMITS_SUPERSEDED));
     let on_commit = move |info: &CommitInfo| {
         commit_seconds.record(info.took.as_secs_f64());
         #[expect(clippy::cast_precision_loss, reason = "a batch has far fewer than 2^52 records")]
         batch_records.record(info.records as f64);
         superseded.increment(info.superseded.len() as u64);
-        if !info.superseded.is_empty() {
-            tell();
+        if let Some(tell) = tell.as_ref().filter(|_| !info.superseded.is_empty()) {
+            tell(&info.superseded);
         }
     };
     let log_wait = histogram!(LOG_WAIT);
@@ -299,24 +311,14 @@ fn open_store(config: &Config, claimed: Option<Claimed>) -> anyhow::Result<Store
             ..ArchiveOptions::default()
         },
         postgres: postgres(config)?,
-        one_by_one,
-        in_step: false,
+        one_by_one: joining.is_some(),
+        ..StoreOptions::default()
     };
     Store::open(&config.data_dir, options).context("the store could not be opened")
 }
 
 /// Nobody else writes of these services from now on, also of one that has not begun yet.
-fn own(
-    store: &Store,
-    services: &[Service],
-    claimed: Option<BTreeMap<ServiceId, u64>>,
-) -> anyhow::Result<()> {
-    if let Some(claimed) = claimed {
-        for (service, epoch) in claimed {
-            store.take(service, epoch)?;
-        }
-        return Ok(());
-    }
+fn own(store: &Store, services: &[Service]) -> anyhow::Result<()> {
     for service in services {
         let epoch = store.own(service.settings.service, 0)?;
         tracing::debug!(service = %service.settings.service, epoch, "owned");
@@ -332,70 +334,56 @@ fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn engine_options(config: &Config, services: &[Service]) -> EngineOptions {
-    EngineOptions {
-        services: services.iter().map(|service| Arc::new(service.settings.clone())).collect(),
-        credits_per_service: amount(config.limits.credits_per_service),
-        // A thread of its own even for one service: HTTP is served on others.
-        arbiters: services.len().clamp(1, threads()),
-        messages_per_second: config.provider.messages_per_second,
-        sends_at_once: amount(config.provider.in_flight_max),
+/// What stands before all that is asked, where other nodes are beside this one.
+struct Beside {
+    relay: Relay,
+    gate: Option<Gate>,
+}
+
+impl Beside {
+    fn new(config: &Config, homes: Homes, addressed: Addressed) -> anyhow::Result<Self> {
+        let gate = config.cluster.between.as_ref();
+        let gate = gate.map(|between| Gate::new(between, homes.clone(), addressed.clone()));
+        Ok(Self { relay: Relay::new(config, homes, addressed)?, gate })
     }
 }
 
-/// How webhooks come in, and what takes them out of the inbox. What has waited there goes before what
-/// comes.
-async fn hooks(
-    webhooks: Data<Webhooks>,
-    inbox: Option<Inboxed>,
-) -> (Hooks, Option<JoinHandle<()>>) {
-    let Some(inbox) = inbox else { return (Hooks::Alone(webhooks), None) };
-    let inlet = inbox.inlet(webhooks);
-    let draining = inlet.begin().await;
-    (Hooks::Shared(Data::new(inlet)), Some(draining))
-}
-
-/// The same to the outside and, behind its gate, to other nodes.
+/// What this node answers, to the outside and, behind its gate, to other nodes.
 fn serve_all(
     config: &Config,
-    http: TcpListener,
-    between: Option<(TcpListener, Gate)>,
+    (http, between): (TcpListener, Option<TcpListener>),
+    beside: Option<Beside>,
     public: Public,
 ) -> anyhow::Result<Vec<ServerHandle>> {
+    let sockets = public.sockets.clone();
+    let Some(Beside { relay, gate }) = beside else {
+        let routes = move |config: &mut ServiceConfig| public.routes(config);
+        let upgraded = move |upgrade| sockets.clone().upgraded(upgrade);
+        return Ok(vec![serve(config, http, Side::Public, routes, upgraded)?]);
+    };
     let mut servers = Vec::new();
-    if let Some((listener, gate)) = between {
-        let (public, sockets, judge) = (public.clone(), public.sockets.clone(), gate.clone());
+    if let Some((listener, gate)) = between.zip(gate) {
+        let (public, sockets, judge) = (public.clone(), sockets.clone(), gate.clone());
         let routes = move |config: &mut ServiceConfig| {
             gate.routes(config, |config| public.routes_between(config));
         };
-        let upgraded = move |upgrade: Upgrade| match judge.judge(upgrade.head().headers()) {
-            Ok(()) => sockets.clone().upgraded(upgrade),
-            Err(problem) => upgrade.refuse(problem.error_response()).boxed_local(),
-        };
-        servers.push(serve(config, listener, Side::Between, routes, Some(upgraded))?);
+        let upgraded =
+            move |upgrade: Upgrade| judge.clone().upgraded(sockets.clone(), upgrade).boxed_local();
+        servers.push(serve(config, listener, Side::Between, routes, upgraded)?);
     }
-    let sockets = public.sockets.clone();
-    let routes = move |config: &mut ServiceConfig| public.routes(config);
-    let upgraded = move |upgrade| sockets.clone().upgraded(upgrade);
-    servers.push(serve(config, http, Side::Public, routes, Some(upgraded))?);
+    let passes = relay.clone();
+    let routes = move |config: &mut ServiceConfig| {
+        passes.routes(config, |config| public.routes(config));
+    };
+    let upgraded = move |upgrade| relay.clone().upgraded(sockets.clone(), upgrade);
+    servers.push(serve(config, http, Side::Public, routes, upgraded)?);
     Ok(servers)
-}
-
-/// What operators ask beside the metrics.
-fn health(engine: Engine) -> impl Fn(&mut ServiceConfig) + Clone + Send {
-    let engine = Data::new(engine);
-    move |config| {
-        config
-            .app_data(engine.clone())
-            .route("/livez", web::get().to(http::livez))
-            .route("/readyz", web::get().to(http::readyz));
-    }
 }
 
 fn serve_metrics(
     listener: TcpListener,
     recorder: PrometheusHandle,
-    health: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+    health: Health,
 ) -> anyhow::Result<(SocketAddr, ServerHandle)> {
     let address = listener.local_addr()?;
     let recorder = Data::new(recorder);
@@ -403,49 +391,10 @@ fn serve_metrics(
         WebApp::new()
             .app_data(recorder.clone())
             .route("/metrics", web::get().to(http::metrics))
-            .configure(&health)
+            .configure(|config| health.routes(config))
     });
     let server = server.workers(1).disable_signals().listen(listener)?.run();
     let handle = server.handle();
     drop(tokio::spawn(server));
     Ok((address, handle))
-}
-
-/// The local 360dialog with the numbers of all channels that live there.
-fn start_sandbox(
-    config: &Config,
-    services: &[Service],
-    gateway: SocketAddr,
-) -> anyhow::Result<Option<SandboxHandle>> {
-    if !config.sandbox.on {
-        return Ok(None);
-    }
-    // It delivers to us directly, whatever name the outside knows us by.
-    let local = Http { public_url: None, ..config.http.clone() }.public_url(gateway);
-    let numbers = sandbox_numbers(services);
-    let options = SandboxOptions {
-        bind: config.sandbox.bind,
-        numbers: numbers.iter().map(|number| sandbox_number(number, &local)).collect(),
-        ..SandboxOptions::default()
-    };
-    let bind = config.sandbox.bind;
-    let started = Sandbox::start(options);
-    Ok(Some(started.with_context(|| format!("the sandbox did not start on {bind}"))?))
-}
-
-fn sandbox_number(number: &SandboxNumber, gateway: &str) -> NumberOptions {
-    let headers = hook_headers(&number.webhook).into_iter();
-    NumberOptions {
-        webhook_url: Some(hook_url(gateway, number.channel)),
-        webhook_headers: headers
-            .map(|(name, value)| (name, value.expose_secret().into()))
-            .collect(),
-        signing_secret: number.signing_secret.as_ref().map(|secret| secret.expose_secret().into()),
-        ..NumberOptions::new(
-            &number.phone_number_id,
-            &number.display_number,
-            &number.waba_id,
-            number.api_key.expose_secret(),
-        )
-    }
 }

@@ -22,6 +22,7 @@ pub const RELAY_SECONDS: &str = "usher_relay_seconds";
 pub const INBOX_ROWS: &str = "usher_inbox_rows";
 pub const INBOX_TAKEN: &str = "usher_inbox_taken_total";
 pub const LEASE_HOLDS: &str = "usher_lease_holds_total";
+pub const SERVICES_OWNED: &str = "usher_services_owned";
 pub const DISK_FREE: &str = "usher_disk_free_bytes";
 pub const BUILD_INFO: &str = "usher_build_info";
 
@@ -65,6 +66,7 @@ fn describe() {
         LEASE_HOLDS,
         "Times the database was asked to keep a service, since Redis did not, by outcome."
     );
+    describe_gauge!(SERVICES_OWNED, "Services that are this node's, of several nodes.");
     describe_gauge!(DISK_FREE, Unit::Bytes, "Room left where the data directory is.");
     describe_gauge!(BUILD_INFO, "1, with the version that runs.");
 }

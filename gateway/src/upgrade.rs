@@ -106,10 +106,14 @@ impl Upgrade {
         self.request.head()
     }
 
+    pub(crate) const fn request(&self) -> &Request {
+        &self.request
+    }
+
     /// With an `answer` that switches protocols.
-    pub(crate) fn accept(mut self, answer: Response<()>) -> io::Result<Opened> {
+    pub(crate) fn accept(mut self, answer: Response<()>) -> io::Result<(Request, Opened)> {
         self.write_head(answer, BodySize::None)?;
-        Ok(self.opened)
+        Ok((self.request, self.opened))
     }
 
     /// Answers with a body that is there as a whole, and closes.

@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::secret_or_file;
 use crate::node::Node;
 use crate::table::Table;
-use crate::value::{self, MINUTE, SECOND};
+use crate::value::{self, DAY, MINUTE, SECOND};
 
 /// Shorter ones can be guessed.
 const SECRET_MIN: usize = 16;
@@ -26,6 +26,7 @@ pub struct Cluster {
     /// `Some` where this node is not alone.
     pub between: Option<Between>,
     pub lease: Duration,
+    pub rebalance_after: Duration,
     pub weight: u8,
 }
 
@@ -49,6 +50,7 @@ pub(super) fn cluster(mut table: Table<'_>, has_database: bool) -> Option<Cluste
     let node = table.must("node", name);
     let between = between(&mut table, is_shared);
     let lease = table.must("lease", value::duration(SECOND..=MINUTE));
+    let rebalance_after = table.must("rebalance_after", value::duration(SECOND..=DAY));
     let weight = table.must("weight", value::small(1..=16));
     table.done();
     Some(Cluster {
@@ -58,6 +60,7 @@ pub(super) fn cluster(mut table: Table<'_>, has_database: bool) -> Option<Cluste
         node: node?,
         between: between?,
         lease: lease?,
+        rebalance_after: rebalance_after?,
         weight: weight?,
     })
 }

@@ -1,166 +1,159 @@
-//! Several nodes for the same services: this one stands by until the services are its own, runs them as
-//! long as they are, and then begins anew as if it had just been started.
+//! Several nodes for the same services: what one of them needs to share them with the others, and how it
+//! hands over what it has when it ends.
 //!
-//! It runs all of its services or none. Beginning anew is the program in place of itself, in the same
-//! process: whatever ran is gone at once, whatever it was about to do.
+//! A node is all of a program all the time: a door to every service, and the home of those it owns.
 
 use std::collections::BTreeMap;
-use std::os::unix::process::CommandExt as _;
-use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use actix_web::web::Data;
 use anyhow::{Context as _, bail};
-use metrics_exporter_prometheus::PrometheusHandle;
+use futures_util::future::join_all;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use usher_cluster::{Leases, Nodes, Redis, RedisOptions};
-use usher_config::{Cluster, Config, Loaded};
+use usher_config::{Cluster, Config, Service};
 use usher_domain::ids::ServiceId;
 use usher_domain::ownership::lease::Terms;
 use usher_domain::ownership::placement::NodeId;
-use usher_store::{Inbox, InboxLimits, Ownership};
+use usher_domain::settings::Settings;
+use usher_engine::Engine;
+use usher_store::{Inbox, InboxLimits, Ownership, Postgres};
 
-use super::keeper::{Keeper, Keeping, Order, Parts};
-use super::standby::{Doors, Standby};
-use super::{App, Claimed, Listeners, banner, postgres, told_to_stop};
-use crate::relay::webhooks::{Inboxed, Outer};
-use crate::relay::{Owner, Owners, Relay};
+use super::keeper::{Keeper, Keeping, Parts};
+use super::reached::redis;
+use super::runner::Runner;
+use super::{Listeners, postgres};
+use crate::accounts::People;
+use crate::http::Webhooks;
+use crate::provider::Provider;
+use crate::relay::webhooks::{Opened, Outer};
+use crate::relay::{Homes, Owner};
 
-/// Longest wait for Redis to take a lease back.
+/// Longest wait for Redis to take the leases back.
 const RELEASED_WITHIN: Duration = Duration::from_secs(1);
-/// After what could not be started, before it is tried again.
-const PAUSE: Duration = Duration::from_secs(1);
-/// Close frames that are under way are let go.
-const LAST_WORDS: Duration = Duration::from_millis(100);
+/// Services that have not ended by then end with the process.
+const ENDED_WITHIN: Duration = Duration::from_secs(5);
 
-/// Runs until the process is told to stop.
-pub(super) async fn run(
-    loaded: Loaded,
-    redis: RedisOptions,
-    recorder: PrometheusHandle,
-) -> anyhow::Result<()> {
-    // Before Redis is reached, which may be by TLS.
-    drop(rustls::crypto::ring::default_provider().install_default());
-    let listeners = Listeners::bind(&loaded.config)?;
-    let parts = parts(&loaded, redis, &listeners)?;
-    let me = parts.me.clone();
-    let Keeping { keeper, mut orders } = Keeper::start(parts)?;
-    let (up, is_up) = watch::channel(false);
-    let owners = owners(orders.clone(), me.clone(), is_up);
-    let relay = Relay::new(&loaded.config, owners)?;
-    let database = postgres(&loaded.config)?.context("`store.url` is not set")?;
-    let inbox = Inbox::open(database, InboxLimits::default()).context("the inbox")?;
-    let inbox = Inboxed::new(inbox);
-    let webhooks = Outer::open(&loaded, &relay, inbox.clone())?;
-    let doors = Doors { relay, webhooks, recorder: recorder.clone() };
-    let standby = Standby::start(&loaded.config, listeners.share()?, doors)?;
-    tracing::info!("standing by");
-    let stopping = told_to_stop();
-    tokio::pin!(stopping);
-    let claimed = tokio::select! {
-        told = &mut stopping => {
-            told?;
-            keeper.give_up().await;
-            standby.stop().await;
-            keeper.stopped(RELEASED_WITHIN).await;
-            return Ok(());
-        }
-        claimed = owned(&mut orders) => claimed?,
-    };
-    tracing::info!("the services are this node's; starting them");
-    let shown = banner::Demo::of(&loaded.services);
-    let claimed = Claimed { epochs: claimed, superseded: keeper.superseded(), me, inbox };
-    let starting = App::start_on(loaded, Some(recorder), listeners, Some(claimed));
-    let app = tokio::select! {
-        app = starting => app,
-        () = lost(&mut orders) => return begin_anew("the lease was lost while it started"),
-    };
-    let app = match app {
-        Ok(app) => app,
-        Err(error) => {
-            tracing::error!(cause = ?error, "the services could not be started");
-            keeper.give_up().await;
-            keeper.stopped(RELEASED_WITHIN).await;
-            tokio::time::sleep(PAUSE).await;
-            return begin_anew("the services could not be started");
-        }
-    };
-    // What is still asked by its connections is asked of the services that run here.
-    up.send_replace(true);
-    drop(actix_rt::spawn(standby.leave()));
-    banner::show(&app, &shown)?;
-    tokio::select! {
-        told = &mut stopping => told?,
-        () = lost(&mut orders) => {
-            app.say_goodbye();
-            tokio::time::sleep(LAST_WORDS).await;
-            return begin_anew("the services are another node's");
-        }
-    }
-    tracing::info!("handing over");
-    keeper.give_up().await;
-    lost(&mut orders).await;
-    tokio::select! {
-        () = app.stop() => keeper.stopped(RELEASED_WITHIN).await,
-        () = let_go(&mut orders) => tracing::warn!("the lease was over before all had stopped"),
-    }
-    tracing::info!("stopped");
-    Ok(())
+/// What this node shares services by, before any runs.
+pub(super) struct Joining {
+    parts: Parts,
+    inbox: Inbox,
+    keeper: Arc<OnceLock<Keeper>>,
 }
 
-/// Where the node is that has the services, as often as it is another. This one is, once it `is_up`.
-fn owners(
-    mut orders: watch::Receiver<Order>,
-    me: NodeId,
-    mut is_up: watch::Receiver<bool>,
-) -> Owners {
-    let (say, owners) = watch::channel(None);
-    tokio::spawn(async move {
-        loop {
-            let owner = match &*orders.borrow_and_update() {
-                Order::StandBy { holder } => holder.clone().and_then(Owner::of),
-                Order::Run(_) | Order::Drain if *is_up.borrow_and_update() => Owner::of(me.clone()),
-                Order::Run(_) | Order::Drain | Order::LetGo => None,
-            };
-            say.send_if_modified(|known| {
-                let changed = *known != owner;
-                *known = owner;
-                changed
-            });
-            let told = tokio::select! {
-                told = orders.changed() => told,
-                told = is_up.changed() => told,
-            };
-            if told.is_err() {
-                break;
+/// What services are run with; cheap to clone.
+#[derive(Clone)]
+pub(super) struct Hands {
+    pub(super) engine: Engine,
+    pub(super) people: People,
+    pub(super) provider: Provider,
+    pub(super) webhooks: Data<Webhooks>,
+}
+
+/// This node among the others.
+pub(super) struct Joined {
+    keeper: Keeper,
+    leaving: watch::Sender<bool>,
+    services: Vec<JoinHandle<()>>,
+    draining: JoinHandle<()>,
+}
+
+impl Joining {
+    /// `None`: this node is alone.
+    pub(super) fn open(
+        config: &Config,
+        services: &[Service],
+        listeners: &Listeners,
+    ) -> anyhow::Result<Option<Self>> {
+        let Some(redis) = redis(config)? else { return Ok(None) };
+        if services.is_empty() {
+            bail!("there is no service to run");
+        }
+        let me =
+            Owner::of(name(&config.cluster, listeners)?).context("`cluster.bind` is not set")?;
+        let homes = Homes::new(me, services.iter().map(|service| service.settings.service));
+        let database = postgres(config)?.context("`store.url` is not set")?;
+        let inbox = Inbox::open(database.clone(), InboxLimits::default()).context("the inbox")?;
+        let parts = parts(&config.cluster, redis, database, homes)?;
+        Ok(Some(Self { parts, inbox, keeper: Arc::default() }))
+    }
+
+    pub(super) const fn homes(&self) -> &Homes {
+        &self.parts.homes
+    }
+
+    /// To be called with the services of which a commit was refused, since others have claimed them.
+    pub(super) fn superseded(&self) -> impl Fn(&[ServiceId]) + Send + 'static {
+        let keeper = Arc::clone(&self.keeper);
+        move |services| {
+            if let Some(keeper) = keeper.get() {
+                keeper.superseded(services);
             }
         }
-    });
-    owners
+    }
+
+    /// From now on services that are this node's run here. What can be opened for them is.
+    pub(super) fn join(
+        self,
+        config: &Config,
+        services: &[Service],
+        hands: Hands,
+    ) -> anyhow::Result<(Joined, Opened)> {
+        let homes = self.parts.homes.clone();
+        let opened = Outer::open(config, &homes, hands.webhooks.clone(), self.inbox)?;
+        let Keeping { keeper, orders } = Keeper::start(self.parts)?;
+        self.keeper.set(keeper.clone()).ok();
+        let (leaving, left) = watch::channel(false);
+        let settings: BTreeMap<ServiceId, Arc<Settings>> = services
+            .iter()
+            .map(|service| (service.settings.service, Arc::new(service.settings.clone())))
+            .collect();
+        let draining = opened.inlet.drain();
+        let runner = Runner::new((homes, keeper.clone()), hands, opened.inlet.clone(), left);
+        let runner = Arc::new(runner);
+        let run = |(service, orders)| {
+            let settings = Arc::clone(settings.get(&service)?);
+            Some(tokio::spawn(Arc::clone(&runner).run(settings, orders)))
+        };
+        let services = orders.into_iter().filter_map(run).collect();
+        Ok((Joined { keeper, leaving, services, draining }, opened))
+    }
 }
 
-fn parts(loaded: &Loaded, redis: RedisOptions, listeners: &Listeners) -> anyhow::Result<Parts> {
-    let Config { cluster, .. } = &loaded.config;
-    let database = postgres(&loaded.config)?.context("`store.url` is not set")?;
-    let me = name(cluster, listeners)?;
+impl Joined {
+    /// Ends what runs here, each service for whoever is to have it next, and leaves.
+    pub(super) async fn hand_over(self) {
+        tracing::info!("handing over");
+        self.leaving.send_replace(true);
+        self.keeper.give_up().await;
+        if timeout(ENDED_WITHIN, join_all(self.services)).await.is_err() {
+            tracing::warn!("not all services have ended in time");
+        }
+        self.draining.abort();
+        self.keeper.leave(RELEASED_WITHIN).await;
+    }
+}
+
+fn parts(
+    cluster: &Cluster,
+    redis: RedisOptions,
+    database: Postgres,
+    homes: Homes,
+) -> anyhow::Result<Parts> {
+    let me = homes.me().node.clone();
     let ownership = Ownership::open(database, Arc::clone(&me.0), cluster.lease)
         .context("the database cannot be used")?;
-    let terms = Terms::new(cluster.lease);
-    let redis = Redis::new(redis);
-    let mut services: Vec<ServiceId> =
-        loaded.services.iter().map(|service| service.settings.service).collect();
-    if services.is_empty() {
-        bail!("there is no service to run");
-    }
-    // All nodes ask in the same order, and who has the first one may have the others.
-    services.sort_unstable();
+    let (redis, terms) = (Redis::new(redis), Terms::new(cluster.lease));
     Ok(Parts {
         nodes: Nodes::new(redis.clone(), me.clone(), cluster.weight, cluster.lease),
-        leases: Leases::new(redis, me.clone(), cluster.lease),
-        me,
+        leases: Leases::new(redis, me, cluster.lease),
         ownership,
         terms,
-        services,
+        settled_after: cluster.rebalance_after,
+        homes,
     })
 }
 
@@ -176,33 +169,4 @@ fn name(cluster: &Cluster, listeners: &Listeners) -> anyhow::Result<NodeId> {
     let name = cluster.node.as_ref().unwrap_or(&machine);
     let start: u32 = rand::random();
     Ok(NodeId(Arc::from(format!("{name}/{start:08x}@{reached}"))))
-}
-
-async fn owned(orders: &mut watch::Receiver<Order>) -> anyhow::Result<BTreeMap<ServiceId, u64>> {
-    let order = orders.wait_for(|order| matches!(order, Order::Run(_))).await;
-    match &*order.context("nobody keeps the leases any more")? {
-        Order::Run(claimed) => Ok(claimed.clone()),
-        Order::StandBy { .. } | Order::Drain | Order::LetGo => {
-            bail!("an order that was not waited for")
-        }
-    }
-}
-
-/// The services are not to be run any more; also when nobody keeps the leases.
-async fn lost(orders: &mut watch::Receiver<Order>) {
-    drop(orders.wait_for(|order| !matches!(order, Order::Run(_))).await);
-}
-
-/// What runs is to stop at once.
-async fn let_go(orders: &mut watch::Receiver<Order>) {
-    drop(orders.wait_for(|order| matches!(order, Order::LetGo)).await);
-}
-
-fn begin_anew(why: &str) -> anyhow::Result<()> {
-    tracing::warn!(why, "beginning anew");
-    let mut arguments = std::env::args_os();
-    let name = arguments.next().unwrap_or_else(|| "usher".into());
-    // The program as it was started, wherever its file has gone since.
-    let failed = Command::new("/proc/self/exe").arg0(name).args(arguments).exec();
-    Err(failed).context("the program could not begin anew")
 }

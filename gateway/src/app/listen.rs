@@ -26,15 +26,6 @@ impl Listeners {
         let http = on("http.bind", config.http.bind)?;
         Ok(Self { http, metrics: metrics.transpose()?, between })
     }
-
-    /// The same ones again: whoever has either takes connections, and neither refuses one.
-    pub(super) fn share(&self) -> io::Result<Self> {
-        let again = |listener: &Option<TcpListener>| {
-            listener.as_ref().map(TcpListener::try_clone).transpose()
-        };
-        let (metrics, between) = (again(&self.metrics)?, again(&self.between)?);
-        Ok(Self { http: self.http.try_clone()?, metrics, between })
-    }
 }
 
 /// Listens on an address; `setting` is named when it cannot be had.

@@ -1,7 +1,6 @@
 //! How the public listener is served: HTTP with every limit of it, until a connection is upgraded.
 
 use std::ffi::CStr;
-use std::future::Ready;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -39,11 +38,6 @@ pub(super) enum Side {
     Between,
 }
 
-type Nobody = fn(Upgrade) -> Ready<()>;
-
-/// Nothing takes connections that leave HTTP: `routes` are asked as for any other.
-pub(super) const UNASKED: Option<Nobody> = None;
-
 /// Serves `routes`, and has `upgraded` take every connection whose client asks for another protocol. A
 /// connection counts until that is done with it.
 pub(super) fn serve<R, U, F>(
@@ -51,7 +45,7 @@ pub(super) fn serve<R, U, F>(
     listener: TcpListener,
     side: Side,
     routes: R,
-    upgraded: Option<U>,
+    upgraded: U,
 ) -> anyhow::Result<ServerHandle>
 where
     R: Fn(&mut ServiceConfig) + Clone + Send + 'static,
@@ -75,10 +69,8 @@ where
         let stopping = stopping.clone();
         let (routes, upgraded) = (routes.clone(), upgraded.clone());
         let app = WebApp::new().configure(routes).into_factory();
-        let upgraded = upgraded.map(|upgraded| {
-            fn_service(move |(request, framed): (Request, Framed<Pipe, Codec>)| {
-                upgraded(Upgrade::new(request, framed)).map(Ok::<_, actix_web::Error>)
-            })
+        let upgraded = fn_service(move |(request, framed): (Request, Framed<Pipe, Codec>)| {
+            upgraded(Upgrade::new(request, framed)).map(Ok::<_, actix_web::Error>)
         });
         let http = HttpService::build()
             .graceful_shutdown_signal(move || {
@@ -89,7 +81,7 @@ where
             .client_request_timeout(REQUEST_HEAD_WITHIN)
             .client_disconnect_timeout(CLOSED_WITHIN)
             .finish(map_config(app, |()| AppConfig::default()))
-            .upgrade(upgraded);
+            .upgrade(Some(upgraded));
         let acceptor = acceptor.clone();
         fn_service(move |stream| open(stream, acceptor.clone())).and_then(http)
     });

@@ -127,6 +127,11 @@ impl Door {
         &self.engine
     }
 
+    /// Of whom nothing is known but the name it gives itself.
+    pub(crate) fn service_of(&self, bot: BotId) -> Option<ServiceId> {
+        self.bots.get(&bot).map(|bot| bot.service)
+    }
+
     /// Whose word this is, if it is signed as that bot signs.
     pub(crate) fn knows(&self, bot: BotId, signed: Signed<'_>) -> Option<ServiceId> {
         let bot = self.bots.get(&bot)?;

@@ -11,7 +11,7 @@ use crate::bots::{BODY_MAX, Door, ID, SIGNATURE, Signed, TIMESTAMP, Unfit};
 use crate::metrics::AUTH_FAILURES;
 
 /// The header with the bot's id; the signature by that bot's secret proves it.
-const BOT: &str = "usher-bot";
+pub(crate) const BOT: &str = "usher-bot";
 /// Characters of a `webhook-id`, which is also the key that makes a repeat harmless.
 const KEY_MAX: usize = 128;
 

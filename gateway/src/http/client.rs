@@ -27,8 +27,16 @@ impl Proxies {
         if request.extensions().contains::<FromNode>() {
             return hops(request.headers()).into_iter().next()?;
         }
-        let peer = request.peer_addr()?.ip();
-        Some(self.client(peer, request.headers()).to_canonical())
+        self.client_behind(request.peer_addr(), request.headers())
+    }
+
+    /// Who is at the other end of a connection, or behind proxies there.
+    pub(crate) fn client_behind(
+        &self,
+        peer: Option<SocketAddr>,
+        headers: &HeaderMap,
+    ) -> Option<IpAddr> {
+        Some(self.client(peer?.ip(), headers).to_canonical())
     }
 
     /// Each proxy adds whom it heard from: the first from the end that is no proxy of ours.

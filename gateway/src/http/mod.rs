@@ -21,24 +21,23 @@ mod webhook;
 use actix_web::middleware::DefaultHeaders;
 use actix_web::web::{self, Data, ServiceConfig};
 
+pub(crate) use bots::BOT;
 #[cfg(test)]
 pub(crate) use bots::said as bot_said;
 pub(crate) use client::Proxies;
-pub(crate) use health::{livez, metrics, readyz};
+pub(crate) use health::{Health, Together, metrics};
 pub(crate) use problem::Problem;
 pub(crate) use state::Doors;
-pub(crate) use webhook::{
-    Door, Gate, Hook, Kept, Outcome, Webhooks, Whole, routes as webhook_routes,
-};
+pub(crate) use webhook::{Door, Gate, Hook, Kept, Outcome, Webhooks, Whole, is_webhook};
 
 use usher_engine::Engine;
 
 use crate::bots::Door as BotDoor;
-use crate::relay::webhooks::Inlet;
+use crate::relay::webhooks::Opened;
 use crate::socket::Sockets;
 
 /// JSON bodies of our own API; files and webhooks have their own limits.
-const JSON_MAX: usize = 256 * 1024;
+pub(crate) const JSON_MAX: usize = 256 * 1024;
 
 /// What every worker of the public listener is given.
 #[derive(Clone)]
@@ -48,21 +47,22 @@ pub(crate) struct Public {
     pub(crate) webhooks: Hooks,
     pub(crate) bots: Data<BotDoor>,
     pub(crate) sockets: Sockets,
+    pub(crate) health: Health,
 }
 
-/// How webhooks come to the services that run here.
+/// Where webhooks are taken in.
 #[derive(Clone)]
 pub(crate) enum Hooks {
     Alone(Data<Webhooks>),
     /// With nodes beside this one that take them too.
-    Shared(Data<Inlet>),
+    Shared(Opened),
 }
 
 impl Hooks {
     fn routes(&self, config: &mut ServiceConfig) {
         match self {
             Self::Alone(webhooks) => webhook::routes(webhooks, config),
-            Self::Shared(inlet) => webhook::routes(inlet, config),
+            Self::Shared(opened) => webhook::routes(&opened.door, config),
         }
     }
 }
@@ -70,8 +70,8 @@ impl Hooks {
 impl Public {
     /// As other nodes see it.
     pub(crate) fn routes_between(&self, config: &mut ServiceConfig) {
-        if let Hooks::Shared(inlet) = &self.webhooks {
-            inlet.routes(config);
+        if let Hooks::Shared(opened) = &self.webhooks {
+            opened.inlet.routes(config);
         }
         self.routes(config);
     }
@@ -82,8 +82,7 @@ impl Public {
             .app_data(self.doors.clone())
             .app_data(self.bots.clone())
             .configure(|config| self.webhooks.routes(config))
-            .route("/livez", web::get().to(livez))
-            .route("/readyz", web::get().to(readyz))
+            .configure(|config| self.health.routes(config))
             .configure(Sockets::routes)
             .service(
                 web::scope("/v1")

@@ -112,8 +112,10 @@ impl From<Refusal> for Problem {
 impl From<Unavailable> for Problem {
     fn from(unavailable: Unavailable) -> Self {
         match unavailable {
-            Unavailable::NoService => Self::not_found(),
-            Unavailable::Busy | Unavailable::NotDurable => Self::unavailable(),
+            // Who is signed in has one: it has just gone to another node.
+            Unavailable::NoService | Unavailable::Busy | Unavailable::NotDurable => {
+                Self::unavailable()
+            }
         }
     }
 }

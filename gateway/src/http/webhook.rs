@@ -26,6 +26,11 @@ pub(crate) trait Door: 'static {
     async fn keep(&self, hook: &Hook, body: Bytes) -> Outcome;
 }
 
+/// Whether this is the way to a channel's door.
+pub(crate) fn is_webhook(path: &str) -> bool {
+    path.starts_with(PATH)
+}
+
 /// One scope for all channels: what follows is looked up, not compared with a route for each.
 pub(crate) fn routes<D: Door>(door: &Data<D>, config: &mut ServiceConfig) {
     let door = door.clone();

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dialog360::client::{Client, Endpoint, Http, HttpOptions, SetupError};
+use futures_util::future::join_all;
 use metrics::counter;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use usher_config::{Config, Service};
@@ -153,22 +154,27 @@ impl Provider {
         let mut ticks = tokio::time::interval(TEMPLATES_EVERY);
         loop {
             ticks.tick().await;
-            for line in self.lines.values() {
-                if let Err(error) = self.sync_templates(line.service, line.channel).await {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::warn!(channel = %line.channel, error, "templates were not read");
-                }
+            for service in self.engine.services() {
+                self.look_up_templates(service).await;
             }
         }
     }
 
-    /// Waits, but not for long, until what is being sent has an outcome.
-    pub(crate) async fn settle(&self) {
-        let all = async {
-            for line in self.lines.values() {
-                line.settled().await;
+    /// Those of all numbers of a service.
+    pub(crate) async fn look_up_templates(&self, service: ServiceId) {
+        for line in self.lines.values().filter(|line| line.service == service) {
+            if let Err(error) = self.sync_templates(line.service, line.channel).await {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(channel = %line.channel, error, "templates were not read");
             }
-        };
+        }
+    }
+
+    /// Waits, but not for long, until what is being sent has an outcome; of one service or of all.
+    pub(crate) async fn settle(&self, service: Option<ServiceId>) {
+        let lines = self.lines.values();
+        let lines = lines.filter(|line| service.is_none_or(|service| line.service == service));
+        let all = join_all(lines.map(|line| line.settled()));
         if tokio::time::timeout(SENDS_END_WITHIN, all).await.is_err() {
             tracing::warn!("messages were still being sent; their outcome will be unknown");
         }

@@ -34,6 +34,11 @@ impl Frames {
         }
     }
 
+    /// Nothing of a frame is outstanding.
+    pub(super) fn are_whole(&self) -> bool {
+        self.head.is_empty() && self.left == 0
+    }
+
     pub(super) const fn have_closed(&self) -> bool {
         self.closes
     }

@@ -6,9 +6,9 @@ use actix_web::{HttpRequest, HttpResponse, rt};
 use futures_util::{StreamExt as _, stream};
 use reqwest::{Body, RequestBuilder};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use usher_domain::ids::ServiceId;
 
-use super::{NODE, Owner, PATIENCE, Relay, SECRET, nobody};
+use super::{NODE, Owner, PATIENCE, Relay, SECRET, Wanted, nobody};
 use crate::http::Problem;
 
 /// A body no longer than this is read first, and may then be sent to another node too.
@@ -38,20 +38,21 @@ pub(super) fn passes(name: &str) -> bool {
 
 pub(super) async fn pass_on(
     relay: &Relay,
+    service: ServiceId,
     request: &HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    let until = Instant::now() + PATIENCE;
+    let mut wanted = Wanted::new(&relay.homes, service, PATIENCE);
     let mut body = Sent::of(request, payload).await?;
     loop {
-        let owner = relay.owner(until).await?;
-        let asked = relay.ask(&owner, request);
+        let owner = wanted.owner().await?;
+        let asked = relay.ask(&owner, request.head());
         let Some(asked) = body.put_into(asked) else { return Err(nobody()) };
-        match put(relay, &owner, asked).await {
+        match put(&wanted, &owner, asked).await {
             Asked::Answered(answer) => return Ok(give(answer)),
-            Asked::NotTaken => relay.breathe(until).await?,
+            Asked::NotTaken => wanted.breathe(&owner).await?,
             // It may have been done; only what changes nothing is asked again.
-            Asked::Unknown if request.method().is_safe() => relay.breathe(until).await?,
+            Asked::Unknown if request.method().is_safe() => wanted.breathe(&owner).await?,
             Asked::Unknown => return Err(nobody()),
         }
     }
@@ -60,15 +61,15 @@ pub(super) async fn pass_on(
 /// What came of asking a node.
 pub(super) enum Asked {
     Answered(reqwest::Response),
-    /// It was not reached, or does not run the services.
+    /// It was not reached, or does not run the service.
     NotTaken,
     Unknown,
 }
 
-pub(super) async fn put(relay: &Relay, owner: &Owner, asked: RequestBuilder) -> Asked {
+pub(super) async fn put(wanted: &Wanted<'_>, owner: &Owner, asked: RequestBuilder) -> Asked {
     let answer = tokio::select! {
         answer = asked.send() => answer,
-        () = relay.replaced(owner) => return Asked::Unknown,
+        () = wanted.homes.replaced(wanted.service, owner) => return Asked::Unknown,
     };
     match answer {
         Ok(answer) if answer.status() == reqwest::StatusCode::MISDIRECTED_REQUEST => {

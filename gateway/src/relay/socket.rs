@@ -1,91 +1,231 @@
-//! An agent's socket whose session is on another node: but for its end, what passes is not looked at.
+//! Agents' sockets on a node that may not have their service: the session is always where the service is,
+//! and between it and the client, but for its end, what passes is not looked at.
 //!
-//! It ends with either side. An owner that goes without a goodbye is waited for: once there is another, the
-//! client is let go, comes back by any node and resumes, instead of asking again and again meanwhile.
+//! Whose a socket is says the token, which may come with the first frame alone: that is waited for here, and
+//! passed on with the rest. A socket ends with either side. An owner that goes without a goodbye is waited
+//! for: once there is another, the client is let go, comes back by any node and resumes, instead of asking
+//! again and again meanwhile.
 
 use std::time::Duration;
 
+use actix_http::{Request, Response};
+use actix_web::ResponseError as _;
 use actix_web::http::StatusCode;
-use actix_web::web::{Bytes, Payload};
-use actix_web::{HttpRequest, HttpResponse, rt};
+use actix_web::http::header::AUTHORIZATION;
 use bytes::BytesMut;
-use futures_util::{StreamExt as _, stream};
+use futures_util::FutureExt as _;
+use futures_util::future::LocalBoxFuture;
+use metrics::counter;
 use reqwest::header::{CONNECTION, UPGRADE};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::time::{Instant, timeout};
+use tokio::time::{sleep, timeout};
+use usher_domain::ids::ServiceId;
+use usher_protocol::close::Close;
 
 use super::frames::Frames;
 use super::request::{Asked, head, put};
-use super::{Owner, Relay, nobody};
+use super::{Owner, Relay, Wanted};
 use crate::http::Problem;
+use crate::metrics::RELAYED;
+use crate::socket::Sockets;
+use crate::upgrade::{Opened, Upgrade};
 
-/// Read at once, and held for each socket.
-const PIECE: usize = 4 * 1024;
+/// Held for each socket: what is told to an agent, …
+const TOLD: usize = 4 * 1024;
+/// … and what an agent says.
+const SAID: usize = 1024;
 /// So long there may be no owner before a client has to ask again: a lease, and a start.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The owner's goodbye to a client that has said its own.
+const FAREWELL: Duration = Duration::from_secs(2);
 
-pub(super) async fn pipe(
-    relay: &Relay,
-    request: &HttpRequest,
-    payload: Payload,
-) -> Result<HttpResponse, Problem> {
-    let until = Instant::now() + PATIENCE;
-    let (owner, answer) = loop {
-        let owner = relay.owner(until).await?;
-        let asked = relay.ask(&owner, request).header(CONNECTION, "upgrade");
-        match put(relay, &owner, asked.header(UPGRADE, "websocket")).await {
-            Asked::Answered(answer) => break (owner, answer),
-            // A socket that was opened for nobody is closed there.
-            Asked::NotTaken | Asked::Unknown => relay.breathe(until).await?,
-        }
-    };
-    let mut response = head(&answer);
-    if answer.status().as_u16() != StatusCode::SWITCHING_PROTOCOLS.as_u16() {
-        return Ok(response.streaming(answer.bytes_stream()));
-    }
-    let stream = answer.upgrade().await.map_err(|_| nobody())?;
-    let (reads, writes) = tokio::io::split(stream);
-    rt::spawn(towards(payload, writes));
-    let (relay, frames, buffer) = (relay.clone(), Frames::default(), BytesMut::new());
-    let back = Back { relay, owner, reads, frames, buffer };
-    Ok(response.upgrade("websocket").streaming(stream::unfold(back, Back::next)))
+/// A socket's session elsewhere.
+struct There {
+    owner: Owner,
+    answer: reqwest::Response,
 }
 
-/// What the client writes.
-async fn towards(mut payload: Payload, mut writes: impl AsyncWrite + Unpin) {
-    while let Some(Ok(piece)) = payload.next().await {
-        if writes.write_all(&piece).await.is_err() {
+impl There {
+    fn is_open(&self) -> bool {
+        self.answer.status() == reqwest::StatusCode::SWITCHING_PROTOCOLS
+    }
+}
+
+impl Relay {
+    /// Takes a connection that leaves HTTP; `here` has it if its service runs here, or is unknown.
+    pub(crate) fn upgraded(self, here: Sockets, upgrade: Upgrade) -> LocalBoxFuture<'static, ()> {
+        async move {
+            if !upgrade.head().headers().contains_key(AUTHORIZATION) {
+                return self.by_greeting(here, upgrade).await;
+            }
+            match self.addressed.by_headers(upgrade.head().headers()).await {
+                Some(service) if !self.homes.is_here(service) => {
+                    self.by_header(service, upgrade).boxed_local().await;
+                }
+                Some(_) | None => here.upgraded(upgrade).await,
+            }
+        }
+        .boxed_local()
+    }
+
+    /// The owner judges the upgrade, and its answer is the client's.
+    async fn by_header(self, service: ServiceId, upgrade: Upgrade) {
+        let found = self.open(service, upgrade.request()).await;
+        count(found.is_ok());
+        let there = match found {
+            Ok(there) => there,
+            Err(problem) => return upgrade.refuse(problem.error_response()).await,
+        };
+        let (is_open, There { owner, answer }) = (there.is_open(), there);
+        if !is_open {
+            let mut response = head(&answer);
+            let body = answer.bytes().await.unwrap_or_default();
+            return upgrade.refuse(response.body(body)).await;
+        }
+        let (opened, stream) = (upgrade.accept(switching(&answer)), answer.upgrade().await);
+        let (Ok((_, opened)), Ok(stream)) = (opened, stream) else { return };
+        self.pass(service, &owner, opened, stream).await;
+    }
+
+    /// The upgrade is judged here, as the owner would; then the client's greeting says whose it is.
+    async fn by_greeting(self, here: Sockets, upgrade: Upgrade) {
+        let Some((request, mut opened)) = here.accept(upgrade).await else { return };
+        let token = here.greeting(&mut opened).await;
+        let service = match &token {
+            Some(token) => self.addressed.by_token(token.expose()).await,
+            None => None,
+        };
+        let Some(service) = service.filter(|service| !self.homes.is_here(*service)) else {
+            return here.serve(opened, None).await;
+        };
+        let found = self.open(service, &request).boxed_local().await;
+        drop(request);
+        let found = found.ok().filter(There::is_open);
+        count(found.is_some());
+        // A session for a service that is not here asks the client to come back.
+        let Some(There { owner, answer }) = found else { return here.serve(opened, None).await };
+        let Ok(stream) = answer.upgrade().await else { return here.serve(opened, None).await };
+        self.pass(service, &owner, opened, stream).boxed_local().await;
+    }
+
+    /// Asks the owner for a session.
+    async fn open(&self, service: ServiceId, request: &Request) -> Result<There, Problem> {
+        let mut wanted = Wanted::new(&self.homes, service, PATIENCE);
+        loop {
+            let owner = wanted.owner().await?;
+            let asked = self.ask(&owner, request.head()).header(CONNECTION, "upgrade");
+            match put(&wanted, &owner, asked.header(UPGRADE, "websocket")).await {
+                Asked::Answered(answer) => return Ok(There { owner, answer }),
+                // A socket that was opened for nobody is closed there.
+                Asked::NotTaken | Asked::Unknown => wanted.breathe(&owner).await?,
+            }
+        }
+    }
+
+    async fn pass(
+        &self,
+        service: ServiceId,
+        owner: &Owner,
+        Opened { pipe, read, unwritten }: Opened,
+        stream: impl AsyncRead + AsyncWrite,
+    ) {
+        let (said, mut tells) = tokio::io::split(pipe);
+        let (told, says) = tokio::io::split(stream);
+        if tells.write_all(&unwritten).await.is_err() {
+            return;
+        }
+        drop(unwritten);
+        let towards = async {
+            towards(read, said, says).await;
+            sleep(FAREWELL).await;
+        };
+        tokio::select! {
+            () = towards => {}
+            () = self.back((service, owner), told, &mut tells) => {}
+        }
+        // The client may have gone before.
+        tells.shutdown().await.ok();
+    }
+
+    /// What the owner says, as fast as the client takes it.
+    async fn back(
+        &self,
+        (service, owner): (ServiceId, &Owner),
+        mut told: impl AsyncRead + Unpin,
+        tells: &mut (impl AsyncWrite + Unpin),
+    ) {
+        let (mut frames, mut buffer) = (Frames::default(), BytesMut::with_capacity(TOLD));
+        loop {
+            buffer.clear();
+            let read = tokio::select! {
+                read = told.read_buf(&mut buffer) => read,
+                () = self.homes.replaced(service, owner) => return,
+                () = self.stopped() => {
+                    if frames.are_whole() {
+                        // The client may have gone before.
+                        tells.write_all(&goodbye()).await.ok();
+                    }
+                    return;
+                }
+            };
+            if !matches!(read, Ok(1..)) {
+                break;
+            }
+            frames.pass(&buffer);
+            if tells.write_all(&buffer).await.is_err() {
+                return;
+            }
+        }
+        if !frames.have_closed() {
+            drop(timeout(PATIENCE, self.homes.replaced(service, owner)).await);
+        }
+    }
+}
+
+/// What the client says; `read` is what it has said already.
+async fn towards(
+    read: BytesMut,
+    mut said: impl AsyncRead + Unpin,
+    mut says: impl AsyncWrite + Unpin,
+) {
+    let mut buffer = read;
+    loop {
+        if says.write_all(&buffer).await.is_err() {
+            break;
+        }
+        if buffer.capacity() < SAID {
+            buffer = BytesMut::with_capacity(SAID);
+        }
+        buffer.clear();
+        if !matches!(said.read_buf(&mut buffer).await, Ok(1..)) {
             break;
         }
     }
     // The other side may have gone before.
-    writes.shutdown().await.ok();
+    says.shutdown().await.ok();
 }
 
-/// What the owner writes, as fast as the client takes it.
-struct Back<R> {
-    relay: Relay,
-    owner: Owner,
-    reads: R,
-    frames: Frames,
-    buffer: BytesMut,
+/// The close frame of a server (RFC 6455 §5.5.1): this node ends.
+fn goodbye() -> Vec<u8> {
+    let (code, reason) = (Close::Restarting, Close::Restarting.reason(Some(1)));
+    let length = u8::try_from(reason.len() + 2).unwrap_or(u8::MAX);
+    let mut frame = vec![0x88, length];
+    frame.extend(code.number().to_be_bytes());
+    frame.extend(reason.as_bytes());
+    frame
 }
 
-impl<R: AsyncRead + Unpin> Back<R> {
-    async fn next(mut self) -> Option<(std::io::Result<Bytes>, Self)> {
-        self.buffer.reserve(PIECE);
-        let read = tokio::select! {
-            read = self.reads.read_buf(&mut self.buffer) => read,
-            () = self.relay.replaced(&self.owner) => return None,
-        };
-        if !matches!(read, Ok(1..)) {
-            if !self.frames.have_closed() {
-                drop(timeout(PATIENCE, self.relay.replaced(&self.owner)).await);
-            }
-            return None;
+fn switching(answer: &reqwest::Response) -> Response<()> {
+    let mut response = Response::build(StatusCode::SWITCHING_PROTOCOLS);
+    for (name, value) in answer.headers() {
+        if super::request::passes(name.as_str()) {
+            response.append_header((name.as_str(), value.as_bytes()));
         }
-        let some = self.buffer.split().freeze();
-        self.frames.pass(&some);
-        Some((Ok(some), self))
     }
+    response.upgrade("websocket").finish().drop_body()
+}
+
+fn count(answered: bool) {
+    let outcome = if answered { "answered" } else { "refused" };
+    counter!(RELAYED, "what" => "socket", "outcome" => outcome).increment(1);
 }

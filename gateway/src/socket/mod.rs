@@ -6,6 +6,7 @@
 //! reading holds is bounded by one batch. Whether a connection lives is judged by the service.
 
 mod feed;
+mod hello;
 mod input;
 mod origin;
 mod outbox;

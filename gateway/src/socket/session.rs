@@ -173,8 +173,12 @@ impl Session {
             .as_ref()
             .and_then(|token| shared.people.authenticate(token.expose(), shared.clock.now()));
         let Some(person) = person else {
-            self.end(Close::TokenRefused, None, ctx);
-            return;
+            let (close, again) = if self.is_elsewhere() {
+                (Close::Unavailable, Some(UNAVAILABLE_RETRY))
+            } else {
+                (Close::TokenRefused, None)
+            };
+            return self.end(close, again, ctx);
         };
         let member = Member {
             service: person.service,
@@ -207,7 +211,7 @@ impl Session {
                 session.stage = Stage::Live(attached);
                 session.outbox.stir();
                 // It may have ended before the service knew of the connection.
-                if !session.is_signed_in() {
+                if !session.is_signed_in() && !session.is_elsewhere() {
                     session.end(Close::SignedOut, None, ctx);
                 }
             }
@@ -272,6 +276,8 @@ impl Session {
         let since = |then| shared.clock.now().since(then);
         if shared.registry.is_stopping() {
             Close::Restarting
+        } else if self.is_elsewhere() {
+            Close::Moved
         } else if !self.is_signed_in() {
             Close::SignedOut
         } else if since(self.heard) >= SILENCE {
@@ -290,7 +296,8 @@ impl Session {
         }
         self.outbox.say(ws::Message::Ping(Bytes::new()));
         if self.member().is_some() && !self.is_signed_in() {
-            self.end(Close::Expired, None, ctx);
+            let close = if self.is_elsewhere() { Close::Moved } else { Close::Expired };
+            self.end(close, None, ctx);
         }
     }
 
@@ -299,6 +306,12 @@ impl Session {
         self.token.as_ref().is_some_and(|token| {
             shared.people.authenticate(token.expose(), shared.clock.now()).is_some()
         })
+    }
+
+    /// The sign-in may hold, but its service does not run here any more.
+    fn is_elsewhere(&self) -> bool {
+        let people = &self.sockets.shared.people;
+        self.token.as_ref().is_some_and(|token| people.is_elsewhere(token.expose()))
     }
 
     /// Says why, closes, and waits a little for the client's close. Nothing is sent after it.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use actix::{AsyncContext as _, Context};
 use actix_http::body::BoxBody;
 use actix_http::ws::HandshakeError;
-use actix_http::{RequestHead, Response, ws};
+use actix_http::{Request, RequestHead, Response, ws};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::{HttpResponse, ResponseError as _};
@@ -19,30 +19,39 @@ use super::session::Session;
 use super::wire::Wire;
 use super::{PATH, Sockets};
 use crate::http::Problem;
-use crate::upgrade::Upgrade;
+use crate::upgrade::{Opened, Upgrade};
 
 /// A program that is being stopped may have been replaced by then.
 const STOPPED_RETRY: Duration = Duration::from_secs(5);
 
 impl Sockets {
-    /// Takes a connection that leaves HTTP, and is done with it when it has ended. All that a session
-    /// needs as long as it lasts is in this box: what an answer takes is not.
+    /// Takes a connection that leaves HTTP, and is done with it when it has ended.
     pub(crate) fn upgraded(self, upgrade: Upgrade) -> LocalBoxFuture<'static, ()> {
-        let (answer, token) = match self.judged(upgrade.head()) {
-            Ok(accepted) => accepted,
-            Err(refused) => return upgrade.refuse(refused.answer()).boxed_local(),
-        };
-        match upgrade.accept(answer) {
-            Ok(opened) => {
-                let mut context = Context::new();
-                context.spawn(Wire::new(opened, self.shared.limits.frame_max));
-                context.into_future(Session::new(self, token)).boxed_local()
-            }
-            Err(error) => {
-                tracing::error!(%error, "an upgrade could not be answered");
-                ready(()).boxed_local()
+        match self.judged(upgrade.head()) {
+            Ok((answer, token)) => match accepted(upgrade, answer) {
+                Some((_, opened)) => self.serve(opened, token),
+                None => ready(()).boxed_local(),
+            },
+            Err(refused) => upgrade.refuse(refused.answer()).boxed_local(),
+        }
+    }
+
+    /// Upgrades a connection whose greeting is to say whose it is. `None`: it was refused, and is over.
+    pub(crate) async fn accept(&self, upgrade: Upgrade) -> Option<(Request, Opened)> {
+        match self.judged(upgrade.head()) {
+            Ok((answer, _)) => accepted(upgrade, answer),
+            Err(refused) => {
+                upgrade.refuse(refused.answer()).await;
+                None
             }
         }
+    }
+
+    /// All that a session needs as long as it lasts is in this box: what an answer takes is not.
+    pub(crate) fn serve(self, opened: Opened, token: Option<Token>) -> LocalBoxFuture<'static, ()> {
+        let mut context = Context::new();
+        context.spawn(Wire::new(opened, self.shared.limits.frame_max));
+        context.into_future(Session::new(self, token)).boxed_local()
     }
 
     /// What is answered, and the token of the upgrade if there is one; otherwise it is in the first frame.
@@ -74,6 +83,11 @@ impl Sockets {
             .map(|token| Some(Token::new(token)))
             .ok_or(Refused::Token)
     }
+}
+
+fn accepted(upgrade: Upgrade, answer: Response<()>) -> Option<(Request, Opened)> {
+    let accepted = upgrade.accept(answer);
+    accepted.inspect_err(|error| tracing::error!(%error, "an upgrade could not be answered")).ok()
 }
 
 /// Who asks for the socket without asking for an upgrade.

@@ -16,7 +16,7 @@ use usher_protocol::frame::{Token, Welcome};
 use usher_protocol::refusal::Refusal;
 
 use crate::house::House;
-use crate::wait::PATIENCE;
+use crate::wait::{PATIENCE, until};
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -89,6 +89,13 @@ impl Agent {
             Err(_) => return Err(Gone { code: None, next: self.feed.closed(None, "") }),
         }
         self.greet().await
+    }
+
+    /// Comes back by this house's door, as often as that takes; what was missed is told again.
+    pub(crate) async fn goes_to(&mut self, house: &House) {
+        self.address = house.url("/v1/agent/socket").replacen("http", "ws", 1);
+        self.falls_away();
+        until("agent that is back", async || self.comes_back().await).await;
     }
 
     async fn write(&mut self, text: String) {

@@ -15,7 +15,10 @@ async fn who_signs_in_is_known_until_they_sign_out() {
         (&json!("Anna Arnold"), &json!("agent"))
     );
     let token = signed_in.body["token"].as_str().unwrap();
-    assert_eq!(token.len(), 64, "256 bits");
+    let (secret, service) = token.split_once('.').unwrap();
+    assert_eq!(secret.len(), 64, "256 bits");
+    let whose = signed_in.body["service"].as_str().unwrap();
+    assert_eq!(whose.strip_prefix("svc_"), Some(service), "nodes ask the one that has it");
 
     bench.restart().await;
     let current = bench.get(token, "/v1/sessions/current").await;

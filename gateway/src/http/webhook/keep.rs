@@ -12,6 +12,7 @@ use usher_domain::ids::{ChannelId, ServiceId};
 use usher_domain::record::Event;
 use usher_domain::time::Timestamp;
 use usher_engine::{Clock, Engine, Inbound, InboundBody, Unavailable};
+use usher_store::StoreError;
 
 use super::Door;
 use super::gate::{Gate, Hook, Outcome};
@@ -83,20 +84,31 @@ impl Webhooks {
         services: &[Service],
         engine: Engine,
     ) -> anyhow::Result<Self> {
-        let mut numbers = HashMap::new();
-        let archive = engine.store().archive().reader()?;
-        for service in services {
-            // What is set outranks what was learned.
-            let learned = archive.numbers(service.settings.service)?;
-            numbers.extend(learned.into_iter().map(|(channel, number)| (number, channel)));
-            for (&channel, number) in &service.numbers {
-                let set = number.phone_number_id.clone();
-                numbers.extend(set.map(|phone_number_id| (phone_number_id, channel)));
-            }
-        }
         let gate = Gate::new(config, services)?;
-        let (clock, numbers) = (Clock::system(), RwLock::new(numbers));
-        Ok(Self { gate, engine, clock, numbers })
+        let set = services.iter().flat_map(|service| &service.numbers);
+        let set =
+            set.filter_map(|(&channel, number)| Some((number.phone_number_id.clone()?, channel)));
+        let (clock, numbers) = (Clock::system(), RwLock::new(set.collect()));
+        let webhooks = Self { gate, engine, clock, numbers };
+        for service in webhooks.engine.services() {
+            webhooks.begin_service(service)?;
+        }
+        Ok(webhooks)
+    }
+
+    /// A service begins to run here: reads what its channels have learned. Blocks.
+    pub(crate) fn begin_service(&self, service: ServiceId) -> Result<(), StoreError> {
+        let learned = self.engine.store().archive().reader()?.numbers(service)?;
+        let mut numbers = self.numbers.write().unwrap_or_else(PoisonError::into_inner);
+        for (channel, number) in learned {
+            // What is set outranks what was learned.
+            numbers.entry(number).or_insert(channel);
+        }
+        Ok(())
+    }
+
+    pub(crate) const fn engine(&self) -> &Engine {
+        &self.engine
     }
 
     /// Stores what all of these hold, together; what became of each.

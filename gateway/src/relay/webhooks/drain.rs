@@ -1,4 +1,4 @@
-//! How the owner takes in what other nodes have put into the inbox: in order, and forgotten only once it is
+//! How an owner takes in what other nodes have put into the inbox: in order, and forgotten only once it is
 //! durable, so that a webhook may be taken in twice but never lost. What has an id is known the second time.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +19,7 @@ use crate::metrics::{INBOX_ROWS, INBOX_TAKEN};
 
 /// How long something may stand in the inbox of an owner that runs.
 const EVERY: Duration = Duration::from_millis(200);
-/// Before the services are served; what is left is then taken in beside what comes.
+/// Before a service is served; what is left is then taken in beside what comes.
 const FIRST_WITHIN: Duration = Duration::from_secs(10);
 /// Of the database, for one portion.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(35);
@@ -56,7 +56,7 @@ impl Drain {
         Arc::new(Self { webhooks, shelf, channels, begun: AtomicU64::new(0), turn })
     }
 
-    /// As far as it can be done before the services are served.
+    /// As far as it can be done before a service is served.
     pub(crate) async fn first(&self) {
         match timeout(FIRST_WITHIN, self.empty()).await {
             Ok(Ok(left)) if left.is_empty() => {}
@@ -108,8 +108,13 @@ impl Drain {
 
     /// Whether there was any of services that are not `left`.
     async fn take_some(&self, most: &mut u64, left: &mut Left) -> anyhow::Result<bool> {
-        let channels = self.channels.iter().filter(|(service, _)| !left.contains(service));
+        let engine = self.webhooks.engine();
+        let may = |service: &ServiceId| !left.contains(service) && engine.runs(*service);
+        let channels = self.channels.iter().filter(|(service, _)| may(service));
         let channels: Vec<ChannelId> = channels.map(|(_, channel)| *channel).collect();
+        if channels.is_empty() {
+            return Ok(false);
+        }
         let portion = Portion { rows: *most, ..PORTION };
         let taken = move |inbox: &Inbox| inbox.take(&channels, portion);
         let rows = self.shelf.ask(ANSWERED_WITHIN, taken).await?;

@@ -1,4 +1,4 @@
-//! Where the owner takes in what other nodes pass on, and its own door beside it.
+//! Where an owner takes in what other nodes pass on, and its own door beside it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::batch::{self, Batch, Heard};
 use super::drain::Drain;
-use super::shelf::{Mark, Shelf};
+use super::shelf::{Marks, Shelf, Stood};
 use super::{BYTES_MAX, ITEMS_MAX, PATH};
 use crate::http::{Door, Gate, Hook, Kept, Outcome, Problem, Webhooks, Whole};
 
@@ -22,19 +22,23 @@ const DURABLE_WITHIN: Duration = Duration::from_millis(200);
 pub(crate) struct Inlet {
     webhooks: Data<Webhooks>,
     drain: Arc<Drain>,
-    /// What this node has put into the inbox while it stood by.
-    mark: Arc<Mark>,
+    /// What this node has put into the inbox while others were to have it.
+    marks: Arc<Marks>,
 }
 
 impl Inlet {
-    pub(super) fn new(webhooks: Data<Webhooks>, shelf: Shelf, mark: Arc<Mark>) -> Self {
+    pub(super) fn new(webhooks: Data<Webhooks>, shelf: Shelf, marks: Arc<Marks>) -> Self {
         let drain = Drain::new(webhooks.clone(), shelf);
-        Self { webhooks, drain, mark }
+        Self { webhooks, drain, marks }
     }
 
-    /// To be awaited before anything is served.
-    pub(crate) async fn begin(&self) -> JoinHandle<()> {
+    /// To be awaited before a service that has begun is served: what has waited goes before what comes.
+    pub(crate) async fn first(&self) {
         self.drain.first().await;
+    }
+
+    /// From now on nothing stands in the inbox for long.
+    pub(crate) fn drain(&self) -> JoinHandle<()> {
         tokio::spawn(Arc::clone(&self.drain).run())
     }
 
@@ -80,26 +84,25 @@ async fn take(inlet: Inlet, payload: Payload) -> Result<HttpResponse, Problem> {
     Ok(HttpResponse::Ok().body(inlet.heard(batch).await.written()))
 }
 
-impl Door for Inlet {
-    fn gate(&self) -> &Gate {
+impl Inlet {
+    pub(super) fn gate(&self) -> &Gate {
         self.webhooks.gate()
     }
 
-    async fn keep(&self, hook: &Hook, body: Bytes) -> Outcome {
-        if let Some(stood) = self.mark.stands() {
+    pub(super) async fn keep(&self, hook: &Hook, body: Bytes) -> Outcome {
+        let stood = self.marks.stand([hook.service]);
+        if !stood.is_empty() {
             // Rare, and large: it would be part of every webhook's way.
-            Box::pin(self.catch_up(stood)).await;
+            Box::pin(self.catch_up(&stood)).await;
         }
         self.webhooks.keep(hook, body).await
     }
-}
 
-impl Inlet {
-    /// What came to this node before, while it stood by, goes first, unless that takes too long.
-    async fn catch_up(&self, stood: u64) {
+    /// What came to this node before goes first, unless that takes too long.
+    async fn catch_up(&self, stood: &Stood) {
         let left = timeout(DURABLE_WITHIN, self.drain.empty()).await;
         if left.is_ok_and(|left| left.is_ok_and(|left| left.is_empty())) {
-            self.mark.emptied(stood);
+            self.marks.emptied(stood);
         }
     }
 }

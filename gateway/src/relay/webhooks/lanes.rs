@@ -1,6 +1,7 @@
-//! How a node without the services passes webhooks on: several at once, those that come meanwhile
-//! together, and what the owner does not take in time into the inbox.
+//! How a node passes webhooks on for services that others run: several at once, those that come meanwhile
+//! together, and what an owner does not take in time into the inbox.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,11 +11,12 @@ use metrics::{Histogram, counter, histogram};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 use usher_domain::ids::ServiceId;
+use usher_domain::ownership::placement::NodeId;
 use usher_store::{Arrived, Inbox};
 
 use super::batch::{Batch, Heard};
 use super::drain::gauge_rows;
-use super::shelf::{Mark, Shelf};
+use super::shelf::{Marks, Shelf};
 use super::way::Way;
 use super::{BYTES_MAX, ITEMS_MAX, Reach};
 use crate::http::{Kept, Outcome, Whole};
@@ -63,16 +65,16 @@ pub(super) struct Parts {
     pub(super) then: mpsc::Sender<Item>,
     pub(super) way: Way,
     pub(super) shelf: Shelf,
-    pub(super) mark: Arc<Mark>,
+    pub(super) marks: Arc<Marks>,
     pub(super) reach: watch::Sender<Reach>,
 }
 
 /// Until nobody can hand over anything more.
 pub(super) async fn run(parts: Parts) {
-    let Parts { on, aside, then, way, shelf, mark, reach } = parts;
-    let putting = put(aside, shelf.clone(), Arc::clone(&mark));
+    let Parts { on, aside, then, way, shelf, marks, reach } = parts;
+    let putting = put(aside, shelf.clone(), Arc::clone(&marks));
     let passing = async move {
-        let courier = Courier { way, then, mark, seconds: histogram!(RELAY_SECONDS) };
+        let courier = Courier { way, then, marks, seconds: histogram!(RELAY_SECONDS) };
         let on = Mutex::new(on);
         let lanes = join_all((0..LANES).map(|_| lane(&on, &courier)));
         let probes = async {
@@ -112,22 +114,35 @@ async fn gathered(from: &mut mpsc::Receiver<Item>, most: usize, bytes: usize) ->
     items
 }
 
-/// Brings webhooks to the owner, or else to the inbox.
+/// Brings webhooks to their owners, or else to the inbox.
 struct Courier {
     way: Way,
     then: mpsc::Sender<Item>,
-    mark: Arc<Mark>,
+    marks: Arc<Marks>,
     seconds: Histogram,
 }
 
 impl Courier {
     async fn deliver(&self, items: Vec<Item>) {
-        let Some(owner) = self.way.open() else { return self.put_aside(items, "nobody") };
+        let mut of_each: BTreeMap<Owner, Vec<Item>> = BTreeMap::new();
+        let mut of_nobody = Vec::new();
+        for item in items {
+            match self.way.open(item.service) {
+                Some(owner) => of_each.entry(owner).or_default().push(item),
+                None => of_nobody.push(item),
+            }
+        }
+        self.put_aside(of_nobody, "nobody");
+        join_all(of_each.into_iter().map(|(owner, items)| self.deliver_to(owner, items))).await;
+    }
+
+    async fn deliver_to(&self, owner: Owner, items: Vec<Item>) {
         let now = Instant::now();
         let oldest = items.iter().map(|item| item.since).min().unwrap_or(now);
         let until = (oldest + ANSWER_WITHIN).max(now + ANSWER_LEAST);
+        let services: BTreeSet<ServiceId> = items.iter().map(|item| item.service).collect();
         let all = items.iter().map(|item| item.whole.clone()).collect();
-        let heard = timeout_at(until, self.ask(&owner, all)).await;
+        let heard = timeout_at(until, self.ask(&owner, services, all)).await;
         self.seconds.record(now.elapsed().as_secs_f64());
         match heard {
             Ok(Ok(heard)) => self.tell(items, heard),
@@ -143,13 +158,18 @@ impl Courier {
         }
     }
 
-    async fn ask(&self, owner: &Owner, all: Vec<Whole>) -> anyhow::Result<Heard> {
-        let (stood, sent) = (self.mark.stands(), all.len());
-        let batch = Batch { after_inbox: stood.is_some(), all };
+    async fn ask(
+        &self,
+        owner: &Owner,
+        services: impl IntoIterator<Item = ServiceId>,
+        all: Vec<Whole>,
+    ) -> anyhow::Result<Heard> {
+        let (stood, sent) = (self.marks.stand(services), all.len());
+        let batch = Batch { after_inbox: !stood.is_empty(), all };
         let answer = self.way.ask(owner, batch.written()).await?;
         let heard = Heard::read(&answer, sent).context("it is not an answer to webhooks")?;
-        if let Some(stood) = stood.filter(|_| heard.inbox_was_emptied) {
-            self.mark.emptied(stood);
+        if heard.inbox_was_emptied {
+            self.marks.emptied(&stood);
         }
         Ok(heard)
     }
@@ -180,7 +200,7 @@ impl Courier {
 }
 
 /// One statement after the other, each with all that has come meanwhile.
-async fn put(mut aside: mpsc::Receiver<Item>, shelf: Shelf, mark: Arc<Mark>) {
+async fn put(mut aside: mpsc::Receiver<Item>, shelf: Shelf, marks: Arc<Marks>) {
     loop {
         let items = gathered(&mut aside, PUT_MAX, PUT_BYTES).await;
         if items.is_empty() {
@@ -192,8 +212,8 @@ async fn put(mut aside: mpsc::Receiver<Item>, shelf: Shelf, mark: Arc<Mark>) {
             tracing::warn!(?cause, "webhooks could not be put into the inbox");
         }
         let room: Vec<ServiceId> = room.unwrap_or_default();
-        if !room.is_empty() {
-            mark.put();
+        for service in &room {
+            marks.put(*service);
         }
         for item in items {
             let has_room = room.contains(&item.service);
@@ -208,39 +228,33 @@ fn arrived(Item { whole, service, .. }: &Item) -> Arrived {
     Arrived { service: *service, channel, received_at, body: body.clone() }
 }
 
-/// Looks whether owner and inbox can be reached, for as long as it is polled.
+/// Looks whether owners and inbox can be reached, for as long as it is polled.
 async fn probe(courier: &Courier, shelf: &Shelf, reach: &watch::Sender<Reach>) {
     let mut ticks = interval(PROBE_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut looks = 0;
     loop {
         ticks.tick().await;
-        let owner = courier.way.known();
-        let answers = match &owner {
-            Some(owner) => courier.finds(owner).await,
-            None => false,
-        };
+        let owners = join_all(courier.way.known().into_iter().map(|owner| courier.finds(owner)));
+        let owners = owners.await.into_iter().collect();
         let writable = if looks == 0 { writable(shelf).await } else { reach.borrow().inbox };
         looks = (looks + 1) % INBOX_EVERY;
-        reach.send_replace(Reach {
-            owner: owner.map(|owner| owner.node),
-            answers,
-            inbox: writable,
-        });
+        reach.send_replace(Reach { owners, inbox: writable });
     }
 }
 
 impl Courier {
     /// By webhooks of which there are none.
-    async fn finds(&self, owner: &Owner) -> bool {
-        let asked = timeout(ANSWER_WITHIN, self.ask(owner, Vec::new())).await;
+    async fn finds(&self, owner: Owner) -> (NodeId, bool) {
+        let services = self.way.services_of(&owner);
+        let asked = timeout(ANSWER_WITHIN, self.ask(&owner, services, Vec::new())).await;
         let answers = asked.is_ok_and(|heard| heard.is_ok());
         if answers {
-            self.way.is_open_to(owner);
+            self.way.is_open_to(&owner);
         } else {
-            self.way.shut(owner);
+            self.way.shut(&owner);
         }
-        answers
+        (owner.node, answers)
     }
 }
 

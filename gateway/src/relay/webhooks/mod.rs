@@ -1,5 +1,5 @@
-//! Webhooks on a node that does not run the services: the owner keeps them, or, where it cannot be reached
-//! in time, the inbox in the database does, so that some door is always open.
+//! Webhooks for services that other nodes run: the owner keeps them, or, where it cannot be reached in time,
+//! the inbox in the database does, so that some door is always open.
 //!
 //! What a node has put into the inbox goes before what it passes on later: it asks the owner to empty the
 //! inbox first, until it has heard that this was done. So who writes one thing after the other by the same
@@ -12,24 +12,25 @@ mod lanes;
 mod shelf;
 mod way;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use actix_web::web::{Bytes, Data, ServiceConfig};
+use actix_web::web::{Bytes, Data};
 use anyhow::Context as _;
 use metrics::counter;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
-use usher_config::Loaded;
+use usher_config::Config;
 use usher_domain::ownership::placement::NodeId;
 use usher_engine::Clock;
 use usher_store::Inbox;
 
-use super::Relay;
-use crate::http::{self, Door, Gate, Hook, Outcome, Webhooks, Whole};
+use super::Homes;
+use crate::http::{Door, Gate, Hook, Outcome, Webhooks, Whole};
 use crate::metrics::RELAY_REFUSED;
 pub(crate) use inlet::Inlet;
 use lanes::{Item, Parts};
-use shelf::{Mark, Shelf};
+use shelf::{Marks, Shelf};
 use way::Way;
 
 /// Where the owner takes them in, on its listener between nodes.
@@ -48,16 +49,16 @@ const UNIT: usize = 1_024;
 /// What a node that takes webhooks can reach.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Reach {
-    pub(crate) owner: Option<NodeId>,
-    /// The owner takes webhooks.
-    pub(crate) answers: bool,
+    /// Other nodes that have services, and whether they take webhooks.
+    pub(crate) owners: BTreeMap<NodeId, bool>,
     /// The inbox does.
     pub(crate) inbox: bool,
 }
 
-/// The door of a node that does not run the services.
+/// The door of a node that has others beside it.
 pub(crate) struct Outer {
-    gate: Gate,
+    homes: Homes,
+    inlet: Inlet,
     clock: Clock,
     room: Arc<Semaphore>,
     on: mpsc::Sender<Item>,
@@ -65,40 +66,27 @@ pub(crate) struct Outer {
     way: Way,
 }
 
-/// What a node keeps of webhooks whether it runs the services or not; cheap to clone.
-#[derive(Clone, Debug)]
-pub(crate) struct Inboxed {
-    /// Each with a connection of its own: what is taken out holds up nobody who puts.
-    puts: Shelf,
-    takes: Shelf,
-    mark: Arc<Mark>,
-}
-
-impl Inboxed {
-    pub(crate) fn new(inbox: Inbox) -> Self {
-        let takes = Shelf::new(inbox.another());
-        Self { puts: Shelf::new(inbox), takes, mark: Arc::default() }
-    }
-
-    /// For the node that runs the services from now on.
-    pub(crate) fn inlet(self, webhooks: Data<Webhooks>) -> Inlet {
-        Inlet::new(webhooks, self.takes, self.mark)
-    }
-}
-
 /// A door, and what it can reach.
 #[derive(Clone)]
 pub(crate) struct Opened {
     pub(crate) door: Data<Outer>,
+    pub(crate) inlet: Inlet,
     pub(crate) reach: watch::Receiver<Reach>,
 }
 
 impl Outer {
-    /// Everything behind it happens on a thread of its own: it goes on while this node takes the
-    /// services over, and as long as there is a door.
-    pub(crate) fn open(loaded: &Loaded, relay: &Relay, inbox: Inboxed) -> anyhow::Result<Opened> {
-        let gate = Gate::new(&loaded.config, &loaded.services)?;
-        let way = Way::new(super::client()?, relay.owners.clone(), relay.secret.clone());
+    /// What is passed on is passed on by a thread of its own, as long as there is a door.
+    pub(crate) fn open(
+        config: &Config,
+        homes: &Homes,
+        webhooks: Data<Webhooks>,
+        inbox: Inbox,
+    ) -> anyhow::Result<Opened> {
+        let way = Way::new(super::client()?, homes.clone(), super::secret(config)?);
+        let marks = Arc::new(Marks::new(homes.all().map(|(service, _)| service)));
+        // Each with a connection of its own: what is taken out holds up nobody who puts.
+        let (takes, puts) = (Shelf::new(inbox.another()), Shelf::new(inbox));
+        let inlet = Inlet::new(webhooks, takes, Arc::clone(&marks));
         let (on, lane) = mpsc::channel(WAITING_MAX);
         let (aside, putting) = mpsc::channel(WAITING_MAX);
         let (say, reach) = watch::channel(Reach::default());
@@ -107,8 +95,8 @@ impl Outer {
             aside: putting,
             then: aside.clone(),
             way: way.clone(),
-            shelf: inbox.puts,
-            mark: inbox.mark,
+            shelf: puts,
+            marks,
             reach: say,
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -117,8 +105,9 @@ impl Outer {
             .spawn(move || runtime.block_on(lanes::run(parts)))
             .context("no thread for webhooks")?;
         let (clock, room) = (Clock::system(), Arc::new(Semaphore::new(ROOM)));
-        let door = Data::new(Self { gate, clock, room, on, aside, way });
-        Ok(Opened { door, reach })
+        let (homes, door) = (homes.clone(), inlet.clone());
+        let door = Data::new(Self { homes, inlet: door, clock, room, on, aside, way });
+        Ok(Opened { door, inlet, reach })
     }
 
     /// `None`: too much waits already.
@@ -129,18 +118,12 @@ impl Outer {
         let whole = Whole { channel: hook.channel, received_at: self.clock.now(), body };
         let since = Instant::now();
         let item = Item { whole, service: hook.service, since, told, _room: room };
-        let lane = if self.way.is_open() { &self.on } else { &self.aside };
+        let lane = if self.way.open(hook.service).is_some() { &self.on } else { &self.aside };
         lane.try_send(item).ok()?;
         Some(hears)
     }
-}
 
-impl Door for Outer {
-    fn gate(&self) -> &Gate {
-        &self.gate
-    }
-
-    async fn keep(&self, hook: &Hook, body: Bytes) -> Outcome {
+    async fn pass_on(&self, hook: &Hook, body: Bytes) -> Outcome {
         let Some(hears) = self.hand_over(hook, body) else {
             counter!(RELAY_REFUSED, "why" => "full").increment(1);
             return Outcome::Unavailable;
@@ -149,8 +132,20 @@ impl Door for Outer {
     }
 }
 
-impl Opened {
-    pub(crate) fn routes(&self, config: &mut ServiceConfig) {
-        http::webhook_routes(&self.door, config);
+impl Door for Outer {
+    fn gate(&self) -> &Gate {
+        self.inlet.gate()
+    }
+
+    async fn keep(&self, hook: &Hook, body: Bytes) -> Outcome {
+        if !self.homes.is_here(hook.service) {
+            return self.pass_on(hook, body).await;
+        }
+        let outcome = self.inlet.keep(hook, body.clone()).await;
+        // Handed over meanwhile: whoever has it now may take it, and takes it once.
+        if outcome == Outcome::Unavailable && !self.homes.is_here(hook.service) {
+            return self.pass_on(hook, body).await;
+        }
+        outcome
     }
 }

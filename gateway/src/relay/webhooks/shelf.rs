@@ -1,6 +1,7 @@
 //! The inbox, as what runs on many threads knows it: one question at a time, none of them waited for
 //! longer than makes sense.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
+use usher_domain::ids::ServiceId;
 use usher_store::{Inbox, StoreError};
 
 /// One way to the inbox; cheap to clone.
@@ -42,29 +44,49 @@ impl Shelf {
     }
 }
 
-/// Whether this node has put something into the inbox that may still stand there.
+/// Of which services this node has put something into the inbox that may still stand there.
+#[derive(Debug)]
+pub(super) struct Marks(BTreeMap<ServiceId, Mark>);
+
 #[derive(Debug, Default)]
-pub(super) struct Mark {
+struct Mark {
     put: AtomicU64,
     /// So many of these were put before the inbox was last seen to be emptied.
     emptied: AtomicU64,
 }
 
-impl Mark {
+/// What stood there of several services when it was asked; empty where nothing did.
+pub(super) type Stood = Vec<(ServiceId, u64)>;
+
+impl Marks {
+    pub(super) fn new(services: impl Iterator<Item = ServiceId>) -> Self {
+        Self(services.map(|service| (service, Mark::default())).collect())
+    }
+
     /// To be called before anybody hears that it is kept: what comes next comes after it.
-    pub(super) fn put(&self) {
-        self.put.fetch_add(1, Ordering::AcqRel);
+    pub(super) fn put(&self, service: ServiceId) {
+        if let Some(mark) = self.0.get(&service) {
+            mark.put.fetch_add(1, Ordering::AcqRel);
+        }
     }
 
     /// What [`Self::emptied`] is told, if the inbox is to be emptied before anything else is taken.
-    pub(super) fn stands(&self) -> Option<u64> {
-        let put = self.put.load(Ordering::Acquire);
-        (put > self.emptied.load(Ordering::Acquire)).then_some(put)
+    pub(super) fn stand(&self, services: impl IntoIterator<Item = ServiceId>) -> Stood {
+        let stands = |service| {
+            let mark = self.0.get(&service)?;
+            let put = mark.put.load(Ordering::Acquire);
+            (put > mark.emptied.load(Ordering::Acquire)).then_some((service, put))
+        };
+        services.into_iter().filter_map(stands).collect()
     }
 
-    /// Since `stood` was asked for.
-    pub(super) fn emptied(&self, stood: u64) {
-        self.emptied.fetch_max(stood, Ordering::AcqRel);
+    /// Since it was asked what stood there.
+    pub(super) fn emptied(&self, stood: &Stood) {
+        for (service, put) in stood {
+            if let Some(mark) = self.0.get(service) {
+                mark.emptied.fetch_max(*put, Ordering::AcqRel);
+            }
+        }
     }
 }
 
@@ -72,16 +94,20 @@ impl Mark {
 mod tests {
     use super::*;
 
+    const ONE: ServiceId = ServiceId::from_number(1);
+    const TWO: ServiceId = ServiceId::from_number(2);
+
     #[test]
     fn what_is_put_while_the_inbox_is_emptied_may_still_stand_there() {
-        let mark = Mark::default();
-        assert_eq!(mark.stands(), None);
-        mark.put();
-        let stood = mark.stands().unwrap();
-        mark.put();
-        mark.emptied(stood);
-        let stood = mark.stands().unwrap();
-        mark.emptied(stood);
-        assert_eq!(mark.stands(), None);
+        let marks = Marks::new([ONE, TWO].into_iter());
+        assert_eq!(marks.stand([ONE, TWO]), []);
+        marks.put(ONE);
+        let stood = marks.stand([ONE, TWO]);
+        marks.put(ONE);
+        marks.emptied(&stood);
+        let stood = marks.stand([ONE, TWO]);
+        assert_eq!(stood, [(ONE, 2)], "and nothing of the other");
+        marks.emptied(&stood);
+        assert_eq!(marks.stand([ONE, TWO]), []);
     }
 }

@@ -1,62 +1,66 @@
-//! The way to the owner: who it is, whether it can be expected to answer, and how it is asked.
+//! The ways to the owners: who has a service, whether that one can be expected to answer, and how it is
+//! asked.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use actix_web::web::Bytes;
 use anyhow::{Context as _, bail};
 use reqwest::header::HeaderValue;
+use usher_domain::ids::ServiceId;
 use usher_domain::ownership::placement::NodeId;
 
 use super::PATH;
-use crate::relay::{NODE, Owner, Owners, SECRET};
+use crate::relay::{Home, Homes, NODE, Owner, SECRET};
 
 /// Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Way {
     client: reqwest::Client,
-    owners: Owners,
+    homes: Homes,
     secret: HeaderValue,
-    /// The owner that did not answer when it was last asked.
-    shut: Arc<RwLock<Option<NodeId>>>,
+    /// Owners that did not answer when they were last asked.
+    shut: Arc<RwLock<BTreeSet<NodeId>>>,
 }
 
 impl Way {
-    pub(super) fn new(client: reqwest::Client, owners: Owners, secret: HeaderValue) -> Self {
-        Self { client, owners, secret, shut: Arc::default() }
+    pub(super) fn new(client: reqwest::Client, homes: Homes, secret: HeaderValue) -> Self {
+        Self { client, homes, secret, shut: Arc::default() }
     }
 
-    pub(super) fn known(&self) -> Option<Owner> {
-        self.owners.borrow().clone()
+    /// All other nodes that have a service; of those that had one it is forgotten that they were silent.
+    pub(super) fn known(&self) -> BTreeSet<Owner> {
+        let known = self.homes.others();
+        let mut shut = self.shut.write().unwrap_or_else(PoisonError::into_inner);
+        shut.retain(|node| known.iter().any(|owner| owner.node == *node));
+        known
     }
 
-    /// The owner, if it can be expected to answer.
-    pub(super) fn open(&self) -> Option<Owner> {
-        let owner = self.known()?;
+    /// Of those that are this node's to pass on.
+    pub(super) fn services_of(&self, owner: &Owner) -> Vec<ServiceId> {
+        let of = |(service, home)| (home == Home::There(owner.clone())).then_some(service);
+        self.homes.all().filter_map(of).collect()
+    }
+
+    /// The owner, if it is another node and can be expected to answer.
+    pub(super) fn open(&self, service: ServiceId) -> Option<Owner> {
+        let Home::There(owner) = self.homes.of(service) else { return None };
         let shut = self.shut.read().unwrap_or_else(PoisonError::into_inner);
-        (shut.as_ref() != Some(&owner.node)).then_some(owner)
+        (!shut.contains(&owner.node)).then_some(owner)
     }
 
-    /// As `open`, without a copy.
-    pub(super) fn is_open(&self) -> bool {
-        let owner = self.owners.borrow();
-        let shut = self.shut.read().unwrap_or_else(PoisonError::into_inner);
-        owner.as_ref().is_some_and(|owner| shut.as_ref() != Some(&owner.node))
-    }
-
-    /// Nobody waits for this one until it has answered a probe, or another is the owner.
+    /// Nobody waits for this one until it has answered a probe, or has nothing any more.
     pub(super) fn shut(&self, owner: &Owner) {
         let mut shut = self.shut.write().unwrap_or_else(PoisonError::into_inner);
-        if shut.as_ref() != Some(&owner.node) {
+        if shut.insert(owner.node.clone()) {
             tracing::warn!(node = %owner.node, "the owner does not take webhooks; they go into the inbox");
-            *shut = Some(owner.node.clone());
         }
     }
 
     pub(super) fn is_open_to(&self, owner: &Owner) {
         let mut shut = self.shut.write().unwrap_or_else(PoisonError::into_inner);
-        if shut.as_ref() == Some(&owner.node) {
+        if shut.remove(&owner.node) {
             tracing::info!(node = %owner.node, "the owner takes webhooks");
-            *shut = None;
         }
     }
 

@@ -1,7 +1,8 @@
-//! Two nodes for the same services: one runs them, the other stands by and takes over.
+//! Two nodes for the same services: who has one runs it, and the other is a door to it and takes over.
 
 mod doors;
 mod nodes;
+mod spread;
 mod webhooks;
 mod without_redis;
 

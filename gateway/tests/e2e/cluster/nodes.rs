@@ -20,6 +20,8 @@ pub(super) struct Nodes {
     pub(super) house: House,
     redis: Option<Child>,
     database: String,
+    /// Before a service goes to a node that has come later.
+    rebalance_after: &'static str,
     each: Vec<Node>,
 }
 
@@ -32,21 +34,31 @@ pub(super) struct Node {
 }
 
 impl Nodes {
-    /// Two that run, one of which is ready; the first is meant to be.
+    /// Two that run; the first has the service.
     pub(super) async fn start(shop: Shop) -> Self {
         Self::start_on(shop, postgres::database()).await
     }
 
     /// On a database of one's own.
     pub(super) async fn start_on(shop: Shop, database: String) -> Self {
-        let house = House::build(&[shop], |_| ());
-        let each = ["one", "two"].map(Node::new).into();
-        let mut nodes = Self { house, redis: None, database, each };
-        nodes.start_redis().await;
-        nodes.run(0);
-        nodes.is_ready(0).await;
+        let mut nodes = Self::first(&[shop], database, "1h").await;
         nodes.run(1);
         nodes.stands_by(1).await;
+        nodes
+    }
+
+    /// The first of two, which has all services.
+    pub(super) async fn first(
+        shops: &[Shop],
+        database: String,
+        rebalance_after: &'static str,
+    ) -> Self {
+        let house = House::build(shops, |_| ());
+        let each = ["one", "two"].map(Node::new).into();
+        let mut nodes = Self { house, redis: None, database, rebalance_after, each };
+        nodes.start_redis().await;
+        nodes.run(0);
+        nodes.has(0, shops.len()).await;
         nodes
     }
 
@@ -94,6 +106,7 @@ impl Nodes {
             format!("cluster.node={}", node.name),
             format!("cluster.bind=127.0.0.1:{}", node.between),
             format!("cluster.lease={LEASE}"),
+            format!("cluster.rebalance_after={}", self.rebalance_after),
         ];
         let mut command = Command::new(env!("CARGO_BIN_EXE_usher"));
         command.arg("--config").arg(house.path("usher.toml"));
@@ -119,46 +132,56 @@ impl Nodes {
         self.house.port = self.each[at].port;
     }
 
-    async fn ready(&self, at: usize) -> Result<(StatusCode, String), String> {
+    async fn ready(&self, at: usize) -> Result<(StatusCode, Value), String> {
         let asked = self.house.http.get(self.url(at, "/readyz")).send().await;
         let answer = asked.map_err(|error| format!("{error:?}\n{}", self.log(at)))?;
-        Ok((answer.status(), answer.text().await.unwrap_or_default()))
+        let status = answer.status();
+        Ok((status, answer.json().await.unwrap_or_default()))
     }
 
-    /// Which runs the services.
+    /// Which runs the service.
     pub(super) async fn is_ready(&self, at: usize) {
-        until("node that is ready", async || match self.ready(at).await? {
-            (StatusCode::OK, text) if text == "ready\n" => Ok(()),
-            (status, text) => Err(format!("{status} {text}\n{}", self.log(at))),
-        })
-        .await;
+        self.has(at, 1).await;
     }
 
-    /// And knows who has the services, who answers it.
+    /// So many services.
+    pub(super) async fn has(&self, at: usize, services: usize) {
+        self.says_of_itself(at, StatusCode::OK, |told| told["here"] == services).await;
+    }
+
+    /// How many services it runs.
+    pub(super) async fn counted(&self, at: usize) -> Result<u64, String> {
+        let (_, told) = self.ready(at).await?;
+        told["here"].as_u64().ok_or_else(|| told.to_string())
+    }
+
+    /// It has nothing, and knows who has the service, who answers it.
     pub(super) async fn stands_by(&self, at: usize) {
         let other = format!("{}/", self.each[1 - at].name);
         self.says_of_itself(at, StatusCode::OK, |told| {
-            told["owner"].as_str().is_some_and(|owner| owner.starts_with(&other))
-                && told["owner_answers"] == true
+            let elsewhere = told["elsewhere"].as_object();
+            told["here"] == 0
+                && elsewhere.is_some_and(|all| {
+                    all.iter().any(|(node, of)| node.starts_with(&other) && of["answers"] == true)
+                })
                 && told["inbox"] == true
         })
         .await;
     }
 
-    /// Waits until a node that stands by says what `fits`.
+    /// Waits until a node says of itself what `fits`.
     pub(super) async fn says_of_itself(
         &self,
         at: usize,
         expected: StatusCode,
         fits: impl Fn(&Value) -> bool,
     ) {
-        until("node that stands by", async || {
-            let (status, text) = self.ready(at).await?;
-            let told: Value = serde_json::from_str(&text).unwrap_or_default();
-            if status == expected && told["stands_by"] == true && fits(&told) {
+        until("node that says what is expected", async || {
+            let (status, told) = self.ready(at).await?;
+            if status == expected && fits(&told) {
                 return Ok(());
             }
-            Err(format!("{status} {text}\n{}", self.log(at)))
+            Err(format!("{status} {told}\n{}", self.log(at)))
         })
         .await;
     }
