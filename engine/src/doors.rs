@@ -84,12 +84,13 @@ impl Doors {
         self.change(|doors| doors.remove(&service))
     }
 
-    /// Takes away this very door; whether it was still there.
-    pub(crate) fn take_this(&self, service: ServiceId, door: &Arc<Door>) -> bool {
+    /// Takes away this very door, should it not be gone already.
+    pub(crate) fn take_this(&self, service: ServiceId, door: &Arc<Door>) {
         self.change(|doors| {
-            let is_this = doors.get(&service).is_some_and(|found| Arc::ptr_eq(found, door));
-            is_this && doors.remove(&service).is_some()
-        })
+            if doors.get(&service).is_some_and(|found| Arc::ptr_eq(found, door)) {
+                doors.remove(&service);
+            }
+        });
     }
 
     /// The thread with the fewest services; `None`: the present one.

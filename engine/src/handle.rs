@@ -210,9 +210,8 @@ impl Engine {
         within(door.service.send(service::SendNoMore)).await;
         within(door.service.send(service::Stop)).await;
         drop(lent);
-        if self.doors.take_this(service, &door) {
-            door.service.do_send(service::End);
-        }
+        self.doors.take_this(service, &door);
+        door.service.do_send(service::End);
     }
 
     /// At once: its door is gone, connections are let go, its actors end, nothing is waited for. To be
