@@ -1,6 +1,7 @@
 //! Webhooks by the node that does not run the services: taken at any time, kept once, read in order.
 
 use std::collections::BTreeMap;
+use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -147,15 +148,14 @@ async fn what_comes_to_another_node_is_the_owners_at_once() {
     assert_eq!(nowhere.status(), StatusCode::NOT_FOUND);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_owner_is_killed_and_the_other_nodes_door_stays_open() {
-    let mut nodes = Nodes::start(shop("open-door")).await;
+/// The owner comes to an `end` while there is a stream of webhooks to the other node.
+async fn the_door_stays_open(key: &'static str, end: impl AsyncFnOnce(&mut Child)) -> Nodes {
+    let mut nodes = Nodes::start(shop(key)).await;
     let stream = Stream::new();
     let mut owner = nodes.take_child(0);
     let faults = async {
         flows(&nodes, JOURNAL).await;
-        owner.kill().unwrap();
-        owner.wait().unwrap();
+        end(&mut owner).await;
         nodes.is_ready(1).await;
         // Both the last connections of the door that was and the new ones carry some.
         flows(&nodes, JOURNAL).await;
@@ -163,25 +163,27 @@ async fn the_owner_is_killed_and_the_other_nodes_door_stays_open() {
     };
     let (written, ()) = tokio::join!(stream.run(&nodes), faults);
     are_kept(&nodes, &written).await;
+    nodes
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_owner_is_killed_and_the_other_nodes_door_stays_open() {
+    let killed = async |owner: &mut Child| {
+        owner.kill().unwrap();
+        owner.wait().unwrap();
+    };
+    let mut nodes = the_door_stays_open("open-door", killed).await;
     nodes.run(0);
     nodes.stands_by(0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_owner_hands_over_and_the_other_nodes_door_stays_open() {
-    let mut nodes = Nodes::start(shop("in-order")).await;
-    let stream = Stream::new();
-    let mut owner = nodes.take_child(0);
-    let faults = async {
-        flows(&nodes, JOURNAL).await;
+    let told = async |owner: &mut Child| {
         signal(owner.id(), "TERM");
         until("end after SIGTERM", async || owner.try_wait().unwrap().ok_or(())).await;
-        nodes.is_ready(1).await;
-        flows(&nodes, JOURNAL).await;
-        stream.end();
     };
-    let (written, ()) = tokio::join!(stream.run(&nodes), faults);
-    are_kept(&nodes, &written).await;
+    the_door_stays_open("in-order", told).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
