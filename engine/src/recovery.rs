@@ -1,6 +1,6 @@
 //! Builds a service's actors from what is durable; closed history is never looked at.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -36,7 +36,8 @@ use crate::timer::{Deadlines, Timer};
 /// The newest states of everything live.
 #[derive(Debug, Default)]
 struct Live {
-    kept: BTreeMap<EnquiryId, EnquiryKept>,
+    /// In one piece, which is given back whole: nodes of a tree would lie between what stays.
+    kept: HashMap<EnquiryId, EnquiryKept>,
     places: Vec<(EnquiryId, PlaceThen)>,
     attendance: BTreeMap<StaffId, AttendanceKept>,
     talks: BTreeMap<EnquiryId, Box<TalkKept>>,

@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::time::Instant;
 use usher_domain::ids::EnquiryId;
 
-use super::{ActorOf, Break, Screen, Shop, enquiry_of};
+use super::{ActorOf, Break, Screen, Shop, enquiry_of, from};
 use crate::channel::{Channel, HowManyAwake, RestAll};
 
 /// Silent for longer than any enquiry stays awake.
@@ -82,6 +82,39 @@ async fn nothing_is_lost_or_turned_around_by_resting() {
     shop.engine.archive_is_level(shop.service()).await.unwrap();
     let heard = shop.heard_in(enquiry).into_iter().filter_map(|row| row.provider_id);
     assert_eq!(heard.collect::<Vec<_>>(), expected);
+}
+
+/// A crowd, and now and then everybody is asked to rest.
+#[actix::test]
+async fn of_a_crowd_that_wakes_and_rests_everybody_is_heard_in_order() {
+    tokio::time::pause();
+    let shop = std::rc::Rc::new(Shop::open().await);
+    let writers: Vec<_> = (0..40)
+        .map(|visitor| {
+            let shop = std::rc::Rc::clone(&shop);
+            actix::spawn(async move {
+                for number in 0..25 {
+                    let id = format!("wamid.{visitor}.{number:02}");
+                    let said = from(&format!("49151{visitor:07}"), &id, "And another thing");
+                    shop.deliver(vec![said]).await.unwrap();
+                    if (visitor + number) % 7 == 0 {
+                        channel(&shop).await.do_send(RestAll);
+                    }
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let enquiries = shop.enquiries().await;
+    assert_eq!(enquiries.len(), 40);
+    for row in enquiries {
+        let heard = shop.heard_in(row.enquiry).into_iter().filter_map(|row| row.provider_id);
+        let heard: Vec<_> = heard.collect();
+        assert_eq!(heard.len(), 25, "{heard:?}");
+        assert!(heard.is_sorted(), "{heard:?}");
+    }
 }
 
 #[actix::test]
