@@ -16,7 +16,7 @@ pub(crate) struct Door {
     pub(crate) service: Addr<Service>,
     pub(crate) credits: Arc<Semaphore>,
     /// On which of the threads it runs.
-    thread: usize,
+    pub(crate) thread: usize,
     /// Nothing new comes in; what is under way may end.
     shut: AtomicBool,
 }

@@ -236,6 +236,11 @@ impl Engine {
         Arc::clone(&self.doors.any(service).unwrap().credits)
     }
 
+    #[cfg(test)]
+    pub(crate) fn thread_of(&self, service: ServiceId) -> usize {
+        self.doors.any(service).unwrap().thread
+    }
+
     /// Those that run now.
     pub fn services(&self) -> Vec<ServiceId> {
         self.doors.services()

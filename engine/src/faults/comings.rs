@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use usher_domain::ids::ServiceId;
 use usher_domain::message::Delivery;
+use usher_domain::settings::Settings;
+use usher_store::Store;
 
 use super::{Screen, Shop, enquiry_of, from, message, stores};
-use crate::handle::Unavailable;
+use crate::handle::{Engine, EngineOptions, Unavailable};
 use crate::outgoing::{Outgoing, ProviderCall, SendOutcome};
 
 /// How the service goes.
@@ -154,4 +156,32 @@ async fn what_never_ends_is_not_waited_for_for_ever() {
     shop.enquiries().await;
     let row = shop.reader().message(shop.service(), lost.message).unwrap().unwrap();
     assert_ne!(row.delivery, Some(Delivery::Accepted));
+}
+
+#[actix::test]
+async fn a_service_starts_on_the_thread_with_the_fewest() {
+    let (calls, _provider) = mpsc::channel(10);
+    let options = EngineOptions {
+        services: Vec::new(),
+        credits_per_service: 8,
+        arbiters: 2,
+        messages_per_second: 80,
+        sends_at_once: 32,
+    };
+    let engine = Engine::start(options, Store::memory().unwrap(), calls).await.unwrap();
+    assert!(engine.services().is_empty() && engine.is_ready().await);
+    let ids = [1, 2, 3, 4].map(ServiceId::from_number);
+    let add = async |service| {
+        let settings = Arc::new(Settings { service, ..Shop::settings() });
+        engine.add(settings).await.unwrap();
+        engine.thread_of(service)
+    };
+    let threads = [add(ids[0]).await, add(ids[1]).await, add(ids[2]).await, add(ids[3]).await];
+    assert_eq!(threads, [0, 1, 0, 1]);
+    engine.remove(ids[1]).await;
+    engine.abandon(ids[3]);
+    assert_eq!(engine.services(), [ids[0], ids[2]]);
+    assert_eq!([add(ids[3]).await, add(ids[1]).await], [1, 1]);
+    assert!(engine.is_ready().await);
+    engine.stop().await;
 }
