@@ -9,6 +9,7 @@ mod bots;
 pub mod cli;
 mod http;
 mod log;
+mod memory;
 pub mod metrics;
 pub mod provider;
 mod relay;

@@ -6,6 +6,8 @@ use std::time::Duration;
 use ::metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
+use crate::memory;
+
 pub const WEBHOOKS: &str = "usher_webhooks_total";
 pub const WEBHOOK_SECONDS: &str = "usher_webhook_seconds";
 pub const PUSH_SECONDS: &str = "usher_push_seconds";
@@ -24,6 +26,7 @@ pub const INBOX_TAKEN: &str = "usher_inbox_taken_total";
 pub const LEASE_HOLDS: &str = "usher_lease_holds_total";
 pub const SERVICES_OWNED: &str = "usher_services_owned";
 pub const DISK_FREE: &str = "usher_disk_free_bytes";
+pub const ALLOCATED: &str = "usher_allocated_bytes";
 pub const BUILD_INFO: &str = "usher_build_info";
 
 /// How often samples are folded into their buckets; until then each takes memory.
@@ -68,6 +71,7 @@ fn describe() {
     );
     describe_gauge!(SERVICES_OWNED, "Services that are this node's, of several nodes.");
     describe_gauge!(DISK_FREE, Unit::Bytes, "Room left where the data directory is.");
+    describe_gauge!(ALLOCATED, Unit::Bytes, "Allocated and not freed; of release builds alone.");
     describe_gauge!(BUILD_INFO, "1, with the version that runs.");
 }
 
@@ -82,6 +86,14 @@ pub(crate) fn install() -> Result<PrometheusHandle, BuildError> {
     usher_cluster::metrics::describe();
     gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     Ok(handle)
+}
+
+/// What can only be asked when somebody looks, before they are shown the rest.
+#[expect(clippy::cast_precision_loss, reason = "a metric")]
+pub(crate) fn look() {
+    if let Some(bytes) = memory::allocated() {
+        gauge!(ALLOCATED).set(bytes as f64);
+    }
 }
 
 /// Folds samples into buckets and looks at the disk for as long as it is polled.

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use usher_engine::Engine;
 
 use super::problem::Problem;
+use crate::metrics::look;
 use crate::relay::webhooks::Reach;
 use crate::relay::{Home, Homes};
 
@@ -126,6 +127,10 @@ async fn readyz(health: Data<Health>) -> Result<HttpResponse, Problem> {
 }
 
 pub(crate) async fn metrics(handle: Data<PrometheusHandle>) -> Result<HttpResponse, Problem> {
-    let text = web::block(move || handle.render()).await?;
+    let shown = web::block(move || {
+        look();
+        handle.render()
+    });
+    let text = shown.await?;
     Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text))
 }
