@@ -65,6 +65,11 @@ impl Build {
     pub(super) fn has_doors(&self) -> bool {
         self.keys.contains("\nadvertise = ")
     }
+
+    /// Whether a node hands over to one that has come, besides when it ends.
+    fn rebalances(&self) -> bool {
+        self.keys.contains("\nrebalance_after = ")
+    }
 }
 
 impl Common {
@@ -152,6 +157,10 @@ impl Node {
             settings.push(format!("cluster.advertise={wire}"));
             let secret = common.dir.join("cluster-secret");
             settings.push(format!("cluster.secret_file={}", secret.display()));
+        }
+        if self.build.rebalances() {
+            // What moves is to move by the fault alone.
+            settings.push("cluster.rebalance_after=1h".to_owned());
         }
         settings
     }
