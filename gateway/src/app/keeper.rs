@@ -28,7 +28,8 @@ use crate::relay::{Homes, Owner};
 /// Answers that may wait to be heard.
 const HEARD_MAX: usize = 1_024;
 
-/// A database that has not answered a node so often in a row cannot be reached by it.
+/// A database that has not answered a node so often in a row cannot be reached by it. The others hear of the
+/// first time, so that nobody takes those to be fit that it does not answer either.
 const UNANSWERED_MAX: u32 = 2;
 
 /// What this node is to do with a service.
@@ -254,7 +255,7 @@ impl Thread {
             }
             Some(Word::Live(live)) => self.heard_of(live),
             Some(Word::Answered(true)) => self.unanswered = 0,
-            Some(Word::Answered(false)) => self.unanswered += 1,
+            Some(Word::Answered(false)) => self.unanswered_again(),
             Some(Word::Superseded(services)) => {
                 for service in services {
                     self.superseded(service);
@@ -306,6 +307,13 @@ impl Thread {
             tracing::info!(%service, "another node is to have it");
             self.apply(service, Command::GiveUp);
         }
+    }
+
+    /// The others hear of it soon, and this node whether it is the same for them.
+    fn unanswered_again(&mut self) {
+        self.unanswered = self.unanswered.saturating_add(1);
+        let sooner = self.terms.renew_every().saturating_sub(self.terms.patience());
+        self.beat_at -= sooner;
     }
 
     /// What cannot be kept here is for nodes that can; where none can, it stays.

@@ -78,8 +78,14 @@ impl Runner {
                     tracing::error!(%service, cause = ?error, "the service could not be started");
                 }
             }
-            self.end(service, &mut orders).await;
-            self.keeper.stopped(service).await;
+            if self.end(service, &mut orders).await {
+                // What is in the archive the next one need not bring there.
+                self.leave(service).await;
+                self.keeper.stopped(service).await;
+            } else {
+                self.keeper.stopped(service).await;
+                self.leave(service).await;
+            }
         }
     }
 
@@ -113,31 +119,34 @@ impl Runner {
         Ok(())
     }
 
-    async fn end(self: &Arc<Self>, service: ServiceId, orders: &mut Orders) {
-        if *orders.borrow_and_update() == Order::Drain {
+    /// Whether it ended in order. Nothing of it runs in any case.
+    async fn end(&self, service: ServiceId, orders: &mut Orders) -> bool {
+        let mut in_order = *orders.borrow_and_update() == Order::Drain;
+        if in_order {
             // It still runs: nobody waits for this.
             drop(timeout(SENDS_END_WITHIN, self.provider.settle(Some(service))).await);
             self.homes.tell(service, Home::Unknown);
             let removed = timeout(DRAINED_WITHIN, self.engine.remove(service));
-            let in_order = tokio::select! {
+            in_order = tokio::select! {
                 removed = removed => removed.is_ok(),
                 () = let_go(orders) => false,
             };
-            if !in_order {
-                tracing::warn!(%service, "not all was durable before it was handed over");
-            }
+        }
+        if !in_order {
+            tracing::warn!(%service, "let go before all was done in order");
         }
         self.homes.tell(service, Home::Unknown);
         self.engine.abandon(service);
-        let runner = Arc::clone(self);
-        let left = spawn_blocking(move || {
-            runner.engine.store().leave(service);
-            runner.people.end_service(service);
-        });
-        if left.await.is_err() {
-            tracing::error!(%service, "what was to leave a service panicked");
-        }
+        self.people.end_service(service);
         tracing::info!(%service, "does not run here any more");
+        in_order
+    }
+
+    async fn leave(self: &Arc<Self>, service: ServiceId) {
+        let runner = Arc::clone(self);
+        if spawn_blocking(move || runner.engine.store().leave(service)).await.is_err() {
+            tracing::error!(%service, "the store panicked when it was to leave a service");
+        }
     }
 }
 

@@ -125,7 +125,7 @@ impl Thread {
     pub(super) fn beat(&mut self) {
         self.beat_at = Instant::now() + self.terms.renew_every();
         let (nodes, say) = (self.nodes.clone(), self.say.clone());
-        let leaving = self.leaving || !self.is_fit();
+        let leaving = self.leaving || self.unanswered > 0;
         drop(tokio::spawn(async move {
             match nodes.heartbeat(leaving).await {
                 Ok(live) => drop(say.send(Word::Live(live)).await),
