@@ -10,7 +10,7 @@ const LINES_OF_MAIN_MAX: usize = 40;
 
 /// Crates that must stay pure, and all they may use.
 const PURE: &[(&str, &[&str])] = &[
-    ("engine/domain", &["jiff", "serde", "thiserror", "unicode-segmentation", "uuid"]),
+    ("engine/domain", &["hashbrown", "jiff", "serde", "thiserror", "unicode-segmentation", "uuid"]),
     ("gateway/protocol", &["usher-domain", "jiff", "serde", "serde_json", "thiserror"]),
 ];
 
