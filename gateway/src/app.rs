@@ -124,7 +124,8 @@ impl App {
             Some(joining) => {
                 let homes = joining.homes().clone();
                 let (joined, opened) = joining.join(&config, &services, hands)?;
-                let together = Together { homes: homes.clone(), reach: opened.reach.clone() };
+                let (reach, leaving) = (opened.reach.clone(), joined.leaving());
+                let together = Together { homes: homes.clone(), reach, leaving };
                 let addressed = Addressed::new(people.clone(), bots.clone());
                 let beside = Beside::new(&config, homes, addressed)?;
                 let joined = (joined, beside.relay.clone());
@@ -196,7 +197,7 @@ impl App {
     /// nodes can have are theirs first, and what is still asked here is asked of these.
     pub async fn stop(self) {
         if let Some((joined, relay)) = self.joined {
-            join_all(self.servers.iter().map(ServerHandle::pause)).await;
+            // Whoever comes meanwhile is passed on; balancers hear that it is not ready.
             joined.hand_over().await;
             relay.stop();
         }

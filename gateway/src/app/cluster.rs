@@ -124,6 +124,11 @@ impl Joining {
 }
 
 impl Joined {
+    /// Turns true when this node begins to end.
+    pub(super) fn leaving(&self) -> watch::Receiver<bool> {
+        self.leaving.subscribe()
+    }
+
     /// Ends what runs here, each service for whoever is to have it next, and leaves.
     pub(super) async fn hand_over(self) {
         tracing::info!("handing over");

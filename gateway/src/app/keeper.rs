@@ -329,14 +329,18 @@ impl Thread {
 
     /// Who should have a service instead of this node, if somebody should.
     fn next(&self, service: ServiceId) -> Option<NodeId> {
-        let next = if self.leaving || !self.is_fit() {
+        if self.leaving || !self.is_fit() {
             let others = self.live.iter().filter(|node| node.id() != self.me());
             let others: Vec<Node> = others.cloned().collect();
-            placement::owner(service, &others, None, Duration::ZERO).cloned()
-        } else {
-            placement::owner(service, &self.live, Some(self.me()), self.settled_after).cloned()
-        };
-        next.filter(|next| next != self.me())
+            return placement::owner(service, &others, None, Duration::ZERO).cloned();
+        }
+        // What it has said of itself when it missed an answer is not yet put right.
+        let seems_unfit = |node: &Node| node.id() == self.me() && node.is_leaving();
+        if self.live.iter().any(seems_unfit) {
+            return None;
+        }
+        let next = placement::owner(service, &self.live, Some(self.me()), self.settled_after);
+        next.filter(|next| *next != self.me()).cloned()
     }
 
     fn superseded(&mut self, service: ServiceId) {

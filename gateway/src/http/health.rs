@@ -31,6 +31,8 @@ pub(crate) struct Health {
 pub(crate) struct Together {
     pub(crate) homes: Homes,
     pub(crate) reach: watch::Receiver<Reach>,
+    /// This node ends.
+    pub(crate) leaving: watch::Receiver<bool>,
 }
 
 /// What a node says of itself that has others beside it.
