@@ -124,7 +124,8 @@ async fn readyz(health: Data<Health>) -> Result<HttpResponse, Problem> {
         return Ok(HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ready\n"));
     };
     let told = together.told();
-    let status = if told.takes_all() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let is_ready = told.takes_all() && !*together.leaving.borrow();
+    let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     Ok(HttpResponseBuilder::new(status).json(told))
 }
 

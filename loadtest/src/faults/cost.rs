@@ -1,5 +1,5 @@
 //! P13: what a message costs in the nodes' processor time with one, two and three of them, the same load
-//! going round all that run; and what Redis is asked for it.
+//! going round all that run; and what Redis and PostgreSQL do for it.
 //!
 //! The nodes that do not run the services end one after the other and come back, so that each number of nodes
 //! is measured twice; the two with one node are the control.
@@ -13,6 +13,7 @@ use super::Terms;
 use super::ground::Kind;
 use super::house::{House, Stand};
 use super::nodes::{Build, NODES};
+use super::postgres::Work;
 use super::redis::{Shape, Traffic};
 use crate::bench::Options;
 use crate::measure::show::{Goal, Report};
@@ -27,6 +28,7 @@ struct Window {
     cpu: Duration,
     webhooks: usize,
     redis: Traffic,
+    postgres: Work,
 }
 
 pub async fn run(options: &Options) -> anyhow::Result<()> {
@@ -80,13 +82,23 @@ async fn windows(build: &Build, terms: &Terms) -> anyhow::Result<Vec<(usize, Win
 }
 
 async fn window(house: &mut House) -> anyhow::Result<Window> {
-    let before = (cpu(house)?, house.redis.traffic().await?, house.book.answers());
+    let before = so_far(house).await?;
     house.pass(house.terms.around).await;
-    let after = (cpu(house)?, house.redis.traffic().await?, house.book.answers());
+    let after = so_far(house).await?;
     Ok(Window {
-        cpu: after.0.saturating_sub(before.0),
-        webhooks: after.2 - before.2,
-        redis: after.1.since(before.1),
+        cpu: after.cpu.saturating_sub(before.cpu),
+        webhooks: after.webhooks - before.webhooks,
+        redis: after.redis.since(before.redis),
+        postgres: after.postgres.since(before.postgres),
+    })
+}
+
+async fn so_far(house: &House) -> anyhow::Result<Window> {
+    Ok(Window {
+        cpu: cpu(house)?,
+        webhooks: house.book.answers(),
+        redis: house.redis.traffic().await?,
+        postgres: house.postgres.work().await?,
     })
 }
 
@@ -119,12 +131,24 @@ fn tell(report: &mut Report, windows: &[(usize, Window)]) {
     }
     report.figure("two nodes over one", mean(2) / mean(1), "", None);
     report.figure("three nodes over one", mean(3) / mean(1), "", Some(Goal::AtMost(1.35)));
-    let three = windows.iter().filter(|(nodes, _)| *nodes == NODES);
-    let (webhooks, redis) = three
-        .fold((0, Traffic::default()), |(webhooks, redis), (_, window)| {
-            (webhooks + window.webhooks, redis.and(window.redis))
+    for nodes in [1, NODES] {
+        let those = windows.iter().filter(|(number, _)| *number == nodes);
+        let all = those.fold(Window::default(), |all, (_, window)| Window {
+            cpu: all.cpu + window.cpu,
+            webhooks: all.webhooks + window.webhooks,
+            redis: all.redis.and(window.redis),
+            postgres: all.postgres.and(window.postgres),
         });
-    let per = |count: u64| count as f64 / webhooks.max(1) as f64;
-    report.figure("Redis commands a webhook, three nodes", per(redis.commands), "", None);
-    report.figure("Redis bytes a webhook, three nodes", per(redis.bytes), "", None);
+        let Window { webhooks, redis, postgres, .. } = all;
+        let per = |count: u64| count as f64 / webhooks.max(1) as f64;
+        let mut tell = |what: &str, each: f64, unit: &str| {
+            report.figure(&format!("{what} a webhook, nodes: {nodes}"), each, unit, None);
+        };
+        tell("Redis commands", per(redis.commands), "");
+        tell("Redis bytes", per(redis.bytes), "");
+        tell("PostgreSQL commits", per(postgres.commits), "");
+        tell("PostgreSQL log bytes", per(postgres.log), "");
+        let micros = u64::try_from(postgres.cpu.as_micros()).unwrap_or(u64::MAX);
+        tell("PostgreSQL processor time", per(micros), "µs");
+    }
 }

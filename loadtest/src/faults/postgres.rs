@@ -12,6 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::ground::{Place, mortal};
+use crate::measure::process::Process;
 
 /// Who runs it where the load test is root, which it refuses to run as.
 const USER: &str = "postgres";
@@ -19,6 +20,33 @@ const ANSWERS_WITHIN: Duration = Duration::from_mins(1);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Of the disk that can be filled.
 const SMALL: &str = "size=1200m";
+
+/// What a server has done since it began; processor time of the processes that it has now.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Work {
+    pub(super) commits: u64,
+    /// Bytes of its log.
+    pub(super) log: u64,
+    pub(super) cpu: Duration,
+}
+
+impl Work {
+    pub(super) const fn since(self, before: Self) -> Self {
+        Self {
+            commits: self.commits.saturating_sub(before.commits),
+            log: self.log.saturating_sub(before.log),
+            cpu: self.cpu.saturating_sub(before.cpu),
+        }
+    }
+
+    pub(super) const fn and(self, more: Self) -> Self {
+        Self {
+            commits: self.commits + more.commits,
+            log: self.log + more.log,
+            cpu: self.cpu.saturating_add(more.cpu),
+        }
+    }
+}
 
 pub(super) struct Server {
     dir: TempDir,
@@ -159,6 +187,18 @@ impl Server {
         let error = String::from_utf8_lossy(&said.stderr);
         ensure!(said.status.success(), "{sql}: {error}");
         Ok(String::from_utf8_lossy(&said.stdout).trim().to_owned())
+    }
+
+    pub(super) async fn work(&self) -> anyhow::Result<Work> {
+        let sql = "SELECT xact_commit, pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint \
+                   FROM pg_stat_database WHERE datname = 'usher'";
+        let said = self.say("postgres", sql).await?;
+        let (commits, log) = said.split_once('|').context("no counts")?;
+        let child = self.child.as_ref().context("PostgreSQL does not run")?;
+        // One that ends while it is looked at is none of those that do the work.
+        let each = Process::of(child.id()).children().into_iter();
+        let cpu = each.filter_map(|process| process.cpu().ok()).sum();
+        Ok(Work { commits: commits.parse()?, log: log.parse()?, cpu })
     }
 
     fn as_nobody_special(

@@ -92,8 +92,13 @@ impl Process {
 
     /// The first process it has started.
     pub fn child(self) -> Option<Self> {
-        let children = self.read(&format!("task/{}/children", self.pid)).ok()?;
-        children.split_whitespace().next()?.parse().ok().map(Self::of)
+        self.children().into_iter().next()
+    }
+
+    /// Those it has started that have not ended.
+    pub fn children(self) -> Vec<Self> {
+        let children = self.read(&format!("task/{}/children", self.pid)).unwrap_or_default();
+        children.split_whitespace().filter_map(|pid| pid.parse().ok().map(Self::of)).collect()
     }
 
     /// `SIGUSR2`: for a library that was put before the others.
