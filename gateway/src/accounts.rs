@@ -2,6 +2,7 @@
 
 mod origins;
 mod passwords;
+mod services;
 mod session;
 mod wrong;
 
@@ -75,6 +76,11 @@ pub enum NotSignedIn {
     #[error("it could not be stored")]
     Unavailable,
 }
+
+/// Whose a token is cannot be said now: what was kept cannot be read, or its service runs elsewhere.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+#[error("it cannot be said now whose token this is")]
+pub struct NotNow;
 
 /// Why the accounts cannot be read.
 #[derive(Debug, Error)]
@@ -177,109 +183,75 @@ impl People {
         Ok(people)
     }
 
-    /// A service begins to run here: reads the sessions that outlived what ran of it before. Blocks.
-    pub(crate) fn begin_service(
-        &self,
-        service: ServiceId,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let rows = self.inner.engine.store().archive().reader()?.sessions(service, now)?;
-        write(&self.inner.asleep).extend(rows.into_iter().map(|row| (row.session, row)));
-        Ok(())
-    }
-
-    /// A service does not run here any more: its sessions go on, elsewhere.
-    pub(crate) fn end_service(&self, service: ServiceId) {
-        write(&self.inner.sessions).retain(|_, held| held.person.service != service);
-        write(&self.inner.asleep).retain(|_, row| row.service != service);
-        self.count();
-    }
-
-    /// `None`: nobody has this address.
-    pub(crate) fn service_of_email(&self, email: &str) -> Option<ServiceId> {
-        Some(self.inner.accounts.get(&email.trim().to_lowercase())?.service)
-    }
-
-    /// Of what a token says of itself, and of those that say nothing what is kept of them. `None`: nothing.
-    pub(crate) async fn service_of_token(&self, token: &str) -> Option<ServiceId> {
-        let said = match named_in(token) {
-            None => self.look_up(token).await,
-            named => named,
-        };
-        said.filter(|service| self.inner.settings.contains_key(service))
-    }
-
-    /// Tokens given out before they named their service.
-    async fn look_up(&self, token: &str) -> Option<ServiceId> {
-        let digest = digest(token);
-        if let Some(held) = read(&self.inner.sessions).get(&digest) {
-            return Some(held.person.service);
-        }
-        let _look = self.inner.looks.acquire().await.ok()?;
-        let archive = self.inner.engine.store().archive().clone();
-        let row = web::block(move || archive.reader()?.session_by_token(&hex::encode(digest)));
-        Some(row.await.ok()?.ok()??.service)
-    }
-
-    /// Whether a token may be good where its service runs, which is not here.
-    pub(crate) fn is_elsewhere(&self, token: &str) -> bool {
-        let named = named_in(token).filter(|service| self.inner.settings.contains_key(service));
-        named.is_some_and(|service| !self.inner.engine.runs(service))
-    }
-
-    /// Whose token this is; using it keeps the session from falling idle.
-    pub fn authenticate(&self, token: &str, now: Timestamp) -> Option<Person> {
-        let held = self.held(token, now);
-        if held.is_none() {
-            counter!(AUTH_FAILURES, "door" => "token").increment(1);
-        }
-        held.map(|held| held.person)
+    /// Whose token this is, if anybody's; using it keeps the session from falling idle.
+    pub fn authenticate(&self, token: &str, now: Timestamp) -> Result<Option<Person>, NotNow> {
+        Ok(self.held(token, now)?.map(|held| held.person))
     }
 
     /// As [`authenticate`](Self::authenticate), and takes one request from the session's allowance.
-    /// `Err`: how long to wait.
-    pub(crate) fn admit(&self, token: &str, now: Timestamp) -> Option<Result<Person, Duration>> {
-        let Some(held) = self.held(token, now) else {
-            counter!(AUTH_FAILURES, "door" => "token").increment(1);
-            return None;
-        };
-        Some(held.admit(self.inner.pace, now).map(|()| held.person))
+    /// The inner `Err`: how long to wait.
+    pub(crate) fn admit(
+        &self,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<Option<Result<Person, Duration>>, NotNow> {
+        let held = self.held(token, now)?;
+        Ok(held.map(|held| held.admit(self.inner.pace, now).map(|()| held.person)))
     }
 
-    fn held(&self, token: &str, now: Timestamp) -> Option<Arc<Held>> {
+    /// `Ok(None)` is counted: a token that is nobody's.
+    fn held(&self, token: &str, now: Timestamp) -> Result<Option<Arc<Held>>, NotNow> {
         let digest = digest(token);
         let found = read(&self.inner.sessions).get(&digest).map(Arc::clone);
         let held = match found {
-            Some(held) => held,
+            Some(held) => Some(held),
             None => self.wake(&digest, now)?,
         };
-        let live = held.is_live(now, self.inner.idle) && self.role_of(&held.person).is_some();
-        live.then(|| {
-            held.used(now);
-            held
-        })
+        let is_live = |held: &Arc<Held>| {
+            held.is_live(now, self.inner.idle) && self.role_of(&held.person).is_some()
+        };
+        let held = held.filter(is_live).inspect(|held| held.used(now));
+        if held.is_none() {
+            if self.is_elsewhere(token) {
+                return Err(NotNow);
+            }
+            counter!(AUTH_FAILURES, "door" => "token").increment(1);
+        }
+        Ok(held)
     }
 
     /// Finds a session of an earlier run; asks the archive only while there can be one.
-    fn wake(&self, digest: &Digest, now: Timestamp) -> Option<Arc<Held>> {
+    fn wake(&self, digest: &Digest, now: Timestamp) -> Result<Option<Arc<Held>>, NotNow> {
         if read(&self.inner.asleep).is_empty() {
-            return None;
+            return Ok(None);
         }
         let archive = self.inner.engine.store().archive().reader();
         let row = archive.and_then(|archive| archive.session_by_token(&hex::encode(digest)));
-        let row = match row {
-            Ok(row) => row?,
-            Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "a session was not read");
-                return None;
-            }
-        };
-        let row = write(&self.inner.asleep).remove(&row.session)?;
-        let role = self.role(row.service, row.staff)?;
-        let SessionRow { service, session, staff, until, .. } = row;
-        let held = Arc::new(Held::new(Person { service, staff, session, role }, until, now));
-        write(&self.inner.sessions).insert(*digest, Arc::clone(&held));
+        let row = row.map_err(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, "a session was not read");
+            NotNow
+        })?;
+        let Some(row) = row else { return Ok(None) };
+        // Several sockets may come with one token: it is awake before it is no more asleep.
+        let Some(held) = self.awake(digest, &row, now) else { return Ok(None) };
+        write(&self.inner.asleep).remove(&row.session);
         self.count();
+        Ok(Some(held))
+    }
+
+    /// `None`: it has ended meanwhile, or is nobody's who may sign in.
+    fn awake(&self, digest: &Digest, row: &SessionRow, now: Timestamp) -> Option<Arc<Held>> {
+        let SessionRow { service, session, staff, until, .. } = *row;
+        let role = self.role(service, staff)?;
+        let mut sessions = write(&self.inner.sessions);
+        if let Some(held) = sessions.get(digest) {
+            return Some(Arc::clone(held));
+        }
+        if !read(&self.inner.asleep).contains_key(&session) {
+            return None;
+        }
+        let held = Arc::new(Held::new(Person { service, staff, session, role }, until, now));
+        sessions.insert(*digest, Arc::clone(&held));
         Some(held)
     }
 
@@ -371,7 +343,7 @@ impl People {
         role: Role,
         now: Timestamp,
     ) -> Result<SignedIn, NotSignedIn> {
-        let token = token_for(known.service);
+        let token = services::token_for(known.service);
         let digest = digest(&token);
         let session = SessionId::new(Uuid::now_v7());
         let until = now + self.inner.longest;
@@ -467,16 +439,6 @@ fn longest_unused(sessions: &HashMap<Digest, Arc<Held>>, person: &Person) -> Opt
     over.then(|| theirs.iter().min_by_key(|held| held.last_used()))
         .flatten()
         .map(|held| held.person.session)
-}
-
-/// Names its service, so that every node knows which one to ask.
-fn token_for(service: ServiceId) -> String {
-    format!("{}.{}", hex::encode(rand::random::<[u8; 32]>()), service.uuid().simple())
-}
-
-fn named_in(token: &str) -> Option<ServiceId> {
-    let (_, service) = token.split_once('.')?;
-    Some(ServiceId::new(Uuid::try_parse(service).ok()?))
 }
 
 fn digest(token: &str) -> Digest {

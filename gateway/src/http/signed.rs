@@ -33,14 +33,9 @@ fn signed(request: &HttpRequest) -> Result<Signed, Problem> {
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     });
     let token = token.ok_or_else(|| Problem::unauthorized("A bearer token is needed; sign in."))?;
-    let admitted = doors.people.admit(token, doors.now());
-    let admitted = admitted.ok_or_else(|| {
-        // It has just gone to another node.
-        if doors.people.is_elsewhere(token) {
-            return Problem::unavailable();
-        }
-        Problem::unauthorized("The token is not (any more) good.")
-    })?;
+    let admitted = doors.people.admit(token, doors.now()).map_err(|_| Problem::unavailable())?;
+    let admitted =
+        admitted.ok_or_else(|| Problem::unauthorized("The token is not (any more) good."))?;
     admitted.map(Signed).map_err(Problem::rate_limited)
 }
 

@@ -33,6 +33,7 @@ use super::outbox::Outbox;
 use super::pace::{Pace, Verdict};
 use super::pieces::Pieces;
 use super::{Member, Sockets};
+use crate::accounts::{NotNow, Person};
 
 /// Between the moments at which hearts beat.
 const BEATS_MILLIS: u64 = 250;
@@ -168,17 +169,10 @@ impl Session {
         }
         let shared = &self.sockets.shared;
         self.token = hello.token.or(self.token.take());
-        let person = self
-            .token
-            .as_ref()
-            .and_then(|token| shared.people.authenticate(token.expose(), shared.clock.now()));
-        let Some(person) = person else {
-            let (close, again) = if self.is_elsewhere() {
-                (Close::Unavailable, Some(UNAVAILABLE_RETRY))
-            } else {
-                (Close::TokenRefused, None)
-            };
-            return self.end(close, again, ctx);
+        let person = match self.person() {
+            Ok(Some(person)) => person,
+            Ok(None) => return self.end(Close::TokenRefused, None, ctx),
+            Err(NotNow) => return self.end(Close::Unavailable, Some(UNAVAILABLE_RETRY), ctx),
         };
         let member = Member {
             service: person.service,
@@ -211,7 +205,7 @@ impl Session {
                 session.stage = Stage::Live(attached);
                 session.outbox.stir();
                 // It may have ended before the service knew of the connection.
-                if !session.is_signed_in() && !session.is_elsewhere() {
+                if !session.is_signed_in() {
                     session.end(Close::SignedOut, None, ctx);
                 }
             }
@@ -296,16 +290,19 @@ impl Session {
         }
         self.outbox.say(ws::Message::Ping(Bytes::new()));
         if self.member().is_some() && !self.is_signed_in() {
-            let close = if self.is_elsewhere() { Close::Moved } else { Close::Expired };
-            self.end(close, None, ctx);
+            self.end(Close::Expired, None, ctx);
         }
     }
 
-    fn is_signed_in(&self) -> bool {
+    fn person(&self) -> Result<Option<Person>, NotNow> {
+        let Some(token) = &self.token else { return Ok(None) };
         let shared = &self.sockets.shared;
-        self.token.as_ref().is_some_and(|token| {
-            shared.people.authenticate(token.expose(), shared.clock.now()).is_some()
-        })
+        shared.people.authenticate(token.expose(), shared.clock.now())
+    }
+
+    /// As far as it can be said.
+    fn is_signed_in(&self) -> bool {
+        !matches!(self.person(), Ok(None))
     }
 
     /// The sign-in may hold, but its service does not run here any more.

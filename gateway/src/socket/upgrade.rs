@@ -18,6 +18,7 @@ use usher_protocol::frame::Token;
 use super::session::Session;
 use super::wire::Wire;
 use super::{PATH, Sockets};
+use crate::accounts::NotNow;
 use crate::http::Problem;
 use crate::upgrade::{Opened, Upgrade};
 
@@ -77,11 +78,12 @@ impl Sockets {
     fn token(&self, headers: &HeaderMap) -> Result<Option<Token>, Refused> {
         let Some(authorization) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
         let token = authorization.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
-        let (people, now) = (&self.shared.people, self.shared.clock.now());
-        token
-            .filter(|token| people.authenticate(token, now).is_some())
-            .map(|token| Some(Token::new(token)))
-            .ok_or(Refused::Token)
+        let token = token.ok_or(Refused::Token)?;
+        match self.shared.people.authenticate(token, self.shared.clock.now()) {
+            Ok(Some(_)) => Ok(Some(Token::new(token))),
+            Ok(None) => Err(Refused::Token),
+            Err(NotNow) => Err(Refused::NotNow),
+        }
     }
 }
 
@@ -103,6 +105,8 @@ enum Refused {
     Origin,
     SubProtocol,
     Token,
+    /// Whose the token is cannot be said.
+    NotNow,
     /// Against RFC 6455 §4.2.1.
     Handshake(HandshakeError),
 }
@@ -111,6 +115,7 @@ impl Refused {
     fn answer(self) -> HttpResponse {
         let (status, code, detail) = match self {
             Self::Path => return Problem::not_found().error_response(),
+            Self::NotNow => return Problem::unavailable().error_response(),
             Self::Handshake(error) => return misshapen(error),
             Self::Stopping => {
                 (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The program is being stopped.")

@@ -1,5 +1,6 @@
 //! Signing in and out.
 
+use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::json;
 
@@ -34,6 +35,22 @@ async fn who_signs_in_is_known_until_they_sign_out() {
     bench.restart().await;
     let later = bench.get(token, "/v1/sessions/current").await;
     assert_eq!(later.status, 401, "an ended session does not come back");
+    bench.stop().await;
+}
+
+/// As a person's sockets do that come back after a restart, on several workers.
+#[actix_web::test]
+async fn one_token_may_come_many_times_at_once_after_a_restart() {
+    let mut bench = Bench::demo();
+    let signed_in = bench.sign_in("Anna", PASSWORD).await;
+    let token = signed_in.body["token"].as_str().unwrap();
+    for _ in 0..8 {
+        bench.restart().await;
+        let asked = (0..16).map(|_| bench.get(token, "/v1/sessions/current"));
+        let answers = join_all(asked).await;
+        let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
+        assert_eq!(statuses, [200; 16]);
+    }
     bench.stop().await;
 }
 
@@ -110,7 +127,7 @@ async fn a_session_may_only_ask_for_so_much() {
     let mut bench = Bench::demo();
     let token = bench.token("anna").await;
     let asked = (0..100).map(|_| bench.get(&token, "/v1/sessions/current"));
-    let answers = futures_util::future::join_all(asked).await;
+    let answers = join_all(asked).await;
     let limited = answers.iter().find(|answer| answer.status == 429).expect("a limit");
     assert_eq!(limited.code(), (429, "rate_limited"));
     assert_eq!(limited.headers["retry-after"], "1");
