@@ -55,8 +55,12 @@ impl People {
 
     /// Whether a token may be good where its service runs, which is not here.
     pub(crate) fn is_elsewhere(&self, token: &str) -> bool {
-        let named = named_in(token).filter(|service| self.inner.settings.contains_key(service));
-        named.is_some_and(|service| !self.inner.engine.runs(service))
+        let runs = |service| self.inner.engine.runs(service);
+        match named_in(token) {
+            Some(service) => self.inner.settings.contains_key(&service) && !runs(service),
+            // Given out before tokens named their service: it may be any that does not run here.
+            None => is_nameless(token) && self.inner.settings.keys().any(|service| !runs(*service)),
+        }
     }
 }
 
@@ -68,4 +72,9 @@ pub(super) fn token_for(service: ServiceId) -> String {
 fn named_in(token: &str) -> Option<ServiceId> {
     let (_, service) = token.split_once('.')?;
     Some(ServiceId::new(Uuid::try_parse(service).ok()?))
+}
+
+/// As tokens were before they named their service.
+fn is_nameless(token: &str) -> bool {
+    token.len() == 64 && token.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
