@@ -21,8 +21,8 @@ mod value;
 pub use fault::{Fault, Faults, Origin};
 pub use load::{LoadOptions, Loaded};
 pub use program::{
-    Between, Cluster, Config, Http, Journal, Limits, Log, LogFormat, Metrics, Projector, Provider,
-    Sandbox, ServiceFiles, Sessions, Store, Tls,
+    Between, Cluster, Config, Encrypted, Http, Journal, Limits, Log, LogFormat, Metrics, Projector,
+    Provider, Sandbox, ServiceFiles, Sessions, Store, Tls,
 };
 pub use service::texts;
 pub use service::{

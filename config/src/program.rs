@@ -9,7 +9,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use usher_domain::attendance::CONNECTIONS_MAX;
 
-pub use cluster::{Between, Cluster};
+pub use cluster::{Between, Cluster, Encrypted};
 
 use crate::node::{Node, Value};
 use crate::table::Table;
@@ -246,7 +246,7 @@ fn http(mut table: Table<'_>) -> Option<Http> {
     Some(Http {
         bind: bind?,
         public_url: public_url?,
-        tls,
+        tls: tls?,
         allowed_origins: allowed_origins?,
         trusted_proxies: trusted_proxies?,
         body_max: body_max?,
@@ -256,12 +256,13 @@ fn http(mut table: Table<'_>) -> Option<Http> {
 }
 
 /// Both or none; one alone is a fault.
-fn tls(table: &mut Table<'_>) -> Option<Tls> {
-    let certificate = table.must("tls_certificate", value::path_unless_empty).flatten();
+#[expect(clippy::option_option, reason = "nothing set, or a fault that was noted")]
+fn tls(table: &mut Table<'_>) -> Option<Option<Tls>> {
+    let certificate = table.must("tls_certificate", value::path_unless_empty);
     let key = secret_or_file(table, "tls_key", "tls_key_file");
-    match (certificate, key) {
-        (None, None) => None,
-        (Some(certificate), Some(key)) => Some(Tls { certificate, key }),
+    match (certificate?, key) {
+        (None, None) => Some(None),
+        (Some(certificate), Some(key)) => Some(Some(Tls { certificate, key })),
         (Some(_), None) => {
             table.fault("tls_certificate", "is of no use without `tls_key_file`");
             None

@@ -345,7 +345,7 @@ impl Beside {
     fn new(config: &Config, homes: Homes, addressed: Addressed) -> anyhow::Result<Self> {
         let gate = config.cluster.between.as_ref();
         let gate = gate.map(|between| Gate::new(between, homes.clone(), addressed.clone()));
-        Ok(Self { relay: Relay::new(config, homes, addressed)?, gate })
+        Ok(Self { relay: Relay::new(config, cluster::others(config)?, homes, addressed), gate })
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::secret_or_file;
+use super::{Tls, secret_or_file};
 use crate::node::Node;
 use crate::table::Table;
 use crate::value::{self, DAY, MINUTE, SECOND};
@@ -37,6 +37,17 @@ pub struct Between {
     /// Host and port; `None`: as bound.
     pub advertise: Option<String>,
     pub secret: SecretString,
+    /// `None`: nothing between them is encrypted.
+    pub encrypted: Option<Encrypted>,
+}
+
+/// How nodes know that it is they who speak.
+#[derive(Clone, Debug)]
+pub struct Encrypted {
+    /// What this node shows.
+    pub own: Tls,
+    /// What the others are believed by.
+    pub certificates: PathBuf,
 }
 
 pub(super) fn cluster(mut table: Table<'_>, has_database: bool) -> Option<Cluster> {
@@ -80,7 +91,8 @@ fn between(table: &mut Table<'_>, is_shared: bool) -> Option<Option<Between>> {
     let bind = table.must("bind", value::address_unless_empty);
     let advertise = table.must("advertise", host_and_port);
     let secret = secret_or_file(table, "secret", "secret_file");
-    let (bind, advertise) = (bind?, advertise?);
+    let encrypted = encrypted(table);
+    let (bind, advertise, encrypted) = (bind?, advertise?, encrypted?);
     if secret.as_ref().is_some_and(|secret| secret.expose_secret().trim().len() < SECRET_MIN) {
         table.fault("secret_file", format!("must hold at least {SECRET_MIN} characters"));
     }
@@ -100,7 +112,25 @@ fn between(table: &mut Table<'_>, is_shared: bool) -> Option<Option<Between>> {
             table.fault("advertise", format!("must be set: nobody can connect to {bind}"));
             None
         }
-        (Some(bind), Some(secret)) => Some(Some(Between { bind, advertise, secret })),
+        (Some(bind), Some(secret)) => Some(Some(Between { bind, advertise, secret, encrypted })),
+    }
+}
+
+#[expect(clippy::option_option, reason = "nothing set, or a fault that was noted")]
+fn encrypted(table: &mut Table<'_>) -> Option<Option<Encrypted>> {
+    let own = super::tls(table);
+    let certificates = table.must("certificates", value::path_unless_empty);
+    match (own?, certificates?) {
+        (None, None) => Some(None),
+        (Some(own), Some(certificates)) => Some(Some(Encrypted { own, certificates })),
+        (Some(_), None) => {
+            table.fault("certificates", "must name what the other nodes are believed by");
+            None
+        }
+        (None, Some(_)) => {
+            table.fault("certificates", "is of no use without `tls_certificate`");
+            None
+        }
     }
 }
 

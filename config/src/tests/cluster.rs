@@ -21,7 +21,7 @@ fn nodes_know_where_they_reach_each_other_and_by_what() {
     let between = cluster.between.expect("not alone");
     assert_eq!(between.bind.to_string(), "10.0.0.1:8482");
     assert_eq!(between.secret.expose_secret(), "0123456789abcdef");
-    assert!(between.advertise.is_none());
+    assert!(between.advertise.is_none() && between.encrypted.is_none());
     let alone = Setup::new().load().unwrap().config.cluster;
     assert!(alone.between.is_none() && alone.redis.is_none());
 }
@@ -48,6 +48,19 @@ fn what_is_missing_or_of_no_use_is_named() {
         (
             Setup::new().file("[cluster]\nredis = \"redis://redis\"\n"),
             "cluster.redis: several nodes share a PostgreSQL",
+        ),
+        (
+            secret(shared("bind = \"10.0.0.1:8482\"\ntls_certificate = \"north.pem\"\n")),
+            "cluster.tls_certificate: is of no use without `tls_key_file`",
+        ),
+        (
+            secret(shared("bind = \"10.0.0.1:8482\"\ntls_certificate = \"north.pem\"\n"))
+                .env("USHER_CLUSTER_TLS_KEY", "key"),
+            "cluster.certificates: must name what the other nodes are believed by",
+        ),
+        (
+            secret(shared("bind = \"10.0.0.1:8482\"\ncertificates = \"ours.pem\"\n")),
+            "cluster.certificates: is of no use without `tls_certificate`",
         ),
     ] {
         let told = wrong(&setup);

@@ -23,14 +23,14 @@ use usher_engine::Engine;
 use usher_store::{Inbox, InboxLimits, Ownership, Postgres};
 
 use super::keeper::{Keeper, Keeping, Parts};
-use super::reached::redis;
+use super::reached::{believed, redis};
 use super::runner::Runner;
 use super::{Listeners, postgres};
 use crate::accounts::People;
 use crate::http::Webhooks;
 use crate::provider::Provider;
 use crate::relay::webhooks::{Opened, Outer};
-use crate::relay::{Homes, Owner};
+use crate::relay::{Homes, Others, Owner};
 
 /// Longest wait for Redis to take the leases back.
 const RELEASED_WITHIN: Duration = Duration::from_secs(1);
@@ -103,7 +103,8 @@ impl Joining {
         hands: Hands,
     ) -> anyhow::Result<(Joined, Opened)> {
         let homes = self.parts.homes.clone();
-        let opened = Outer::open(config, &homes, hands.webhooks.clone(), self.inbox)?;
+        let others = others(config)?;
+        let opened = Outer::open(others, &homes, hands.webhooks.clone(), self.inbox)?;
         let Keeping { keeper, orders } = Keeper::start(self.parts)?;
         self.keeper.set(keeper.clone()).ok();
         let (leaving, left) = watch::channel(false);
@@ -140,6 +141,12 @@ impl Joined {
         self.draining.abort();
         self.keeper.leave(RELEASED_WITHIN).await;
     }
+}
+
+/// With connections of its own: they live with the thread that asked first.
+pub(super) fn others(config: &Config) -> anyhow::Result<Others> {
+    let between = config.cluster.between.as_ref().context("`cluster.bind` is not set")?;
+    Others::new(between, believed(config)?.as_deref())
 }
 
 fn parts(

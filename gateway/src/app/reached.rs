@@ -1,5 +1,5 @@
-//! The PostgreSQL and the Redis that settings name: whether they can be meant at all, before anything
-//! starts, and without reaching them.
+//! The PostgreSQL, the Redis and the other nodes that settings name: whether they can be meant at all, before
+//! anything starts, and without reaching them.
 
 use std::path::Path;
 
@@ -21,7 +21,8 @@ pub(crate) struct Unusable {
 
 /// All that is wrong, each with where it stands.
 pub(crate) fn check(loaded: &Loaded) -> Result<(), Faults> {
-    let wrong = [postgres(&loaded.config).err(), redis(&loaded.config).err()];
+    let config = &loaded.config;
+    let wrong = [postgres(config).err(), redis(config).err(), believed(config).err()];
     let faults: Vec<_> =
         wrong.into_iter().flatten().map(|it| loaded.fault(it.path, it.why)).collect();
     if faults.is_empty() { Ok(()) } else { Err(Faults(faults)) }
@@ -63,6 +64,12 @@ pub(crate) fn redis(config: &Config) -> Result<Option<RedisOptions>, Unusable> {
         certificates,
         patience: Terms::new(cluster.lease).patience(),
     }))
+}
+
+/// What other nodes are believed by, in PEM; `None`: nothing between them is encrypted.
+pub(crate) fn believed(config: &Config) -> Result<Option<Vec<u8>>, Unusable> {
+    let encrypted = config.cluster.between.as_ref().and_then(|it| it.encrypted.as_ref());
+    encrypted.map(|it| certificates("cluster.certificates", &it.certificates)).transpose()
 }
 
 /// A file of certificates, in which there is one.

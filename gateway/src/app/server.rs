@@ -1,4 +1,4 @@
-//! How the public listener is served: HTTP with every limit of it, until a connection is upgraded.
+//! How people, providers and other nodes are served: HTTP with every limit of it, until a connection is upgraded.
 
 use std::ffi::CStr;
 use std::io;
@@ -16,6 +16,7 @@ use actix_web::App as WebApp;
 use actix_web::dev::{AppConfig, Server, ServerHandle};
 use actix_web::web::ServiceConfig;
 use futures_util::FutureExt as _;
+use rustls::ServerConfig;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use usher_config::Config;
@@ -34,8 +35,22 @@ const CLOSED_WITHIN: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Side {
     Public,
-    /// Other nodes, in plain HTTP.
+    /// Other nodes.
     Between,
+}
+
+impl Side {
+    fn tls(self, config: &Config) -> anyhow::Result<Option<ServerConfig>> {
+        let (set, table) = match self {
+            Self::Public => (config.http.tls.as_ref(), "http"),
+            Self::Between => {
+                let encrypted =
+                    config.cluster.between.as_ref().and_then(|it| it.encrypted.as_ref());
+                (encrypted.map(|encrypted| &encrypted.own), "cluster")
+            }
+        };
+        set.map(|set| tls::server(set, table)).transpose()
+    }
 }
 
 /// Serves `routes`, and has `upgraded` take every connection whose client asks for another protocol. A
@@ -52,9 +67,7 @@ where
     U: Fn(Upgrade) -> F + Clone + Send + 'static,
     F: Future<Output = ()> + 'static,
 {
-    let tls = config.http.tls.as_ref().filter(|_| side == Side::Public);
-    let tls = tls.map(tls::server).transpose()?;
-    let acceptor = tls.map(|tls| TlsAcceptor::from(Arc::new(tls)));
+    let acceptor = side.tls(config)?.map(|tls| TlsAcceptor::from(Arc::new(tls)));
     // Two even where there is one processor: what waits for a disk holds up one of them.
     let workers = threads().max(2);
     let server = Server::build()

@@ -36,7 +36,7 @@ const JITTER_MILLIS: u64 = 500;
 /// Serve visitors from the terminal.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Where Usher is.
+    /// Where Usher is; https too, under a certificate that the system knows or that `SSL_CERT_FILE` names.
     #[arg(long, default_value = "http://127.0.0.1:8480")]
     url: String,
     #[arg(long, default_value = "anna@demo.example")]
@@ -131,10 +131,10 @@ struct Keyboard {
 }
 
 async fn connect(url: &str) -> anyhow::Result<Socket> {
-    let Some(address) = url.strip_prefix("http://") else {
-        bail!("this client speaks plain http only; use a tunnel or the browser for {url}");
+    let Some(address) = url.strip_prefix("http") else {
+        bail!("{url} is no address of Usher: it begins with https:// or http://");
     };
-    let mut request = format!("ws://{address}/v1/agent/socket").into_client_request()?;
+    let mut request = format!("ws{address}/v1/agent/socket").into_client_request()?;
     let protocol = HeaderValue::from_static(SUB_PROTOCOL);
     request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, protocol);
     let (socket, _) = timeout(CONNECT_MAX, connect_async(request)).await.context("no answer")??;

@@ -1,7 +1,7 @@
 //! What a node does that is asked for a service another one runs: it asks that one, and gives back what it
 //! answers.
 //!
-//! Nodes speak HTTP with each other, on a listener that only they come in by ([`between`]). A question names
+//! Nodes speak HTTP with each other ([`others`]), on a listener that only they come in by ([`between`]). A question names
 //! the node that it is for, so that nobody answers for services it has lost.
 
 mod addressed;
@@ -9,6 +9,7 @@ pub(crate) mod between;
 mod dispatch;
 mod frames;
 mod homes;
+mod others;
 mod request;
 mod socket;
 pub(crate) mod webhooks;
@@ -17,9 +18,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_http::RequestHead;
-use anyhow::Context as _;
-use reqwest::header::HeaderValue;
-use secrecy::ExposeSecret as _;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use usher_config::Config;
@@ -27,6 +25,7 @@ use usher_domain::ids::ServiceId;
 
 pub(crate) use addressed::Addressed;
 pub(crate) use homes::{Home, Homes, Owner};
+pub(crate) use others::Others;
 
 use crate::http::{Problem, Proxies};
 
@@ -46,20 +45,18 @@ const SECRET: &str = "usher-secret";
 /// Passes on what is asked of this node; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Relay {
-    client: reqwest::Client,
+    others: Others,
     homes: Homes,
     addressed: Addressed,
-    secret: HeaderValue,
     proxies: Proxies,
     /// This node ends.
     closing: Arc<watch::Sender<bool>>,
 }
 
 impl Relay {
-    pub(crate) fn new(config: &Config, homes: Homes, addressed: Addressed) -> anyhow::Result<Self> {
+    pub(crate) fn new(config: &Config, others: Others, homes: Homes, addressed: Addressed) -> Self {
         let proxies = Proxies::new(config.http.trusted_proxies.clone());
-        let (client, secret) = (client()?, secret(config)?);
-        Ok(Self { client, homes, addressed, secret, proxies, closing: Arc::default() })
+        Self { others, homes, addressed, proxies, closing: Arc::default() }
     }
 
     /// Tells every client whose socket is passed on to come back, by another node.
@@ -75,9 +72,8 @@ impl Relay {
     /// A question for one node, as a client put it to this one.
     fn ask(&self, owner: &Owner, head: &RequestHead) -> reqwest::RequestBuilder {
         let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
-        let url = format!("http://{}{path}", owner.address);
         let method = reqwest::Method::from_bytes(head.method.as_str().as_bytes());
-        let mut asked = self.client.request(method.unwrap_or_default(), url);
+        let mut asked = self.others.ask(owner, method.unwrap_or_default(), path);
         for (name, value) in head.headers() {
             if request::passes(name.as_str()) {
                 asked = asked.header(name.as_str(), value.as_bytes());
@@ -86,7 +82,7 @@ impl Relay {
         if let Some(client) = self.proxies.client_behind(head.peer_addr, head.headers()) {
             asked = asked.header("x-forwarded-for", client.to_string());
         }
-        asked.header(NODE, &*owner.node.0).header(SECRET, self.secret.clone())
+        asked
     }
 }
 
@@ -121,28 +117,6 @@ impl<'a> Wanted<'a> {
         }
         Ok(())
     }
-}
-
-/// What nodes know each other by, as a header.
-fn secret(config: &Config) -> anyhow::Result<HeaderValue> {
-    let between = config.cluster.between.as_ref().context("`cluster.bind` is not set")?;
-    let mut secret = HeaderValue::from_str(between.secret.expose_secret().trim())
-        .ok()
-        .context("the secret of the cluster has characters that no header may have")?;
-    secret.set_sensitive(true);
-    Ok(secret)
-}
-
-/// For other nodes alone.
-fn client() -> anyhow::Result<reqwest::Client> {
-    reqwest::Client::builder()
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .http1_only()
-        .tcp_nodelay(true)
-        .connect_timeout(CONNECT_WITHIN)
-        .build()
-        .context("no client for other nodes")
 }
 
 /// Nobody runs the service now, or who does cannot be reached.

@@ -93,7 +93,7 @@ impl House {
         self.write("usher.toml", &self.settings(std::slice::from_ref(&self.shop)));
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         let path = self.path(name);
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();

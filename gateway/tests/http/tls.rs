@@ -1,6 +1,7 @@
 //! The public listener with a certificate of its own.
 
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 
 use reqwest::header::{CONNECTION, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use reqwest::{Certificate, Client, Method};
@@ -15,7 +16,13 @@ const SETTINGS: [&str; 2] =
 async fn everything_is_said_under_the_certificate() {
     let authority = Authority::new("ours");
     let Issued { certificate, key } = authority.issue("IP:127.0.0.1");
-    let beside = [("certificate.pem", certificate.as_str()), ("key.pem", key.as_str())];
+    let theirs = Authority::new("theirs").certificate;
+    let beside = [
+        ("certificate.pem", certificate.as_str()),
+        ("key.pem", key.as_str()),
+        ("ours.pem", authority.certificate.as_str()),
+        ("theirs.pem", theirs.as_str()),
+    ];
     let mut bench = Bench::without_phones(&beside, &SETTINGS);
     let trusted = Certificate::from_pem(authority.certificate.as_bytes()).unwrap();
     let stranger = std::mem::replace(
@@ -35,12 +42,30 @@ async fn everything_is_said_under_the_certificate() {
         .header(SEC_WEBSOCKET_PROTOCOL, "usher.v1");
     assert_eq!(socket.send().await.unwrap().status(), 101);
 
+    // From the terminal: who types nothing leaves once they are connected, and hears of it if they are not.
+    let base = bench.request(Method::GET, "").build().unwrap().url().to_string();
+    let told = agent(&base, &bench.dir().join("ours.pem"));
+    assert!(told.status.success() && told.stdout.is_empty(), "{told:?}");
+    let untold = agent(&base, &bench.dir().join("theirs.pem"));
+    assert!(!untold.status.success(), "{untold:?}");
+
     // Who does not know the certificate says nothing, and plain HTTP is not understood.
     let url = bench.request(Method::GET, "/livez").build().unwrap().url().clone();
     assert!(stranger.get(url.clone()).send().await.is_err());
     let plain = url.as_str().replacen("https", "http", 1);
     assert!(stranger.get(plain).send().await.is_err());
     bench.stop().await;
+}
+
+/// `usher agent` by somebody who types nothing, and believes these certificates alone.
+fn agent(url: &str, believed: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_usher"))
+        .args(["agent", "--url", url, "--email", "anna@demo.example", "--password", PASSWORD])
+        .env("SSL_CERT_FILE", believed)
+        .env_remove("SSL_CERT_DIR")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
 }
 
 #[actix_web::test]

@@ -20,12 +20,11 @@ use anyhow::Context as _;
 use metrics::counter;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
-use usher_config::Config;
 use usher_domain::ownership::placement::NodeId;
 use usher_engine::Clock;
 use usher_store::Inbox;
 
-use super::Homes;
+use super::{Homes, Others};
 use crate::http::{Door, Gate, Hook, Outcome, Webhooks, Whole};
 use crate::metrics::RELAY_REFUSED;
 pub(crate) use inlet::Inlet;
@@ -77,12 +76,12 @@ pub(crate) struct Opened {
 impl Outer {
     /// What is passed on is passed on by a thread of its own, as long as there is a door.
     pub(crate) fn open(
-        config: &Config,
+        others: Others,
         homes: &Homes,
         webhooks: Data<Webhooks>,
         inbox: Inbox,
     ) -> anyhow::Result<Opened> {
-        let way = Way::new(super::client()?, homes.clone(), super::secret(config)?);
+        let way = Way::new(others, homes.clone());
         let marks = Arc::new(Marks::new(homes.all().map(|(service, _)| service)));
         // Each with a connection of its own: what is taken out holds up nobody who puts.
         let (takes, puts) = (Shelf::new(inbox.another()), Shelf::new(inbox));

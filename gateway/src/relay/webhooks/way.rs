@@ -6,26 +6,25 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use actix_web::web::Bytes;
 use anyhow::{Context as _, bail};
-use reqwest::header::HeaderValue;
+use reqwest::Method;
 use usher_domain::ids::ServiceId;
 use usher_domain::ownership::placement::NodeId;
 
 use super::PATH;
-use crate::relay::{Home, Homes, NODE, Owner, SECRET};
+use crate::relay::{Home, Homes, Others, Owner};
 
 /// Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Way {
-    client: reqwest::Client,
+    others: Others,
     homes: Homes,
-    secret: HeaderValue,
     /// Owners that did not answer when they were last asked.
     shut: Arc<RwLock<BTreeSet<NodeId>>>,
 }
 
 impl Way {
-    pub(super) fn new(client: reqwest::Client, homes: Homes, secret: HeaderValue) -> Self {
-        Self { client, homes, secret, shut: Arc::default() }
+    pub(super) fn new(others: Others, homes: Homes) -> Self {
+        Self { others, homes, shut: Arc::default() }
     }
 
     /// All other nodes that have a service; of those that had one it is forgotten that they were silent.
@@ -65,9 +64,7 @@ impl Way {
     }
 
     pub(super) async fn ask(&self, owner: &Owner, body: Vec<u8>) -> anyhow::Result<Bytes> {
-        let asked = self.client.post(format!("http://{}{PATH}", owner.address));
-        let asked = asked.header(NODE, &*owner.node.0).header(SECRET, self.secret.clone());
-        let answer = asked.body(body).send().await?;
+        let answer = self.others.ask(owner, Method::POST, PATH).body(body).send().await?;
         if answer.status() != reqwest::StatusCode::OK {
             bail!("it answered {}", answer.status());
         }

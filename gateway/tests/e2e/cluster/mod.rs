@@ -1,6 +1,7 @@
 //! Two nodes for the same services: who has one runs it, and the other is a door to it and takes over.
 
 mod doors;
+mod encrypted;
 mod nodes;
 mod spread;
 mod webhooks;

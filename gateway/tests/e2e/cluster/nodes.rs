@@ -22,6 +22,8 @@ pub(super) struct Nodes {
     database: String,
     /// Before a service goes to a node that has come later.
     rebalance_after: &'static str,
+    /// What else is set, for each of them.
+    pub(super) also: [Vec<String>; 2],
     each: Vec<Node>,
 }
 
@@ -53,12 +55,23 @@ impl Nodes {
         database: String,
         rebalance_after: &'static str,
     ) -> Self {
-        let house = House::build(shops, |_| ());
-        let each = ["one", "two"].map(Node::new).into();
-        let mut nodes = Self { house, redis: None, database, rebalance_after, each };
-        nodes.start_redis().await;
+        let mut nodes = Self::to_be_run(shops, database, rebalance_after).await;
         nodes.run(0);
         nodes.has(0, shops.len()).await;
+        nodes
+    }
+
+    /// None of them runs.
+    pub(super) async fn to_be_run(
+        shops: &[Shop],
+        database: String,
+        rebalance_after: &'static str,
+    ) -> Self {
+        let house = House::build(shops, |_| ());
+        let each = ["one", "two"].map(Node::new).into();
+        let also = Default::default();
+        let mut nodes = Self { house, redis: None, database, rebalance_after, also, each };
+        nodes.start_redis().await;
         nodes
     }
 
@@ -110,7 +123,7 @@ impl Nodes {
         ];
         let mut command = Command::new(env!("CARGO_BIN_EXE_usher"));
         command.arg("--config").arg(house.path("usher.toml"));
-        for set in set {
+        for set in set.iter().chain(&self.also[at]) {
             command.arg("--set").arg(set);
         }
         command.env("USHER_CLUSTER_SECRET", SECRET);
