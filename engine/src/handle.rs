@@ -1,9 +1,7 @@
 //! The one way into the engine from outside: a cheap handle that could lead to another node.
 
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 #[cfg(test)]
@@ -20,7 +18,6 @@ use usher_domain::settings::Settings;
 use usher_domain::time::Timestamp;
 use usher_domain::trace::Step;
 use usher_protocol::command::Command;
-use usher_protocol::feed::Pulled;
 use usher_protocol::frame::Resume;
 use usher_protocol::refusal::{Code, Refusal};
 use usher_store::Store;
@@ -31,6 +28,7 @@ use crate::outgoing::{BotWord, ProviderCall, SendOutcome};
 use crate::service;
 #[cfg(test)]
 use crate::service::Service;
+use crate::staff::Pulls;
 
 /// What came of a command: what its `ok` holds, or why it was refused.
 pub type Answer = Result<serde_json::Value, Refusal>;
@@ -64,30 +62,6 @@ pub enum Unavailable {
 /// One connection of a staff member.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct ConnectionId(pub u64);
-
-/// What was pulled for a connection.
-#[derive(Clone, Debug)]
-pub struct Given {
-    pub pulled: Pulled,
-    /// The client is to be asked, behind the frames, for a sign that it reads them; who gives none is
-    /// let go.
-    pub ask: bool,
-}
-
-/// Waits until there is something to give. Every idle connection holds one, so it is small.
-///
-/// `Err`: the service has let go of the connection; the client comes back and resumes.
-#[derive(Debug)]
-pub struct Pulling(oneshot::Receiver<Given>);
-
-impl Future for Pulling {
-    type Output = Result<Given, Unavailable>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let hears = Pin::new(&mut self.get_mut().0);
-        hears.poll(context).map(|given| given.map_err(|_| Unavailable::Busy))
-    }
-}
 
 /// Who is connecting.
 #[derive(Clone, Debug)]
@@ -354,26 +328,11 @@ impl Engine {
     }
 
     /// Connects a person; what they are to be told is then pulled.
-    pub async fn attach(&self, service: ServiceId, attach: Attach) -> Result<(), Unavailable> {
+    pub async fn attach(&self, service: ServiceId, attach: Attach) -> Result<Pulls, Unavailable> {
         let door = self.door(service)?;
         let (done, hears) = oneshot::channel();
         door.service.do_send(service::AttachTo { attach, done });
         hears.await.map_err(|_| Unavailable::Busy)
-    }
-
-    /// Asks for the next frames for a connection, at most `bytes` of them.
-    pub fn pull(
-        &self,
-        service: ServiceId,
-        staff: StaffId,
-        connection: ConnectionId,
-        bytes: usize,
-    ) -> Pulling {
-        let (frames, hears) = oneshot::channel();
-        if let Ok(door) = self.door(service) {
-            door.service.do_send(service::PullFor { staff, connection, bytes, frames });
-        }
-        Pulling(hears)
     }
 
     /// The client answered a ping: its connection is alive.

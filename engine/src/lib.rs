@@ -31,11 +31,11 @@ mod timer;
 
 pub use clock::Clock;
 pub use handle::{
-    Answer, Attach, ConnectionId, Engine, EngineOptions, Explain, Explained, Given, Pulling,
-    Unavailable,
+    Answer, Attach, ConnectionId, Engine, EngineOptions, Explain, Explained, Unavailable,
 };
 pub use inbound::{About, Inbound, InboundBody, InboundMessage, InboundReceipt, Sender};
 pub use outgoing::{
     BotAction, BotCall, BotSaid, BotWord, Disposition, Outgoing, ProviderCall, SendOutcome,
 };
 pub use service::{StartError, Stopped};
+pub use staff::{Given, Pulls};

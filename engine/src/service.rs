@@ -23,16 +23,14 @@ use crate::channel::{Channel, HoldBack, OutcomeCame, ReceiptCame, Resume};
 use crate::clock::{Clock, Wall};
 use crate::directory::Arrived;
 use crate::enquiry::Told;
-use crate::handle::{Answer, Attach, ConnectionId, Explain, Explained, Given};
+use crate::handle::{Answer, Attach, ConnectionId, Explain, Explained};
 use crate::inbound::{Inbound, InboundBody};
 use crate::ledger::{Ack, Credit, Release};
 use crate::outgoing::{BotWord, ProviderCall, SendOutcome};
 use crate::peers::{InHand, Peers, Stepped};
 use crate::poison::{Mark, Poison};
 use crate::router::{ExplainThis, Pass};
-use crate::staff::{
-    AnswerIs, Commanded, Connect, Disconnect, IsAlive, LetGo, PullFrames, SignedOut,
-};
+use crate::staff::{AnswerIs, Commanded, Connect, Disconnect, IsAlive, LetGo, Pulls, SignedOut};
 
 /// Why a service could not be started.
 #[derive(Debug, Error)]
@@ -121,8 +119,7 @@ messages! {
     Order { staff: StaffId, command: Command, to: AnswerTo }
     /// A command that the door could not take.
     Refuse { staff: StaffId, to: AnswerTo, refusal: Refusal }
-    AttachTo { attach: Attach, done: oneshot::Sender<()> }
-    PullFor { staff: StaffId, connection: ConnectionId, bytes: usize, frames: oneshot::Sender<Given> }
+    AttachTo { attach: Attach, done: oneshot::Sender<Pulls> }
     Alive { staff: StaffId, connection: ConnectionId }
     DetachFrom { staff: StaffId, connection: ConnectionId }
     EndSession { staff: StaffId, session: SessionId }
@@ -371,12 +368,6 @@ pass_on! {
         let AttachTo { attach: Attach { staff, connection, session, resume }, done } = message;
         if let Some(addr) = peers.staff(staff) {
             addr.do_send(Connect { connection, session, resume, done });
-        }
-    }
-    PullFor => |message, peers| {
-        let PullFor { staff, connection, bytes, frames } = message;
-        if let Some(addr) = peers.staff(staff) {
-            addr.do_send(PullFrames { connection, bytes, frames });
         }
     }
     Alive => |message, peers| {

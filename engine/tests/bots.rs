@@ -17,7 +17,8 @@ use usher_domain::rule::{Branch, Destination, Leaf, Stop};
 use usher_domain::settings::{Bot, Settings};
 use usher_engine::{
     Answer, Attach, BotAction, BotCall, BotSaid, BotWord, ConnectionId, Engine, EngineOptions,
-    Given, Inbound, InboundBody, InboundMessage, Outgoing, ProviderCall, SendOutcome, Sender,
+    Given, Inbound, InboundBody, InboundMessage, Outgoing, ProviderCall, Pulls, SendOutcome,
+    Sender,
 };
 use usher_protocol::event::{Direction, Writer};
 use usher_protocol::feed::Pulled;
@@ -148,28 +149,26 @@ impl Shop {
         let connection = ConnectionId(staff.uuid().as_u64_pair().0);
         let session = SessionId::from_number(connection.0.into());
         let attach = Attach { staff, connection, session, resume: None };
-        self.engine.attach(service, attach).await.unwrap();
+        let pulls = self.engine.attach(service, attach).await.unwrap();
         let (shown, frames) = mpsc::channel(1_000);
-        actix::spawn(pull(self.engine.clone(), service, staff, connection, shown));
+        actix::spawn(pull(pulls, self.engine.clone(), (service, staff, connection), shown));
         frames
     }
 }
 
 async fn pull(
+    mut pulls: Pulls,
     engine: Engine,
-    service: ServiceId,
-    staff: StaffId,
-    connection: ConnectionId,
+    (service, staff, connection): (ServiceId, StaffId, ConnectionId),
     shown: mpsc::Sender<Value>,
 ) {
     let mut pong = tokio::time::interval(Duration::from_secs(20));
     loop {
-        let pulled = engine.pull(service, staff, connection, 16 * 1024);
-        tokio::pin!(pulled);
-        let frames = loop {
-            tokio::select! {
-                frames = &mut pulled => break frames,
-                _ = pong.tick() => engine.alive(service, staff, connection),
+        let frames = tokio::select! {
+            frames = pulls.next() => frames,
+            _ = pong.tick() => {
+                engine.alive(service, staff, connection);
+                continue;
             }
         };
         let Ok(Given { pulled: Pulled::Frames(frames), ask }) = frames else { return };

@@ -16,7 +16,7 @@ use usher_domain::message::{Content, Counts, Delivery};
 use usher_domain::settings::Settings;
 use usher_engine::{
     About, Attach, ConnectionId, Engine, EngineOptions, Given, Inbound, InboundBody,
-    InboundMessage, InboundReceipt, Outgoing, ProviderCall, SendOutcome, Sender,
+    InboundMessage, InboundReceipt, Outgoing, ProviderCall, Pulls, SendOutcome, Sender,
 };
 use usher_protocol::command::{Command, SetPresence};
 use usher_protocol::feed::Pulled;
@@ -77,12 +77,12 @@ impl Shop {
         let connection = ConnectionId(connection);
         let session = SessionId::from_number(connection.0.into());
         let attach = Attach { staff, connection, session, resume: None };
-        self.engine.attach(service, attach).await.unwrap();
+        let pulls = self.engine.attach(service, attach).await.unwrap();
         let (shown, frames) = mpsc::channel(1_000);
         let engine = self.engine.clone();
         actix::spawn(async move {
             let mut pong = tokio::time::interval(Duration::from_secs(20));
-            let pulling = pull(&engine, (service, staff, connection), shown);
+            let pulling = pull(pulls, &engine, (service, staff, connection), shown);
             let ponging = async {
                 loop {
                     pong.tick().await;
@@ -129,13 +129,12 @@ impl Shop {
 }
 
 async fn pull(
+    mut pulls: Pulls,
     engine: &Engine,
     (service, staff, connection): (ServiceId, StaffId, ConnectionId),
     shown: mpsc::Sender<Value>,
 ) {
-    while let Ok(Given { pulled: Pulled::Frames(frames), ask }) =
-        engine.pull(service, staff, connection, 16 * 1024).await
-    {
+    while let Ok(Given { pulled: Pulled::Frames(frames), ask }) = pulls.next().await {
         if ask {
             engine.alive(service, staff, connection);
         }

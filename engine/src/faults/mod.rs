@@ -33,9 +33,10 @@ use usher_protocol::feed::Pulled;
 use usher_protocol::frame::Resume;
 use usher_store::{ArchiveReader, Cursor, EnquiryFilter, EnquiryRow, MessageRow, RoomEntry, Store};
 
-use crate::handle::{Attach, ConnectionId, Engine, EngineOptions, Given, Unavailable};
+use crate::handle::{Attach, ConnectionId, Engine, EngineOptions, Unavailable};
 use crate::inbound::{Inbound, InboundBody, InboundMessage, Sender};
 use crate::outgoing::{ProviderCall, SendOutcome};
+use crate::staff::Given;
 
 pub(crate) const VISITOR: &str = "4915112345678";
 
@@ -247,14 +248,14 @@ impl Shop {
         let connection = ConnectionId(connection);
         let session = SessionId::from_number(connection.0.into());
         let attach = Attach { staff, connection, session, resume };
-        self.engine.attach(service, attach).await.unwrap();
+        let mut pulls = self.engine.attach(service, attach).await.unwrap();
         let (shown, frames) = mpsc::channel(10_000);
         let engine = self.engine.clone();
         actix::spawn(async move {
             let mut pong = tokio::time::interval(Duration::from_secs(20));
             loop {
                 tokio::select! {
-                    pulled = engine.pull(service, staff, connection, 16 * 1024) => {
+                    pulled = pulls.next() => {
                         let Ok(Given { pulled: Pulled::Frames(frames), ask }) = pulled else { break };
                         if ask {
                             engine.alive(service, staff, connection);

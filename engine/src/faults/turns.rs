@@ -308,7 +308,7 @@ async fn until_let_go(shop: &Shop, connection: u64, reads: bool) -> Duration {
     let id = ConnectionId(connection);
     let session = SessionId::from_number(connection.into());
     let attach = Attach { staff, connection: id, session, resume: None };
-    shop.engine.attach(service, attach).await.unwrap();
+    let mut pulls = shop.engine.attach(service, attach).await.unwrap();
     let began = tokio::time::Instant::now();
     if !reads {
         // Its client answers pings, and the door does not come for what there is.
@@ -322,7 +322,7 @@ async fn until_let_go(shop: &Shop, connection: u64, reads: bool) -> Duration {
         }
         panic!("never let go");
     }
-    while shop.engine.pull(service, staff, id, 16 * 1024).await.is_ok() {}
+    while pulls.next().await.is_ok() {}
     began.elapsed()
 }
 

@@ -8,13 +8,13 @@ use usher_domain::settings::Role;
 use usher_domain::time::Timestamp;
 use usher_protocol::feed::{Outlet, Patience, Pulled, Recovery};
 use usher_protocol::frame::{Myself, Resume, Welcome, snapshot};
-use usher_protocol::{HEARTBEAT_SECONDS, PART_BYTES_MAX};
+use usher_protocol::{BATCH_BYTES_MAX, HEARTBEAT_SECONDS, PART_BYTES_MAX};
 
+use super::pulls::{self, Given, Gives, Look};
 use super::{
-    Arriving, Connect, Connection, Disconnect, Greet, IsAlive, Mark, Parked, PullFrames,
-    ShowPresenceTo, Staff, Wanted,
+    Arriving, Connect, Connection, Disconnect, Greet, IsAlive, Mark, ShowPresenceTo, Staff, Wanted,
 };
-use crate::handle::{ConnectionId, Given};
+use crate::handle::ConnectionId;
 use crate::ledger::Release;
 use crate::metrics as names;
 use crate::router::{Show, TellTo};
@@ -26,7 +26,7 @@ const GATHERED_FOR: Duration = Duration::from_millis(100);
 const GATHERED_MAX: usize = 64;
 
 impl Staff {
-    fn greet(&mut self, Greet { connection, heads }: Greet) {
+    fn greet(&mut self, Greet { connection, heads }: Greet, looks: Recipient<Look>) {
         let Some(Arriving { session, done, mark, resume }) = self.arriving.remove(&connection)
         else {
             return;
@@ -39,17 +39,18 @@ impl Staff {
             // More was told meanwhile than is kept: the client comes back and finds it calmer.
             (Recovery::Snapshot(_), _) => return self.drop_connection(connection),
         };
-        self.open(connection, session, recovery, heads);
+        let (pulls, gives) = pulls::pulls(looks);
+        self.open((connection, session), recovery, heads, gives);
         // The door may have given up meanwhile; then the connection is found dead.
-        done.send(()).ok();
+        done.send(pulls).ok();
     }
 
     fn open(
         &mut self,
-        connection: ConnectionId,
-        session: usher_domain::ids::SessionId,
+        (connection, session): (ConnectionId, usher_domain::ids::SessionId),
         recovery: Recovery,
         heads: Vec<std::sync::Arc<str>>,
+        gives: Gives,
     ) {
         let outcome = if recovery.is_recovered() { "recovered" } else { "snapshot" };
         metrics::counter!(names::FEED_RESUMES, "outcome" => outcome).increment(1);
@@ -60,7 +61,7 @@ impl Staff {
         // The first statement always fits.
         outlet.state(&presence).ok();
         let now = self.peers.now();
-        let open = Connection { session, outlet, pull: None, patience: Patience::new(now) };
+        let open = Connection { session, outlet, gives, patience: Patience::new(now) };
         self.connections.insert(connection, Box::new(open));
         self.arm();
         self.count_sessions();
@@ -91,24 +92,22 @@ impl Staff {
         }
     }
 
-    /// Gives waiting pulls what there is.
+    /// Gives what there is to those who ask for it.
     pub(super) fn serve_pulls(&mut self) {
         (self.gathering.since, self.gathering.events) = (None, 0);
         let now = self.peers.now();
         let mut ends_sooner = false;
         for connection in self.connections.values_mut() {
-            let idle = connection.outlet.is_idle(&self.feed);
-            match connection.pull.take() {
-                Some(parked) if idle => connection.pull = Some(parked),
-                Some(Parked { bytes, frames }) => {
-                    let pulled = connection.outlet.pull(&self.feed, bytes);
-                    let ask = connection.patience.gave(now, bytes_of(&pulled));
-                    ends_sooner |= ask;
-                    // The door may be gone; then the connection is found dead.
-                    frames.send(Given { pulled, ask }).ok();
-                }
-                None if idle => connection.patience.is_level(),
-                None => ends_sooner |= connection.patience.falls_behind(now),
+            if connection.outlet.is_idle(&self.feed) {
+                connection.patience.is_level();
+            } else if connection.gives.is_asked() {
+                let pulled = connection.outlet.pull(&self.feed, BATCH_BYTES_MAX);
+                let ask = connection.patience.gave(now, bytes_of(&pulled));
+                ends_sooner |= ask;
+                // The door may be gone; then the connection is found dead.
+                connection.gives.give(Given { pulled, ask });
+            } else {
+                ends_sooner |= connection.patience.falls_behind(now);
             }
         }
         if ends_sooner {
@@ -116,7 +115,7 @@ impl Staff {
         }
     }
 
-    /// Gives waiting pulls what there is, and what else comes in a moment.
+    /// Gives what there is to those who ask for it, and what else comes in a moment.
     pub(super) fn serve_pulls_soon(&mut self, ctx: &mut Context<Self>) {
         if self.connections.is_empty() {
             return;
@@ -161,7 +160,7 @@ impl Staff {
         self.evict(&lost);
     }
 
-    /// Lets go: the pull that waits, or the next one, ends the socket, and the client resumes.
+    /// Lets go: its end of the feed says so, which ends the socket, and the client resumes.
     pub(super) fn evict(&mut self, connections: &[ConnectionId]) {
         for connection in connections {
             metrics::counter!(names::EVICTED).increment(1);
@@ -242,23 +241,8 @@ impl Handler<Mark> for Staff {
 impl Handler<Greet> for Staff {
     type Result = ();
 
-    fn handle(&mut self, greet: Greet, _: &mut Context<Self>) {
-        self.greet(greet);
-    }
-}
-
-impl Handler<PullFrames> for Staff {
-    type Result = ();
-
-    fn handle(
-        &mut self,
-        PullFrames { connection, bytes, frames }: PullFrames,
-        _: &mut Context<Self>,
-    ) {
-        // Unknown: let go of already; the dropped sender says so.
-        let Some(open) = self.connections.get_mut(&connection) else { return };
-        open.pull = Some(Parked { bytes, frames });
-        self.serve_pulls();
+    fn handle(&mut self, greet: Greet, ctx: &mut Context<Self>) {
+        self.greet(greet, ctx.address().recipient());
     }
 }
 

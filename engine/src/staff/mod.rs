@@ -3,8 +3,10 @@
 mod connections;
 mod gathered;
 mod orders;
+mod pulls;
 
 pub(crate) use gathered::{Gathered, Page, Wanted};
+pub use pulls::{Given, Pulls};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -26,11 +28,12 @@ use usher_protocol::feed::{FeedServer, Outlet, Patience};
 use usher_protocol::frame::{Resume, ServerFrame, reply_error};
 use usher_protocol::refusal::{Code, Refusal};
 
-use crate::handle::{Answer, ConnectionId, Given};
+use crate::handle::{Answer, ConnectionId};
 use crate::peers::{Due, Guard, Peers};
 use crate::router::Decide;
 use crate::service::AnswerTo;
 use crate::timer::{Alarm, Waiter};
+use pulls::Gives;
 
 pub(crate) type StaffAddrs = Rc<BTreeMap<StaffId, Addr<Staff>>>;
 
@@ -66,7 +69,7 @@ pub(crate) struct Connect {
     pub(crate) session: SessionId,
     pub(crate) resume: Option<Resume>,
     /// Told once the connection can be pulled from; dropped where it is refused.
-    pub(crate) done: oneshot::Sender<()>,
+    pub(crate) done: oneshot::Sender<Pulls>,
 }
 
 /// Everything this person is to be shown, durable: the connection is greeted.
@@ -81,14 +84,6 @@ pub(crate) struct Greet {
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
 pub(crate) struct Mark(pub(crate) ConnectionId);
-
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub(crate) struct PullFrames {
-    pub(crate) connection: ConnectionId,
-    pub(crate) bytes: usize,
-    pub(crate) frames: oneshot::Sender<Given>,
-}
 
 /// The client answered a ping.
 #[derive(Clone, Copy, Debug, Message)]
@@ -173,22 +168,15 @@ struct Gathering {
 struct Connection {
     session: SessionId,
     outlet: Outlet,
-    /// Somebody waits for frames.
-    pull: Option<Parked>,
+    gives: Gives,
     patience: Patience,
-}
-
-#[derive(Debug)]
-struct Parked {
-    bytes: usize,
-    frames: oneshot::Sender<Given>,
 }
 
 /// Somebody who is connecting: what they are shown is being gathered.
 #[derive(Debug)]
 struct Arriving {
     session: SessionId,
-    done: oneshot::Sender<()>,
+    done: oneshot::Sender<Pulls>,
     /// The newest event when gathering began: what comes after it is told, the heads show the rest.
     mark: Option<u64>,
     /// Comes back to a place in the feed that is still known: there is nothing to gather.

@@ -3,37 +3,28 @@
 //! So somebody who stops reading is given one batch and no more; what follows stays in the feed, which is
 //! bounded.
 
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::time::Instant;
 use usher_domain::time::Timestamp;
-use usher_engine::{Engine, Given, Pulling};
-use usher_protocol::BATCH_BYTES_MAX;
+use usher_engine::{Given, Pulls};
 use usher_protocol::close::Close;
 use usher_protocol::feed::Pulled;
-
-use super::Member;
 
 /// A connection that takes this long to make room for the next batch has let its feed stand.
 const STOOD_STILL: Duration = Duration::from_secs(8);
 
 #[derive(Debug)]
 pub(super) struct Feed {
-    pull: Option<Pull>,
+    pulls: Option<Pulls>,
+    /// Whether what is asked for was asked only long after the last batch was handed over; `None`: nothing
+    /// is asked for.
+    late: Option<bool>,
     /// When the last batch was handed over.
     handed: Instant,
     /// Since when a sign is waited for that the client reads what it is given.
     pub(super) asked: Option<Timestamp>,
-}
-
-/// What was asked for and has not come.
-#[derive(Debug)]
-struct Pull {
-    answer: Pulling,
-    /// Asked only long after the last batch was handed over.
-    late: bool,
 }
 
 /// The next frames.
@@ -53,34 +44,30 @@ pub(super) enum Ended {
 
 impl Feed {
     pub(super) fn new() -> Self {
-        Self { pull: None, handed: Instant::now(), asked: None }
+        Self { pulls: None, late: None, handed: Instant::now(), asked: None }
+    }
+
+    /// The service gives from here on.
+    pub(super) fn begin(&mut self, pulls: Pulls) {
+        self.pulls = Some(pulls);
     }
 
     /// Gives up what was asked for.
     pub(super) fn stop(&mut self) {
-        self.pull = None;
+        self.pulls = None;
     }
 
     /// Called with nothing to write: asks for the next batch, and takes it.
-    pub(super) fn poll(
-        &mut self,
-        engine: &Engine,
-        member: Member,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<Batch, Ended>> {
-        let Member { service, staff, connection, .. } = member;
+    pub(super) fn poll(&mut self, context: &Context<'_>) -> Poll<Result<Batch, Ended>> {
+        let Some(pulls) = &mut self.pulls else { return Poll::Pending };
         loop {
-            let pull = self.pull.get_or_insert_with(|| Pull {
-                answer: engine.pull(service, staff, connection, BATCH_BYTES_MAX),
-                late: self.handed.elapsed() > STOOD_STILL,
-            });
-            let pulled = ready!(Pin::new(&mut pull.answer).poll(context));
-            let late = pull.late;
-            self.pull = None;
+            let late = *self.late.get_or_insert_with(|| self.handed.elapsed() > STOOD_STILL);
+            let pulled = ready!(pulls.poll_next(context));
+            self.late = None;
             self.handed = Instant::now();
             return Poll::Ready(match pulled {
                 Ok(Given { pulled: Pulled::Frames(frames), ask }) => Ok(Batch { frames, ask }),
-                // A pull waits until there is something: what it waited for has gone meanwhile.
+                // Given is when there is something: it has gone meanwhile.
                 Ok(Given { pulled: Pulled::Idle, .. }) => continue,
                 Ok(Given { pulled: Pulled::Behind, .. }) => Err(Ended::Decided(Close::Behind)),
                 // The service lets go of those who read nothing, of the dead, and of all at a rebuild.

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use tokio::sync::watch;
 use usher_domain::time::Timestamp;
-use usher_engine::{Answer, Attach, Unavailable};
+use usher_engine::{Answer, Attach, Pulls, Unavailable};
 use usher_protocol::close::{Bye, Close};
 use usher_protocol::command::Command;
 use usher_protocol::frame::{
@@ -199,10 +199,11 @@ impl Session {
         ctx.spawn(attached.into_actor(self).map(Self::attached));
     }
 
-    fn attached(attached: Result<(), Unavailable>, session: &mut Self, ctx: &mut Context<Self>) {
+    fn attached(attached: Result<Pulls, Unavailable>, session: &mut Self, ctx: &mut Context<Self>) {
         match (attached, std::mem::replace(&mut session.stage, Stage::Ending { over: false })) {
-            (Ok(()), Stage::Attaching(attached)) => {
+            (Ok(pulls), Stage::Attaching(attached)) => {
                 session.stage = Stage::Live(attached);
+                session.feed.begin(pulls);
                 session.outbox.stir();
                 // It may have ended before the service knew of the connection.
                 if !session.is_signed_in() {
@@ -370,8 +371,10 @@ impl Session {
         ctx: &mut Context<Self>,
         task: &mut TaskContext<'_>,
     ) -> Poll<Batch> {
-        let Some(member) = self.member() else { return Poll::Pending };
-        match ready!(self.feed.poll(&self.sockets.shared.engine, member, task)) {
+        if self.member().is_none() {
+            return Poll::Pending;
+        }
+        match ready!(self.feed.poll(task)) {
             Ok(batch) => Poll::Ready(batch),
             Err(ended) => {
                 let close = match ended {
