@@ -12,7 +12,11 @@ for _, node in ipairs(silent) do
   redis.call('HDEL', KEYS[2], node)
 end
 local before = redis.call('HGET', KEYS[2], ARGV[1])
-local joined = before and string.match(before, '^(%d+) ') or string.format('%d', now)
+local joined, left = string.match(before or '', '^(%d+) %d+ (%d)$')
+if not joined or (left == '1' and ARGV[3] == '0') then
+  -- Who would rather have had nothing begins anew: what the others have now it is given once it has lived a while.
+  joined = string.format('%d', now)
+end
 redis.call('ZADD', KEYS[1], now, ARGV[1])
 redis.call('HSET', KEYS[2], ARGV[1], joined .. ' ' .. ARGV[2] .. ' ' .. ARGV[3])
 local live = redis.call('ZREVRANGE', KEYS[1], 0, tonumber(ARGV[5]) - 1)

@@ -1,8 +1,7 @@
 //! Keeps the leases of all services as this node sees them, on a thread of its own, so that nothing else
 //! delays it; and hands a service over that another node is to have.
 //!
-//! It translates between the machines of `ownership::lease` and the doors to Redis and to the database. What
-//! it decides is who comes first: who asks for a service sooner, and for whom one that is given up is kept.
+//! It decides nothing: it translates between `ownership::keeping` and the doors to Redis and to the database.
 
 mod ask;
 
@@ -17,8 +16,9 @@ use tokio::time::{Instant, timeout};
 use usher_cluster::{Leases, Nodes};
 use usher_domain::ids::ServiceId;
 use usher_domain::ownership::Epoch;
-use usher_domain::ownership::lease::{Answer, Ask, Command, Lease, Stage, Terms};
-use usher_domain::ownership::placement::{self, Node, NodeId};
+use usher_domain::ownership::keeping::{Deed, Keeping as Rules, Word};
+use usher_domain::ownership::lease::{Effect, Terms};
+use usher_domain::ownership::placement::NodeId;
 use usher_domain::time::Timestamp;
 use usher_store::Ownership;
 
@@ -27,10 +27,6 @@ use crate::relay::{Homes, Owner};
 
 /// Answers that may wait to be heard.
 const HEARD_MAX: usize = 1_024;
-
-/// A database that has not answered a node so often in a row cannot be reached by it. The others hear of the
-/// first time, so that nobody takes those to be fit that it does not answer either.
-const UNANSWERED_MAX: u32 = 2;
 
 /// What this node is to do with a service.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -58,7 +54,7 @@ pub(super) struct Parts {
 /// The thread, as the others know it; cheap to clone.
 #[derive(Clone)]
 pub(super) struct Keeper {
-    words: mpsc::Sender<Word>,
+    words: mpsc::Sender<Said>,
 }
 
 pub(super) struct Keeping {
@@ -66,27 +62,9 @@ pub(super) struct Keeping {
     pub(super) orders: BTreeMap<ServiceId, watch::Receiver<Order>>,
 }
 
-enum Word {
-    Heard {
-        service: ServiceId,
-        ask: Ask,
-        answer: Answer,
-        holder: Option<NodeId>,
-    },
-    Claimed {
-        service: ServiceId,
-        epoch: Epoch,
-        taken: bool,
-    },
-    Live(Vec<Node>),
-    /// Whether the database has, this node.
-    Answered(bool),
-    /// A commit was refused.
-    Superseded(Vec<ServiceId>),
-    /// Nothing of it runs.
-    Stopped(ServiceId),
-    /// This node ends: others should have what it has.
-    GiveUp,
+enum Said {
+    Word(Word),
+    /// Nothing runs any more.
     Leave {
         done: oneshot::Sender<()>,
     },
@@ -97,7 +75,7 @@ impl Keeper {
         let (words, heard) = mpsc::channel(HEARD_MAX);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = Thread::new(parts, words.clone());
-        let orders = thread.kept.iter().map(|(service, kept)| (*service, kept.order.subscribe()));
+        let orders = thread.orders.iter().map(|(service, order)| (*service, order.subscribe()));
         let orders = orders.collect();
         std::thread::Builder::new()
             .name("leases".to_owned())
@@ -109,24 +87,27 @@ impl Keeper {
     /// To be called when the store knows other owners.
     pub(super) fn superseded(&self, services: &[ServiceId]) {
         // Where there is no room, the next renewal finds it out.
-        drop(self.words.try_send(Word::Superseded(services.to_vec())));
+        for service in services {
+            let word = Word::Superseded { service: *service };
+            drop(self.words.try_send(Said::Word(word)));
+        }
     }
 
     /// Nothing of a service runs here any more; or nothing could be made to.
     pub(super) async fn stopped(&self, service: ServiceId) {
         // The thread has ended: nobody waits for it.
-        self.words.send(Word::Stopped(service)).await.ok();
+        self.words.send(Said::Word(Word::Stopped { service })).await.ok();
     }
 
     /// Has what runs drained, service by service.
     pub(super) async fn give_up(&self) {
-        self.words.send(Word::GiveUp).await.ok();
+        self.words.send(Said::Word(Word::Leave)).await.ok();
     }
 
     /// Nothing runs any more: waits until the leases have been handed on, and leaves.
     pub(super) async fn leave(&self, within: Duration) {
         let (done, hears) = oneshot::channel();
-        if self.words.send(Word::Leave { done }).await.is_ok()
+        if self.words.send(Said::Leave { done }).await.is_ok()
             && timeout(within, hears).await.is_err()
         {
             tracing::warn!("the leases were not taken back in time; they end by themselves");
@@ -134,55 +115,30 @@ impl Keeper {
     }
 }
 
-/// What is kept of one service.
-struct Kept {
-    lease: Lease,
-    order: watch::Sender<Order>,
-}
-
 struct Thread {
     nodes: Nodes,
     leases: Leases,
     ownership: Ownership,
     terms: Terms,
-    settled_after: Duration,
     homes: Homes,
     started: Instant,
-    kept: BTreeMap<ServiceId, Kept>,
-    live: Vec<Node>,
-    beat_at: Instant,
-    leaving: bool,
-    /// How often in a row the database has not answered: what is decided here cannot be kept.
-    unanswered: u32,
+    rules: Rules,
+    orders: BTreeMap<ServiceId, watch::Sender<Order>>,
     /// Under way.
     releases: JoinSet<()>,
-    say: mpsc::Sender<Word>,
+    say: mpsc::Sender<Said>,
 }
 
 impl Thread {
-    fn new(parts: Parts, say: mpsc::Sender<Word>) -> Self {
+    fn new(parts: Parts, say: mpsc::Sender<Said>) -> Self {
         let Parts { nodes, leases, ownership, terms, settled_after, homes } = parts;
-        let started = Instant::now();
-        let kept = |(service, _)| {
-            let lease = Lease::new(Timestamp::default(), terms);
-            (service, Kept { lease, order: watch::Sender::new(Order::Leave) })
-        };
-        Self {
-            nodes,
-            leases,
-            ownership,
-            terms,
-            settled_after,
-            kept: homes.all().map(kept).collect(),
-            homes,
-            started,
-            live: Vec::new(),
-            beat_at: started,
-            leaving: false,
-            unanswered: 0,
-            releases: JoinSet::new(),
-            say,
-        }
+        let services: Vec<ServiceId> = homes.all().map(|(service, _)| service).collect();
+        let order = |service: &ServiceId| (*service, watch::Sender::new(Order::Leave));
+        let orders = services.iter().map(order).collect();
+        let me = homes.me().node.clone();
+        let rules = Rules::new(Timestamp::default(), (me, settled_after), terms, services);
+        let (started, releases) = (Instant::now(), JoinSet::new());
+        Self { nodes, leases, ownership, terms, homes, started, rules, orders, releases, say }
     }
 
     /// Never set, and stands still with the machine: what then goes on too long the store refuses.
@@ -190,198 +146,108 @@ impl Thread {
         Timestamp::default() + self.started.elapsed()
     }
 
-    const fn me(&self) -> &NodeId {
-        &self.homes.me().node
-    }
-
-    const fn is_fit(&self) -> bool {
-        self.unanswered < UNANSWERED_MAX
-    }
-
-    fn services(&self) -> Vec<ServiceId> {
-        self.kept.keys().copied().collect()
-    }
-
-    async fn run(mut self, mut heard: mpsc::Receiver<Word>) {
+    async fn run(mut self, mut heard: mpsc::Receiver<Said>) {
+        let mut doubts = self.homes.doubts();
         loop {
-            let due = self.kept.values().filter_map(|kept| kept.lease.next_deadline()).min();
-            let due = due.map(|due| self.started + due.since(Timestamp::default()));
-            let wake = due.map_or(self.beat_at, |due| due.min(self.beat_at));
-            let word = tokio::select! {
-                word = heard.recv() => word,
-                () = tokio::time::sleep_until(wake) => None,
+            let due = self.rules.next_deadline().since(Timestamp::default());
+            let said = tokio::select! {
+                said = heard.recv() => said,
+                // The sender is held here.
+                _ = doubts.changed() => None,
+                () = tokio::time::sleep_until(self.started + due) => None,
             };
-            if let Some(Word::Leave { done }) = word {
-                self.leave().await;
-                // Whoever asked may have gone.
-                done.send(()).ok();
-                return;
+            match said {
+                Some(Said::Word(word)) => self.hear(word),
+                Some(Said::Leave { done }) => {
+                    self.leave().await;
+                    // Whoever asked may have gone.
+                    done.send(()).ok();
+                    return;
+                }
+                None => {}
             }
-            self.take(word);
-            if self.beat_at <= Instant::now() {
-                self.beat();
+            for service in self.homes.doubted() {
+                self.hear(Word::Doubted { service });
             }
-            self.expire();
+            let mut deeds = Vec::new();
+            self.rules.expire(self.now(), &mut deeds);
+            self.perform(deeds);
         }
     }
 
-    fn expire(&mut self) {
-        let (now, mut due) = (self.now(), Vec::new());
-        for (service, kept) in &mut self.kept {
-            let mut effects = Vec::new();
-            kept.lease.expire(now, &mut effects);
-            if !effects.is_empty() {
-                due.push((*service, effects));
-            }
+    fn hear(&mut self, word: Word) {
+        if let Word::Stopped { service } = word {
+            self.order(service, Order::Leave);
         }
-        for (service, effects) in due {
-            self.perform(service, effects);
-        }
+        let mut deeds = Vec::new();
+        self.rules.hear(self.now(), word, &mut deeds);
+        self.perform(deeds);
     }
 
-    fn take(&mut self, word: Option<Word>) {
-        match word {
-            Some(Word::Heard { service, ask, answer, holder }) => {
-                if matches!(answer, Answer::Held { .. }) && holder.as_ref() != Some(self.me()) {
-                    self.homes.tell_of_another(service, holder.and_then(Owner::of));
+    fn perform(&mut self, deeds: Vec<Deed>) {
+        for deed in deeds {
+            match deed {
+                Deed::Lease { service, effect, next } => {
+                    tracing::debug!(%service, ?effect, "a lease");
+                    self.perform_for(service, effect, next);
                 }
-                self.apply(service, Command::Hear { ask, answer });
-            }
-            Some(Word::Claimed { service, epoch, taken: true }) => {
-                self.apply(service, Command::Claimed { epoch });
-            }
-            Some(Word::Claimed { service, epoch, taken: false }) => {
-                self.apply(service, Command::NotClaimed { epoch });
-            }
-            Some(Word::Live(live)) => self.heard_of(live),
-            Some(Word::Answered(true)) => self.unanswered = 0,
-            Some(Word::Answered(false)) => self.unanswered_again(),
-            Some(Word::Superseded(services)) => {
-                for service in services {
-                    self.superseded(service);
+                Deed::Elsewhere { service, node } => {
+                    self.homes.tell_of_another(service, node.and_then(Owner::of));
                 }
-            }
-            Some(Word::Stopped(service)) => {
-                self.order(service, Order::Leave);
-                self.apply(service, Command::Stopped);
-            }
-            Some(Word::GiveUp) => {
-                self.leaving = true;
-                // The others hear of it at once, so that one of them is next.
-                self.beat_at = Instant::now();
-                for service in self.services() {
-                    self.apply(service, Command::GiveUp);
+                Deed::Kept { service, by_store: true } => {
+                    tracing::warn!(%service, "Redis keeps a lease no more; the database does");
+                }
+                Deed::Kept { service, by_store: false } => {
+                    tracing::info!(%service, "the database need not keep a lease any more");
+                }
+                Deed::Beat { leaving } => self.beat(leaving),
+                Deed::Refused { service, refusal } => {
+                    tracing::debug!(%service, %refusal, "a lease");
                 }
             }
-            Some(Word::Leave { .. }) | None => {}
         }
     }
 
-    fn heard_of(&mut self, live: Vec<Node>) {
-        self.live = live;
-        if self.leaving {
-            return;
-        }
-        if !self.is_fit() {
-            return self.give_all_over();
-        }
-        for service in self.services() {
-            let rank = placement::rank(service, &self.live, self.me());
-            let patience = self.terms.pause() * u32::try_from(rank).unwrap_or(u32::MAX);
-            self.apply(service, Command::Want { patience });
-        }
-        self.hand_one_over();
-    }
-
-    /// To a node that has been there for a while and should have it; one after the other, so that few
-    /// people at once come back elsewhere.
-    fn hand_one_over(&mut self) {
-        let stage = |kept: &Kept| kept.lease.stage();
-        if self.kept.values().any(|kept| matches!(stage(kept), Stage::HandingOver { .. })) {
-            return;
-        }
-        let owned =
-            self.kept.iter().filter(|(_, kept)| matches!(stage(kept), Stage::Owning { .. }));
-        let mut owned = owned.map(|(service, _)| *service);
-        if let Some(service) = owned.find(|service| self.next(*service).is_some()) {
-            tracing::info!(%service, "another node is to have it");
-            self.apply(service, Command::GiveUp);
-        }
-    }
-
-    /// The others hear of it soon, and this node whether it is the same for them.
-    fn unanswered_again(&mut self) {
-        self.unanswered = self.unanswered.saturating_add(1);
-        let sooner = self.terms.renew_every().saturating_sub(self.terms.patience());
-        self.beat_at -= sooner;
-    }
-
-    /// What cannot be kept here is for nodes that can; where none can, it stays.
-    fn give_all_over(&mut self) {
-        for service in self.services() {
-            let owns = |kept: &Kept| matches!(kept.lease.stage(), Stage::Owning { .. });
-            if self.kept.get(&service).is_some_and(owns) && self.next(service).is_some() {
-                tracing::warn!(%service, "the database does not answer this node; another is to have it");
-                self.apply(service, Command::GiveUp);
+    fn perform_for(&mut self, service: ServiceId, effect: Effect, next: Option<NodeId>) {
+        match effect {
+            Effect::Acquire { ask } => self.acquire(service, ask),
+            Effect::Renew { ask, epoch } => {
+                let leases = self.leases.clone();
+                self.ask(service, ask, async move { Ok(leases.renew(service, epoch).await?) });
             }
-        }
-    }
-
-    /// Who should have a service instead of this node, if somebody should.
-    fn next(&self, service: ServiceId) -> Option<NodeId> {
-        if self.leaving || !self.is_fit() {
-            let others = self.live.iter().filter(|node| node.id() != self.me());
-            let others: Vec<Node> = others.cloned().collect();
-            return placement::owner(service, &others, None, Duration::ZERO).cloned();
-        }
-        // What it has said of itself when it missed an answer is not yet put right.
-        let seems_unfit = |node: &Node| node.id() == self.me() && node.is_leaving();
-        if self.live.iter().any(seems_unfit) {
-            return None;
-        }
-        let next = placement::owner(service, &self.live, Some(self.me()), self.settled_after);
-        next.filter(|next| *next != self.me()).cloned()
-    }
-
-    fn superseded(&mut self, service: ServiceId) {
-        let stage = self.kept.get(&service).map(|kept| kept.lease.stage());
-        if let Some(Stage::Owning { epoch, .. } | Stage::HandingOver { epoch, .. }) = stage {
-            self.apply(service, Command::Superseded { epoch });
-        }
-    }
-
-    fn apply(&mut self, service: ServiceId, command: Command) {
-        let (now, mut effects) = (self.now(), Vec::new());
-        let Some(Kept { lease, .. }) = self.kept.get_mut(&service) else { return };
-        let was_held = lease.is_held();
-        if let Err(refusal) = lease.apply(now, command, &mut effects) {
-            tracing::debug!(%refusal, ?command, "a lease");
-        }
-        match (was_held, lease.is_held()) {
-            (false, true) => {
-                tracing::warn!(%service, "Redis keeps a lease no more; the database does");
+            Effect::Hold { ask, epoch } => self.hold(service, (ask, epoch)),
+            Effect::Reassert { ask, epoch } => {
+                let leases = self.leases.clone();
+                let told = async move { Ok(leases.reassert(service, epoch).await?) };
+                self.ask(service, ask, told);
             }
-            (true, false) => {
-                tracing::info!(%service, "the database need not keep a lease any more");
+            Effect::Claim { epoch, over } => self.claim(service, epoch, over),
+            Effect::Start { epoch } => self.order(service, Order::Run(epoch)),
+            Effect::Drain => {
+                tracing::info!(%service, is_fit = self.rules.is_fit(), "another node is to have it");
+                self.order(service, Order::Drain);
             }
-            (true, true) | (false, false) => {}
+            Effect::Stop { why } => {
+                tracing::warn!(%service, ?why, "not owned any more");
+                self.order(service, Order::LetGo);
+            }
+            Effect::Release { epoch } => self.release(service, epoch, next),
         }
-        self.perform(service, effects);
     }
 
     fn order(&self, service: ServiceId, order: Order) {
-        if let Some(kept) = self.kept.get(&service) {
-            kept.order.send_replace(order);
+        if let Some(orders) = self.orders.get(&service) {
+            orders.send_replace(order);
         }
-        let runs = self.kept.values().filter(|kept| *kept.order.borrow() != Order::Leave);
+        let runs = self.orders.values().filter(|order| *order.borrow() != Order::Leave);
         #[expect(clippy::cast_precision_loss, reason = "a metric")]
         gauge!(SERVICES_OWNED).set(runs.count() as f64);
     }
 
     /// Releases what there is, and is not heard of any more.
     async fn leave(mut self) {
-        for service in self.services() {
-            self.apply(service, Command::Stopped);
+        for service in self.orders.keys().copied().collect::<Vec<_>>() {
+            self.hear(Word::Stopped { service });
         }
         while self.releases.join_next().await.is_some() {}
         if let Err(error) = self.nodes.leave().await {

@@ -42,12 +42,14 @@ pub(crate) enum Home {
 pub(crate) struct Homes {
     me: Owner,
     each: Arc<BTreeMap<ServiceId, watch::Sender<Home>>>,
+    /// Where somebody has found that what is known is not so, and nobody has looked since.
+    doubted: Arc<watch::Sender<BTreeSet<ServiceId>>>,
 }
 
 impl Homes {
     pub(crate) fn new(me: Owner, services: impl Iterator<Item = ServiceId>) -> Self {
         let each = services.map(|service| (service, watch::Sender::default())).collect();
-        Self { me, each: Arc::new(each) }
+        Self { me, each: Arc::new(each), doubted: Arc::default() }
     }
 
     pub(crate) const fn me(&self) -> &Owner {
@@ -74,6 +76,39 @@ impl Homes {
             }
             changes
         });
+    }
+
+    /// Who was taken for the owner did not answer, or is not; or nobody is known who could be asked.
+    pub(crate) fn doubt(&self, service: ServiceId) {
+        if self.each.contains_key(&service) {
+            self.doubted.send_if_modified(|doubted| doubted.insert(service));
+        }
+    }
+
+    /// Changes when there is a new doubt.
+    pub(crate) fn doubts(&self) -> watch::Receiver<BTreeSet<ServiceId>> {
+        self.doubted.subscribe()
+    }
+
+    /// To be looked at now: from here on it can be doubted again.
+    pub(crate) fn doubted(&self) -> BTreeSet<ServiceId> {
+        if self.doubted.borrow().is_empty() {
+            return BTreeSet::new();
+        }
+        let mut doubted = BTreeSet::new();
+        self.doubted.send_if_modified(|all| {
+            doubted = std::mem::take(all);
+            false
+        });
+        doubted
+    }
+
+    /// The other node that has it.
+    pub(crate) fn elsewhere(&self, service: ServiceId) -> Option<Owner> {
+        match self.of(service) {
+            Home::There(owner) => Some(owner),
+            Home::Unknown | Home::Coming | Home::Here => None,
+        }
     }
 
     pub(crate) fn of(&self, service: ServiceId) -> Home {
@@ -162,6 +197,22 @@ mod tests {
         assert_eq!(asks.await.unwrap(), Some(node("other")));
         homes.tell(SERVICE, Home::Here);
         assert_eq!(homes.owner(SERVICE, soon()).await, Some(node("me")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_doubt_is_heard_once_and_none_is_lost() {
+        let (homes, other) = (homes(), ServiceId::from_number(2));
+        let mut doubts = homes.doubts();
+        homes.doubt(SERVICE);
+        homes.doubt(SERVICE);
+        homes.doubt(other);
+        assert!(timeout_at(soon(), doubts.changed()).await.is_ok());
+        assert_eq!(homes.doubted(), [SERVICE].into(), "of services that there are");
+        assert_eq!(homes.doubted(), [].into());
+        assert!(timeout_at(soon(), doubts.changed()).await.is_err());
+        homes.doubt(SERVICE);
+        assert!(timeout_at(soon(), doubts.changed()).await.is_ok());
+        assert_eq!(homes.doubted(), [SERVICE].into(), "and again");
     }
 
     #[tokio::test(start_paused = true)]

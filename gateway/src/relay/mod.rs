@@ -101,6 +101,9 @@ impl<'a> Wanted<'a> {
 
     /// Once there is one.
     async fn owner(&self) -> Result<Owner, Problem> {
+        if self.homes.of(self.service) == Home::Unknown {
+            self.homes.doubt(self.service);
+        }
         self.homes.owner(self.service, self.until).await.ok_or_else(nobody)
     }
 
@@ -111,6 +114,7 @@ impl<'a> Wanted<'a> {
             return Err(nobody());
         }
         self.pause = (self.pause * 2).min(AGAIN_AFTER_MAX);
+        self.homes.doubt(self.service);
         tokio::select! {
             () = sleep_until(again) => {}
             () = self.homes.replaced(self.service, asked) => {}

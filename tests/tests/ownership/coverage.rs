@@ -14,6 +14,11 @@ pub(crate) struct Coverage {
     pub(crate) travelled: u64,
     pub(crate) over: u64,
     pub(crate) released: u64,
+    pub(crate) drained: u64,
+    /// Released for a node that is to be next.
+    pub(crate) kept_for_next: u64,
+    /// Moved in peace to where they should be.
+    pub(crate) moved: u64,
     pub(crate) doubled_by_an_old_copy: u64,
 }
 
@@ -29,6 +34,9 @@ impl Coverage {
         self.travelled += other.travelled;
         self.over += other.over;
         self.released += other.released;
+        self.drained += other.drained;
+        self.kept_for_next += other.kept_for_next;
+        self.moved += other.moved;
         self.doubled_by_an_old_copy += other.doubled_by_an_old_copy;
     }
 
@@ -36,6 +44,7 @@ impl Coverage {
         let seen = [self.started, self.accepted, self.refused, self.reasserted, self.travelled];
         let held = [self.held, self.without_redis];
         let more = [self.over, self.released, self.doubled_by_an_old_copy];
-        seen.iter().chain(&held).chain(&more).all(|count| *count > 0)
+        let moved = [self.drained, self.kept_for_next, self.moved];
+        seen.iter().chain(&held).chain(&more).chain(&moved).all(|count| *count > 0)
     }
 }

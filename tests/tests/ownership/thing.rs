@@ -1,106 +1,121 @@
-//! What happens in a world, and how what is said on the wires is understood.
+//! What happens in a world.
 
-use std::time::Duration;
-
+use usher_domain::ids::ServiceId;
 use usher_domain::ownership::Epoch;
-use usher_domain::ownership::lease::{Answer, Ask};
+use usher_domain::ownership::keeping::Word;
+use usher_domain::ownership::lease::Ask;
 
-use crate::servers::{Question, Reply};
+use crate::servers::Question;
+
+/// Who acts for each service that somebody acts for.
+pub(crate) type Acting = Vec<(ServiceId, u64, Epoch)>;
 
 /// What happens at an instant.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Thing {
     /// A node looks at its deadlines.
     Wake(usize),
-    /// A question has come to Redis, and its reply back to who asked.
+    /// It asks those it takes for owners, for whoever asks it.
+    Probe(usize),
+    /// What runs writes something.
+    Write(usize),
+    /// Something has come to Redis, or to the store.
     AtRedis {
         from: u64,
-        ask: Ask,
+        service: ServiceId,
+        ask: Option<Ask>,
         question: Question,
     },
-    Reply {
+    AtStore {
+        from: u64,
+        what: Statement,
+    },
+    Beat {
+        from: u64,
+        leaving: bool,
+    },
+    /// Something has come to a node, …
+    Told {
         to: u64,
-        ask: Ask,
-        reply: Reply,
+        word: Word,
     },
-    /// To the store and back.
-    ReadForAcquire {
-        from: u64,
-        ask: Ask,
-    },
-    Hold {
-        from: u64,
-        ask: Ask,
-        epoch: u64,
-    },
-    Held {
+    /// … a sign of the store, in time or not, …
+    Signed {
         to: u64,
-        ask: Ask,
-        ours: bool,
+        sign: u64,
+        answered: bool,
     },
-    /// And then Redis's lease.
-    Release {
-        from: u64,
-        epoch: u64,
-    },
-    Claim {
-        from: u64,
-        epoch: u64,
-        over: u64,
-    },
-    Claimed {
+    /// … that a commit was refused, …
+    Refused {
         to: u64,
-        epoch: u64,
-        taken: bool,
+        service: ServiceId,
+        epoch: Epoch,
     },
-    /// The owner writes something, and the store has it.
-    Write(usize),
-    Commit {
-        from: u64,
-        epoch: u64,
-    },
-    Superseded {
-        to: u64,
-        epoch: u64,
-    },
+    /// … that it has stopped what it ran.
     Stopped {
-        of: u64,
-        epoch: u64,
-    },
-    Failed {
         to: u64,
-        ask: Ask,
+        service: ServiceId,
+        epoch: Epoch,
+    },
+    /// A node that was told to leave has had its time.
+    Ends {
+        of: u64,
     },
     Fault,
     /// Who acted when it went.
     RedisBack {
-        acted: Option<(u64, Epoch)>,
+        acted: Acting,
     },
 }
 
-pub(crate) fn answer(reply: Reply) -> Option<Answer> {
-    Some(match reply {
-        Reply::Acquired { epoch, over } => {
-            Answer::Acquired { epoch: Epoch(epoch), over: Epoch(over) }
-        }
-        Reply::Held { left } => Answer::Held { left: Duration::from_millis(left) },
-        Reply::Renewed => Answer::Renewed,
-        Reply::Missing => Answer::Missing,
-        Reply::Done => return None,
-    })
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Statement {
+    ReadForAcquire {
+        service: ServiceId,
+        ask: Ask,
+    },
+    Hold {
+        service: ServiceId,
+        ask: Ask,
+        epoch: u64,
+    },
+    /// And then Redis's lease.
+    Release {
+        service: ServiceId,
+        epoch: u64,
+        next: Option<u64>,
+    },
+    Claim {
+        service: ServiceId,
+        epoch: u64,
+        over: u64,
+    },
+    Commit {
+        service: ServiceId,
+        epoch: u64,
+    },
+    Sign {
+        sign: u64,
+    },
 }
 
-pub(crate) fn reply(to: u64, ask: Ask, answer: Answer) -> Thing {
-    let reply = match answer {
-        Answer::Acquired { epoch, over } => Reply::Acquired { epoch: epoch.0, over: over.0 },
-        Answer::Held { left } => {
-            Reply::Held { left: u64::try_from(left.as_millis()).unwrap_or(u64::MAX) }
+impl Thing {
+    /// The node that it happens to.
+    pub(crate) const fn to(&self) -> Option<u64> {
+        match self {
+            Self::Told { to, .. }
+            | Self::Signed { to, .. }
+            | Self::Refused { to, .. }
+            | Self::Stopped { to, .. } => Some(*to),
+            Self::Wake(_)
+            | Self::Probe(_)
+            | Self::Write(_)
+            | Self::AtRedis { .. }
+            | Self::AtStore { .. }
+            | Self::Beat { .. }
+            | Self::Ends { .. }
+            | Self::Fault
+            | Self::RedisBack { .. } => None,
         }
-        Answer::Renewed => Reply::Renewed,
-        Answer::Missing => Reply::Missing,
-        Answer::Holding => return Thing::Held { to, ask, ours: true },
-        Answer::Superseded => return Thing::Held { to, ask, ours: false },
-        Answer::Failed => return Thing::Failed { to, ask },
-    };
-    Thing::Reply { to, ask, reply }
+    }
 }

@@ -1,23 +1,27 @@
-//! The nodes, what stands between them, and what goes wrong.
+//! The nodes, and what stands between them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use usher_domain::ids::ServiceId;
 use usher_domain::ownership::Epoch;
-use usher_domain::ownership::lease::{Answer, Ask, Command, Effect, Stage, Terms};
+use usher_domain::ownership::keeping::{Deed, Word};
+use usher_domain::ownership::lease::{Answer, Ask, Effect, Terms};
 
 use crate::coverage::Coverage;
-use crate::node::{Node, QUICK};
+use crate::node::{Node, QUICK, name};
 use crate::random::Random;
-use crate::servers::{Question, Redis, Reply, Store};
-use crate::thing::{Thing, answer, reply};
+use crate::servers::{Question, Redis, Store};
+use crate::thing::{Acting, Statement, Thing};
 
-const LEASE: u64 = 5_000;
-const TERMS: Terms = Terms::new(Duration::from_millis(LEASE));
-/// Milliseconds of trouble, and then of peace.
-const TROUBLE: u64 = 60_000;
-const PEACE: u64 = 3 * LEASE;
-const NODES: usize = 3;
+pub(crate) const LEASE: u64 = 5_000;
+pub(crate) const TERMS: Terms = Terms::new(Duration::from_millis(LEASE));
+/// A node lives so long before it is given what another has.
+pub(crate) const SETTLED: u64 = 5_000;
+/// A node that was told to leave is gone then, whatever still runs.
+pub(crate) const ENDS_AFTER: u64 = 6_000;
+/// What is drained takes so long at most.
+pub(crate) const DRAINED: u64 = 2_000;
 /// What a node's messages take at most, there and back, on quick and on slow wires.
 const LATE: [(u64, u64); 4] = [QUICK, (200, 200), (20, 900), (2_000, 2_000)];
 
@@ -30,39 +34,46 @@ enum Server {
 
 /// Whether an old copy of Redis takes its place.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum OldCopies {
+pub(crate) enum OldCopies {
     Never,
     May,
     Took,
 }
 
 pub(crate) struct World {
-    random: Random,
+    pub(crate) random: Random,
     spoken: bool,
-    now: u64,
+    pub(crate) now: u64,
     things: BTreeMap<(u64, u64), Thing>,
     numbered: u64,
     names: u64,
-    nodes: Vec<Node>,
-    redis: Redis,
+    pub(crate) nodes: Vec<Node>,
+    services: Vec<ServiceId>,
+    pub(crate) redis: Redis,
     /// How Redis was some time ago.
-    copy: Redis,
+    pub(crate) copy: Redis,
     /// In some runs an old copy takes its place, and from then on O3 is not promised.
-    old_copies: OldCopies,
+    pub(crate) old_copies: OldCopies,
     store: Store,
     /// Until when no wire reaches Redis, or the store.
-    redis_cut: u64,
-    store_cut: u64,
+    pub(crate) redis_cut: u64,
+    pub(crate) store_cut: u64,
     /// Whether a Redis that is cut off says so at once, or nothing.
     refuses: bool,
     /// Of 100 messages so many are lost.
-    lost: u64,
-    owners: BTreeMap<u64, u64>,
-    coverage: Coverage,
+    pub(crate) lost: u64,
+    owners: BTreeMap<(ServiceId, Epoch), u64>,
+    /// How often each service has begun somewhere.
+    pub(crate) begun: BTreeMap<ServiceId, u64>,
+    /// Leases asked for.
+    pub(crate) asked: u64,
+    /// Of which a new node gets one.
+    pub(crate) wires: &'static [(u64, u64)],
+    pub(crate) coverage: Coverage,
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, spoken: bool) -> Self {
+    pub(crate) fn new(seed: u64, (nodes, services): (usize, u128), spoken: bool) -> Self {
         let mut random = Random::from_seed(seed);
         let lost = random.below(20);
         let store_rate = random.between(950, 1_050);
@@ -74,6 +85,7 @@ impl World {
             numbered: 0,
             names: 0,
             nodes: Vec::new(),
+            services: (1..=services).map(ServiceId::from_number).collect(),
             redis: Redis::default(),
             copy: Redis::default(),
             old_copies: if seed.is_multiple_of(8) { OldCopies::May } else { OldCopies::Never },
@@ -83,74 +95,75 @@ impl World {
             refuses: seed.is_multiple_of(2),
             lost,
             owners: BTreeMap::new(),
+            begun: BTreeMap::new(),
+            asked: 0,
+            wires: &LATE,
             coverage: Coverage::default(),
         };
-        for at in 0..NODES {
+        for at in 0..nodes {
             let node = world.new_node();
             world.nodes.push(node);
-            world.want(at);
+            world.put(1, Thing::Wake(at));
             world.put(50, Thing::Write(at));
+            world.put(50, Thing::Probe(at));
         }
         world
     }
 
-    fn new_node(&mut self) -> Node {
+    pub(crate) fn new_node(&mut self) -> Node {
         self.names += 1;
-        let (rate, ahead) = (self.random.between(900, 1_100), self.random.below(1_000_000));
-        let late = LATE[self.random.index(LATE.len())];
-        let mut node = Node::new(self.names, self.now, TERMS, rate, ahead);
-        node.late = late;
+        let (rate, ahead) =
+            (self.random.between(900, 1_100), self.random.between(LEASE, 1_000_000));
+        let late = self.wires[self.random.index(self.wires.len())];
+        let services = self.services.iter().copied();
+        let mut node = Node::new((self.names, self.now), (TERMS, SETTLED), services, (rate, ahead));
+        node.wires.late = late;
         node
     }
 
-    pub(crate) fn run(mut self) -> Coverage {
-        self.put(1_000, Thing::Fault);
-        self.until(TROUBLE);
-        (self.lost, self.redis_cut, self.store_cut) = (0, 0, 0);
-        self.things.retain(|_, thing| !matches!(thing, Thing::Fault));
-        for at in 0..NODES {
-            self.nodes[at].come_to_peace(self.now);
-            self.want(at);
-            self.arm(at);
+    /// Another in the place of one that has ended.
+    pub(crate) fn replace(&mut self, at: usize) {
+        self.nodes[at] = self.new_node();
+        self.put(1, Thing::Wake(at));
+    }
+
+    /// After one was taken out: what wakes them goes by their places.
+    pub(crate) fn remove(&mut self, at: usize) {
+        self.nodes.remove(at);
+        let by_place =
+            |thing: &Thing| matches!(thing, Thing::Wake(_) | Thing::Probe(_) | Thing::Write(_));
+        self.things.retain(|_, thing| !by_place(thing));
+        for at in 0..self.nodes.len() {
+            self.put(1, Thing::Wake(at));
+            self.put(50, Thing::Write(at));
+            self.put(50, Thing::Probe(at));
         }
-        self.until(TROUBLE + PEACE);
-        let owns = |node: &Node| matches!(node.lease.stage(), Stage::Owning { .. });
-        let owners = self.nodes.iter().filter(|node| owns(node) && node.runs.is_some()).count();
-        assert_eq!(owners, 1, "O4: so many own it in peace");
+    }
+
+    pub(crate) fn services(&self) -> Vec<ServiceId> {
+        self.services.clone()
+    }
+
+    pub(crate) fn acting(&self) -> Acting {
+        let acts = |service: &ServiceId| {
+            let acts = |node: &Node| Some((*service, node.name, node.acts(self.now, *service)?));
+            self.nodes.iter().find_map(acts)
+        };
+        self.services.iter().filter_map(acts).collect()
+    }
+
+    pub(crate) fn finished(mut self) -> Coverage {
         self.coverage.accepted = self.store.accepted;
         self.coverage.refused = self.store.refused;
         self.coverage.kept_off = self.store.kept_off;
         self.coverage
     }
 
-    /// Without trouble but for a Redis that goes and comes back, as it was or empty.
-    pub(crate) fn outlive_redis(mut self) {
-        self.lost = 0;
-        for node in &mut self.nodes {
-            node.late = QUICK;
-        }
-        let gone = self.random.between(10_000, 20_000);
-        self.until(gone);
-        let before = self.acting().expect("somebody acts in peace");
-        let back = gone + self.random.between(LEASE / 2, 8 * LEASE);
-        self.redis_cut = back;
-        self.until(back);
-        if self.random.chance(50) {
-            self.redis = Redis::default();
-        }
-        self.until(back + 2_000);
-        assert_eq!(self.redis.holder(self.now), Some(before.0), "O5: Redis knows by then");
-        self.until(back + PEACE);
-        assert_eq!(self.acting(), Some(before), "O5: another owner");
-        assert_eq!(self.coverage.started, 1, "O5: once only");
+    pub(crate) fn calm(&mut self) {
+        self.things.retain(|_, thing| !matches!(thing, Thing::Fault));
     }
 
-    /// Who acts, and under which epoch.
-    fn acting(&self) -> Option<(u64, Epoch)> {
-        self.nodes.iter().find_map(|node| Some((node.name, node.acts(self.now)?)))
-    }
-
-    fn until(&mut self, end: u64) {
+    pub(crate) fn until(&mut self, end: u64) {
         while let Some(entry) = self.things.first_entry() {
             let at = entry.key().0;
             if at > end {
@@ -163,19 +176,19 @@ impl World {
         self.now = end;
     }
 
-    fn put(&mut self, after: u64, thing: Thing) {
+    pub(crate) fn put(&mut self, after: u64, thing: Thing) {
         self.numbered += 1;
         self.things.insert((self.now + after, self.numbered), thing);
     }
 
     /// Over a node's wire to a server, if it arrives.
     fn send(&mut self, node: u64, server: Server, thing: Thing) {
-        let late = self.named(node).map_or(QUICK, |at| self.nodes[at].late).0;
+        let late = self.named(node).map_or(QUICK, |at| self.nodes[at].wires.late).0;
         self.carry(self.cut_until(node, server), late, thing);
     }
 
     fn send_back(&mut self, node: u64, server: Server, thing: Thing) {
-        let late = self.named(node).map_or(QUICK, |at| self.nodes[at].late).1;
+        let late = self.named(node).map_or(QUICK, |at| self.nodes[at].wires.late).1;
         self.carry(self.cut_until(node, server), late, thing);
     }
 
@@ -187,21 +200,28 @@ impl World {
     }
 
     fn cut_until(&self, node: u64, server: Server) -> u64 {
-        let node = self.named(node).map(|at| &self.nodes[at]);
+        let wires = self.named(node).map(|at| self.nodes[at].wires);
         let cut = match server {
-            Server::Redis => node.map_or(0, |node| node.redis_cut).max(self.redis_cut),
-            Server::Store => self.store_cut,
+            Server::Redis => wires.map_or(0, |wires| wires.redis_cut).max(self.redis_cut),
+            Server::Store => wires.map_or(0, |wires| wires.store_cut).max(self.store_cut),
         };
-        cut.max(node.map_or(0, |node| node.cut))
+        cut.max(wires.map_or(0, |wires| wires.cut))
     }
 
     /// Redis may refuse at once where it cannot be reached.
-    fn ask_redis(&mut self, from: u64, ask: Ask, question: Question) {
+    fn ask_redis(&mut self, from: u64, service: ServiceId, ask: Option<Ask>, question: Question) {
         if self.refuses && self.now < self.cut_until(from, Server::Redis) {
-            self.put(1, Thing::Failed { to: from, ask });
+            if let Some(ask) = ask {
+                let word = Word::Heard { service, ask, answer: Answer::Failed, holder: None };
+                self.put(1, Thing::Told { to: from, word });
+            }
         } else {
-            self.send(from, Server::Redis, Thing::AtRedis { from, ask, question });
+            self.send(from, Server::Redis, Thing::AtRedis { from, service, ask, question });
         }
+    }
+
+    fn ask_store(&mut self, from: u64, what: Statement) {
+        self.send(from, Server::Store, Thing::AtStore { from, what });
     }
 
     fn say(&self, what: &dyn std::fmt::Debug) {
@@ -210,180 +230,232 @@ impl World {
         }
     }
 
-    fn named(&self, name: u64) -> Option<usize> {
+    pub(crate) fn named(&self, name: u64) -> Option<usize> {
         self.nodes.iter().position(|node| node.name == name)
     }
 
     fn take(&mut self, thing: Thing) {
-        if !matches!(thing, Thing::Wake(_) | Thing::Write(_)) {
+        if !matches!(thing, Thing::Wake(_) | Thing::Write(_) | Thing::Probe(_)) {
             self.say(&thing);
+        }
+        if let Some(to) = thing.to() {
+            let Some(at) = self.named(to) else { return };
+            if self.nodes[at].is_paused(self.now) {
+                // It lies there until the node goes on.
+                return self.put(self.nodes[at].paused_until - self.now, thing);
+            }
         }
         match thing {
             Thing::Wake(at) => self.wake(at),
-            Thing::AtRedis { from, ask, question } => {
-                let reply = self.redis.ask(self.now, LEASE, from, question);
-                let travelled = reply == Reply::Held { left: LEASE };
-                self.coverage.travelled += u64::from(travelled);
-                self.send_back(from, Server::Redis, Thing::Reply { to: from, ask, reply });
-            }
-            Thing::Reply { to, ask, reply } => self.answer(to, ask, answer(reply)),
-            Thing::ReadForAcquire { from, ask } => {
-                let left = self.store.held_for(self.now);
-                if left > 0 {
-                    let reply = Reply::Held { left };
-                    self.send_back(from, Server::Store, Thing::Reply { to: from, ask, reply });
-                    return;
-                }
-                let question = Question::Acquire { store: self.store.epoch };
-                self.ask_redis(from, ask, question);
-            }
-            Thing::Hold { from, ask, epoch } => {
-                let ours = self.store.hold(self.now, LEASE, epoch);
-                self.coverage.held += u64::from(ours);
-                self.send_back(from, Server::Store, Thing::Held { to: from, ask, ours });
-            }
-            Thing::Held { to, ask, ours } => {
-                let answer = if ours { Answer::Holding } else { Answer::Superseded };
-                self.answer(to, ask, Some(answer));
-            }
-            Thing::Release { from, epoch } => {
-                self.store.release(epoch);
-                self.ask_redis(from, Ask(u64::MAX), Question::Release { epoch });
-            }
-            Thing::Claim { from, epoch, over } => {
-                let taken = self.store.claim(self.now, epoch, over, from);
-                self.send_back(from, Server::Store, Thing::Claimed { to: from, epoch, taken });
-            }
-            Thing::Claimed { to, epoch, taken } => {
-                let epoch = Epoch(epoch);
-                let claimed = Command::Claimed { epoch };
-                self.tell(to, if taken { claimed } else { Command::NotClaimed { epoch } });
-            }
+            Thing::Probe(at) => self.probe(at),
             Thing::Write(at) => self.write(at),
-            Thing::Commit { from, epoch } => {
-                if !self.store.commit(epoch, from) {
-                    self.send_back(from, Server::Store, Thing::Superseded { to: from, epoch });
+            Thing::AtRedis { from, service, ask, question } => {
+                let reply = self.redis.ask(self.now, LEASE, (service, from), question);
+                let Some(((answer, holder), ask)) = reply.zip(ask) else { return };
+                self.saw(answer);
+                let holder = holder.map(crate::node::id);
+                let word = Word::Heard { service, ask, answer, holder };
+                self.send_back(from, Server::Redis, Thing::Told { to: from, word });
+            }
+            Thing::AtStore { from, what } => self.at_store(from, what),
+            Thing::Beat { from, leaving } => {
+                let live = self.redis.beat(self.now, LEASE, from, leaving);
+                let told = Thing::Told { to: from, word: Word::Live(live) };
+                self.send_back(from, Server::Redis, told);
+            }
+            Thing::Told { to, word } => self.tell(to, word),
+            Thing::Signed { to, sign, answered } => {
+                let at = self.named(to).filter(|at| self.nodes[*at].sign == Some(sign));
+                let Some(at) = at else { return };
+                self.nodes[at].sign = None;
+                self.tell(to, Word::Answered(answered));
+            }
+            Thing::Stopped { to, service, epoch } => {
+                let Some(at) = self.named(to) else { return };
+                if self.nodes[at].runs.get(&service) == Some(&epoch) {
+                    self.nodes[at].runs.remove(&service);
+                    self.tell(to, Word::Stopped { service });
                 }
             }
-            Thing::Superseded { to, epoch } => {
-                self.tell(to, Command::Superseded { epoch: Epoch(epoch) });
+            // Of what ran before and has ended nobody hears.
+            Thing::Refused { to, service, epoch } => {
+                let runs = self.named(to).map(|at| &self.nodes[at].runs);
+                if runs.is_some_and(|runs| runs.get(&service) == Some(&epoch)) {
+                    self.tell(to, Word::Superseded { service });
+                }
             }
-            Thing::Stopped { of, epoch } => self.stopped(of, epoch),
-            Thing::Failed { to, ask } => self.answer(to, ask, Some(Answer::Failed)),
+            Thing::Ends { of } => {
+                let Some(at) = self.named(of) else { return };
+                self.redis.leave(of);
+                self.replace(at);
+            }
             Thing::Fault => self.fault(),
             Thing::RedisBack { acted } => {
-                let goes_on = acted.is_some() && self.acting() == acted;
+                let goes_on = !acted.is_empty() && self.acting() == acted;
                 self.coverage.without_redis += u64::from(goes_on);
             }
         }
+    }
+
+    fn saw(&mut self, answer: Answer) {
+        let travelled = answer == Answer::Held { left: Duration::from_millis(LEASE) };
+        self.coverage.travelled += u64::from(travelled);
+    }
+
+    fn at_store(&mut self, from: u64, what: Statement) {
+        let word = match what {
+            Statement::ReadForAcquire { service, ask } => {
+                self.asked += 1;
+                let (epoch, held) = self.store.standing(self.now, service);
+                let Some((by, left)) = held else {
+                    let question = Question::Acquire { store: epoch };
+                    return self.ask_redis(from, service, Some(ask), question);
+                };
+                let answer = Answer::Held { left: Duration::from_millis(left) };
+                Word::Heard { service, ask, answer, holder: Some(crate::node::id(by)) }
+            }
+            Statement::Hold { service, ask, epoch } => {
+                let ours = self.store.hold(self.now, LEASE, service, epoch);
+                self.coverage.held += u64::from(ours);
+                let answer = if ours { Answer::Holding } else { Answer::Superseded };
+                Word::Heard { service, ask, answer, holder: None }
+            }
+            Statement::Release { service, epoch, next } => {
+                self.store.release(service, epoch);
+                return self.ask_redis(from, service, None, Question::Release { epoch, next });
+            }
+            Statement::Claim { service, epoch, over } => {
+                let taken = self.store.claim(self.now, (service, from), (epoch, over));
+                Word::Claimed { service, epoch: Epoch(epoch), taken }
+            }
+            Statement::Commit { service, epoch } => {
+                if !self.store.commit(service, epoch, from) {
+                    let refused = Thing::Refused { to: from, service, epoch: Epoch(epoch) };
+                    self.send_back(from, Server::Store, refused);
+                }
+                return;
+            }
+            Statement::Sign { sign } => {
+                let signed = Thing::Signed { to: from, sign, answered: true };
+                return self.send_back(from, Server::Store, signed);
+            }
+        };
+        self.send_back(from, Server::Store, Thing::Told { to: from, word });
     }
 
     /// A node that is paused looks once it goes on again.
     fn wake(&mut self, at: usize) {
         if self.nodes[at].is_paused(self.now) {
             let after = self.nodes[at].paused_until - self.now;
-            self.put(after, Thing::Wake(at));
-            return;
+            return self.put(after, Thing::Wake(at));
         }
-        let due = self.nodes[at].lease.next_deadline();
-        if due.is_some_and(|due| due <= self.nodes[at].clock(self.now)) {
-            let effects = self.nodes[at].wake(self.now);
-            self.perform(at, effects);
+        if self.nodes[at].keeping.next_deadline() <= self.nodes[at].clock(self.now) {
+            let deeds = self.nodes[at].wake(self.now);
+            self.perform(at, deeds);
             self.arm(at);
         }
     }
 
-    fn arm(&mut self, at: usize) {
-        if let Some(due) = self.nodes[at].lease.next_deadline() {
-            let when = self.nodes[at].when(due).max(self.now + 1);
-            self.put(when - self.now, Thing::Wake(at));
-        }
+    pub(crate) fn arm(&mut self, at: usize) {
+        let due = self.nodes[at].keeping.next_deadline();
+        let when = self.nodes[at].when(due).max(self.now + 1);
+        self.put(when - self.now, Thing::Wake(at));
     }
 
-    fn answer(&mut self, to: u64, ask: Ask, answer: Option<Answer>) {
-        if let Some(answer) = answer {
-            self.tell(to, Command::Hear { ask, answer });
-        }
-    }
-
-    fn tell(&mut self, to: u64, command: Command) {
+    pub(crate) fn tell(&mut self, to: u64, word: Word) {
         let Some(at) = self.named(to) else { return };
-        if self.nodes[at].is_paused(self.now) {
-            // It lies there until the node goes on.
-            let after = self.nodes[at].paused_until - self.now;
-            let again = match command {
-                Command::Hear { ask, answer } => Some(reply(to, ask, answer)),
-                Command::Claimed { epoch } => {
-                    Some(Thing::Claimed { to, epoch: epoch.0, taken: true })
-                }
-                Command::Superseded { epoch } => Some(Thing::Superseded { to, epoch: epoch.0 }),
-                Command::NotClaimed { .. }
-                | Command::Want { .. }
-                | Command::GiveUp
-                | Command::Stopped => None,
-            };
-            if let Some(again) = again {
-                self.put(after, again);
-            }
-            return;
-        }
-        let (effects, _) = self.nodes[at].hear(self.now, command);
-        self.perform(at, effects);
+        let deeds = self.nodes[at].hear(self.now, word);
+        self.perform(at, deeds);
         self.arm(at);
     }
 
-    fn want(&mut self, at: usize) {
-        let effects = self.nodes[at].want(self.now, 100 * at as u64);
-        self.perform(at, effects);
-        self.arm(at);
-    }
-
-    fn perform(&mut self, at: usize, effects: Vec<Effect>) {
+    fn perform(&mut self, at: usize, deeds: Vec<Deed>) {
         let from = self.nodes[at].name;
-        for effect in effects {
-            self.say(&(from, effect));
-            match effect {
-                Effect::Acquire { ask } => {
-                    self.send(from, Server::Store, Thing::ReadForAcquire { from, ask });
+        for deed in deeds {
+            if !matches!(deed, Deed::Beat { .. } | Deed::Refused { .. }) {
+                self.say(&(from, &deed));
+            }
+            match deed {
+                Deed::Lease { service, effect, next } => {
+                    self.perform_for(at, service, (effect, next.as_ref().map(name)));
                 }
-                Effect::Renew { ask, epoch } => {
-                    self.ask_redis(from, ask, Question::Renew { epoch: epoch.0 });
+                Deed::Beat { leaving } => {
+                    self.send(from, Server::Redis, Thing::Beat { from, leaving });
+                    self.numbered += 1;
+                    let sign = self.numbered;
+                    self.nodes[at].sign = Some(sign);
+                    self.ask_store(from, Statement::Sign { sign });
+                    let late = Thing::Signed { to: from, sign, answered: false };
+                    self.put(LEASE / 5, late);
                 }
-                Effect::Hold { ask, epoch } => {
-                    let epoch = epoch.0;
-                    self.send(from, Server::Store, Thing::Hold { from, ask, epoch });
+                Deed::Elsewhere { .. } | Deed::Kept { .. } | Deed::Refused { .. } => {}
+            }
+        }
+    }
+
+    fn perform_for(
+        &mut self,
+        at: usize,
+        service: ServiceId,
+        (effect, next): (Effect, Option<u64>),
+    ) {
+        let from = self.nodes[at].name;
+        match effect {
+            Effect::Acquire { ask } => {
+                self.ask_store(from, Statement::ReadForAcquire { service, ask });
+            }
+            Effect::Renew { ask, epoch } => {
+                self.ask_redis(from, service, Some(ask), Question::Renew { epoch: epoch.0 });
+            }
+            Effect::Hold { ask, epoch } => {
+                self.ask_store(from, Statement::Hold { service, ask, epoch: epoch.0 });
+            }
+            Effect::Reassert { ask, epoch } => {
+                self.coverage.reasserted += 1;
+                self.ask_redis(from, service, Some(ask), Question::Reassert { epoch: epoch.0 });
+            }
+            Effect::Claim { epoch, over } => {
+                let (epoch, over) = (epoch.0, over.0);
+                self.ask_store(from, Statement::Claim { service, epoch, over });
+            }
+            Effect::Start { epoch } => self.start(at, service, epoch),
+            Effect::Drain | Effect::Stop { .. } => {
+                self.coverage.over += u64::from(matches!(effect, Effect::Stop { .. }));
+                if effect == Effect::Drain {
+                    self.coverage.drained += 1;
+                    let node = &self.nodes[at];
+                    let in_turn = node.hands_over() <= 1;
+                    assert!(
+                        in_turn || node.leaves || !node.keeping.is_fit(),
+                        "O6: another is on its way already"
+                    );
                 }
-                Effect::Reassert { ask, epoch } => {
-                    self.coverage.reasserted += 1;
-                    self.ask_redis(from, ask, Question::Reassert { epoch: epoch.0 });
+                if let Some(epoch) = self.nodes[at].runs.get(&service).copied() {
+                    let takes = self.random.between(1, DRAINED);
+                    self.put(takes, Thing::Stopped { to: from, service, epoch });
                 }
-                Effect::Claim { epoch, over } => {
-                    let (epoch, over) = (epoch.0, over.0);
-                    self.send(from, Server::Store, Thing::Claim { from, epoch, over });
-                }
-                Effect::Start { epoch } => self.start(at, epoch),
-                Effect::Drain | Effect::Stop { .. } => {
-                    self.coverage.over += u64::from(matches!(effect, Effect::Stop { .. }));
-                    if let Some(epoch) = self.nodes[at].runs {
-                        let takes = self.random.between(1, 2_000);
-                        self.put(takes, Thing::Stopped { of: from, epoch: epoch.0 });
-                    }
-                }
-                Effect::Release { epoch } => {
-                    self.coverage.released += 1;
-                    self.send(from, Server::Store, Thing::Release { from, epoch: epoch.0 });
+            }
+            Effect::Release { epoch } => {
+                self.coverage.released += 1;
+                self.coverage.kept_for_next += u64::from(next.is_some());
+                let epoch = epoch.0;
+                if self.now < self.cut_until(from, Server::Store) {
+                    // What does not answer is not waited for.
+                    self.ask_redis(from, service, None, Question::Release { epoch, next });
+                } else {
+                    self.ask_store(from, Statement::Release { service, epoch, next });
                 }
             }
         }
     }
 
-    fn start(&mut self, at: usize, epoch: Epoch) {
+    fn start(&mut self, at: usize, service: ServiceId, epoch: Epoch) {
         let name = self.nodes[at].name;
-        assert!(self.nodes[at].runs.is_none(), "it runs twice on one node");
-        let before = self.owners.insert(epoch.0, name);
+        assert!(!self.nodes[at].runs.contains_key(&service), "it runs twice on one node");
+        let before = self.owners.insert((service, epoch), name);
         assert!(before.is_none(), "O1: {name} acts under {epoch}, as did {before:?}");
         let others = self.nodes.iter().filter(|node| node.name != name);
-        let acting = others.filter(|node| node.acts(self.now).is_some()).count();
+        let acting = others.filter(|node| node.acts(self.now, service).is_some()).count();
         if acting > 0 {
             assert!(
                 self.old_copies == OldCopies::Took,
@@ -391,77 +463,9 @@ impl World {
             );
             self.coverage.doubled_by_an_old_copy += 1;
         }
-        self.nodes[at].runs = Some(epoch);
+        assert!(!self.nodes[at].leaves, "O8: {name} begins what it was told to leave");
+        self.nodes[at].runs.insert(service, epoch);
+        *self.begun.entry(service).or_default() += 1;
         self.coverage.started += 1;
-    }
-
-    fn stopped(&mut self, of: u64, epoch: u64) {
-        let Some(at) = self.named(of) else { return };
-        if self.nodes[at].runs == Some(Epoch(epoch)) {
-            self.nodes[at].runs = None;
-            self.tell_anyhow(at, Command::Stopped);
-        }
-    }
-
-    /// What happens inside a node happens once it goes on.
-    fn tell_anyhow(&mut self, at: usize, command: Command) {
-        let (effects, _) = self.nodes[at].hear(self.now, command);
-        self.perform(at, effects);
-        self.arm(at);
-    }
-
-    /// What runs writes while it is let; what a pause has cut in two goes on after it, whatever became
-    /// of the lease: this is what the store is asked to refuse.
-    fn write(&mut self, at: usize) {
-        let pause = self.random.between(20, 200);
-        self.put(pause, Thing::Write(at));
-        let node = &self.nodes[at];
-        if let Some(epoch) = node.acts(self.now).filter(|_| node.runs.is_some()) {
-            let from = node.name;
-            let asleep = node.paused_until.saturating_sub(self.now);
-            let takes = asleep + self.random.between(1, node.late.0);
-            self.put(takes, Thing::Commit { from, epoch: epoch.0 });
-        }
-    }
-
-    fn fault(&mut self) {
-        let pause = self.random.between(200, 6_000);
-        self.put(pause, Thing::Fault);
-        let at = self.random.index(NODES);
-        let long = self.random.between(100, 3 * LEASE);
-        match self.random.below(14) {
-            0 | 1 => self.nodes[at].paused_until = self.now + long,
-            2 => {
-                // Killed, and another in its place, which has to own what runs no more.
-                self.nodes[at] = self.new_node();
-                self.want(at);
-            }
-            3 => self.redis_cut = self.now + long,
-            4 => self.store_cut = self.now + long,
-            5 | 6 => self.redis = Redis::default(),
-            7 => self.copy = self.redis.clone(),
-            8 if self.old_copies != OldCopies::Never => {
-                self.redis = self.copy.clone();
-                self.old_copies = OldCopies::Took;
-            }
-            9 => self.nodes[at].redis_cut = self.now + 2 * long,
-            10 => {
-                // Gone for long, and then as it was, empty, or an old copy.
-                let long = self.random.between(LEASE, 6 * LEASE);
-                self.redis_cut = self.now + long;
-                self.put(long, Thing::RedisBack { acted: self.acting() });
-                if self.random.chance(50) {
-                    self.redis = Redis::default();
-                }
-            }
-            11 => self.nodes[at].cut = self.now + long,
-            12 => (self.redis_cut, self.store_cut) = (self.now + long, self.now + long),
-            _ if self.nodes[at].is_paused(self.now) => {}
-            _ => {
-                self.tell_anyhow(at, Command::GiveUp);
-                self.put(100, Thing::Wake(at));
-                self.want(at);
-            }
-        }
     }
 }

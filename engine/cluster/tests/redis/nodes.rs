@@ -47,6 +47,20 @@ async fn a_silent_node_is_forgotten_and_begins_anew() {
 }
 
 #[tokio::test]
+async fn who_would_rather_have_had_nothing_begins_anew() {
+    let server = Server::start().await;
+    let a = server.nodes("a");
+    let long = Duration::from_millis(200);
+    eventually("it has lived a while", async || {
+        let lived = a.heartbeat(false).await.unwrap()[0].lived();
+        if lived > long { Ok(()) } else { Err(lived) }
+    })
+    .await;
+    assert!(a.heartbeat(true).await.unwrap()[0].lived() > long, "not yet");
+    assert!(a.heartbeat(false).await.unwrap()[0].lived() < long);
+}
+
+#[tokio::test]
 async fn no_more_nodes_are_told_than_there_may_be() {
     let server = Server::start().await;
     let many = "local now = redis.call('TIME')[1] * 1000

@@ -38,6 +38,17 @@
 //! - **H3** An owner whom only Redis cannot reach goes on; it is not made to hand over. Whether Redis is away
 //!   for itself alone or for all it cannot know, and to go on costs nobody a reconnection.
 //!
+//! **Who stands by** asks the store and Redis, and so hears whose the service is. Of all those one has to ask
+//! often, the first in the draw beside the owner: each that comes after it asks four times as seldom as the
+//! one before it. Everybody asks as often as the first where something is wrong:
+//!
+//! - **W1** in doubt, since the owner did not answer, or said that it is not the owner;
+//! - **W2** of a lease that has less left than one that is renewed in time ever has;
+//! - **W3** once those before it live no more, and it is the first.
+//!
+//! Then, too, the first asks for what has come free a pause before the second, so that of several that wait one
+//! has it at once, who should have it.
+//!
 //! A lease that was granted and not claimed is not given back: it may be the only thing that keeps others
 //! away from a service whose owner Redis has forgotten.
 //!

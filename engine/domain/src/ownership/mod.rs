@@ -1,10 +1,11 @@
 //! Which of several nodes runs a service: [`lease`] decides when one may act, [`placement`] which one
-//! should.
+//! should, [`keeping`] what a node does about it with all services together.
 //!
 //! At most one node acts for a service as long as the nodes' clocks run within a tenth of each other's
 //! rate. Where they do not, or where Redis has forgotten what it had granted, the epoch decides: every
 //! commit names it, and the store refuses one that another has passed.
 
+pub mod keeping;
 pub mod lease;
 pub mod placement;
 

@@ -96,11 +96,12 @@ pub fn owner<'a>(
     best.map(|node| &node.id)
 }
 
-/// How many others would rather own it: who is not first lets them come first.
-pub fn rank(service: ServiceId, nodes: &[Node], me: &NodeId) -> usize {
+/// How many would rather own what `present` owns now, and stay: who is not first lets them come first.
+pub fn rank(service: ServiceId, nodes: &[Node], me: &NodeId, present: Option<&NodeId>) -> usize {
     let Some(mine) = nodes.iter().find(|node| node.id == *me) else { return nodes.len() };
     let draw = mine.draw(service);
-    nodes.iter().filter(|node| !node.leaving && node.draw(service) > draw).count()
+    let waits = |node: &&Node| !node.leaving && Some(&node.id) != present;
+    nodes.iter().filter(waits).filter(|node| node.draw(service) > draw).count()
 }
 
 /// FNV-1a: the same on every machine and in every version.

@@ -3,50 +3,23 @@
 use std::time::Duration;
 
 use metrics::counter;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use usher_cluster::Heard;
 use usher_domain::ids::ServiceId;
 use usher_domain::ownership::Epoch;
-use usher_domain::ownership::lease::{Answer, Ask, Effect};
+use usher_domain::ownership::keeping::Word;
+use usher_domain::ownership::lease::{Answer, Ask};
 use usher_domain::ownership::placement::NodeId;
 use usher_store::{Held, Standing};
 
-use super::{Order, Thread, Word};
+use super::{Said, Thread};
 use crate::metrics::LEASE_HOLDS;
-use crate::relay::Owner;
 
 impl Thread {
-    pub(super) fn perform(&mut self, service: ServiceId, effects: Vec<Effect>) {
-        for effect in effects {
-            tracing::debug!(%service, ?effect, "a lease");
-            match effect {
-                Effect::Acquire { ask } => self.acquire(service, ask),
-                Effect::Renew { ask, epoch } => {
-                    let leases = self.leases.clone();
-                    self.hear(service, ask, async move { Ok(leases.renew(service, epoch).await?) });
-                }
-                Effect::Hold { ask, epoch } => self.hold(service, (ask, epoch)),
-                Effect::Reassert { ask, epoch } => {
-                    let leases = self.leases.clone();
-                    let told = async move { Ok(leases.reassert(service, epoch).await?) };
-                    self.hear(service, ask, told);
-                }
-                Effect::Claim { epoch, over } => self.claim(service, epoch, over),
-                Effect::Start { epoch } => self.order(service, Order::Run(epoch)),
-                Effect::Drain => self.order(service, Order::Drain),
-                Effect::Stop { why } => {
-                    tracing::warn!(%service, ?why, "not owned any more");
-                    self.order(service, Order::LetGo);
-                }
-                Effect::Release { epoch } => self.release(service, epoch),
-            }
-        }
-    }
-
     /// What is held in the store is not asked for in Redis (H1 of `ownership::lease`).
-    fn acquire(&self, service: ServiceId, ask: Ask) {
+    pub(super) fn acquire(&self, service: ServiceId, ask: Ask) {
         let (ownership, leases) = (self.ownership.clone(), self.leases.clone());
-        self.hear(service, ask, async move {
+        self.ask(service, ask, async move {
             let Standing { epoch, held } = ownership.standing(service).await?;
             if let Some(Held { by, left }) = held {
                 return Ok(Heard { answer: Answer::Held { left }, holder: Some(NodeId(by)) });
@@ -55,9 +28,9 @@ impl Thread {
         });
     }
 
-    fn hold(&self, service: ServiceId, (ask, epoch): (Ask, Epoch)) {
+    pub(super) fn hold(&self, service: ServiceId, (ask, epoch): (Ask, Epoch)) {
         let ownership = self.ownership.clone();
-        self.hear(service, ask, async move {
+        self.ask(service, ask, async move {
             let held = ownership.hold(service, epoch.0).await;
             let (answer, outcome) = match &held {
                 Ok(true) => (Answer::Holding, "held"),
@@ -73,14 +46,11 @@ impl Thread {
     }
 
     /// First where others look first, and in Redis for whom it is to be next.
-    fn release(&mut self, service: ServiceId, epoch: Epoch) {
+    pub(super) fn release(&mut self, service: ServiceId, epoch: Epoch, next: Option<NodeId>) {
         let (ownership, leases) = (self.ownership.clone(), self.leases.clone());
-        let next = self.next(service);
-        // It is not asked about for a while: the next one comes first.
-        self.homes.tell_of_another(service, next.clone().and_then(Owner::of));
         while self.releases.try_join_next().is_some() {}
         // A database that does not answer holds nothing for long.
-        let within = if self.is_fit() { self.terms.patience() } else { Duration::ZERO };
+        let within = if self.rules.is_fit() { self.terms.patience() } else { Duration::ZERO };
         self.releases.spawn(async move {
             let released = timeout(within, ownership.release(service, epoch.0)).await;
             if !released.is_ok_and(|released| released.is_ok()) {
@@ -93,7 +63,7 @@ impl Thread {
     }
 
     /// Asks, and says what came of it; what failed may have been done.
-    fn hear(
+    pub(super) fn ask(
         &self,
         service: ServiceId,
         ask: Ask,
@@ -106,11 +76,11 @@ impl Thread {
                 Heard { answer: Answer::Failed, holder: None }
             });
             // The thread has ended: nobody waits for it.
-            say.send(Word::Heard { service, ask, answer, holder }).await.ok();
+            say.send(Said::Word(Word::Heard { service, ask, answer, holder })).await.ok();
         }));
     }
 
-    fn claim(&self, service: ServiceId, epoch: Epoch, over: Epoch) {
+    pub(super) fn claim(&self, service: ServiceId, epoch: Epoch, over: Epoch) {
         let (ownership, say) = (self.ownership.clone(), self.say.clone());
         drop(tokio::spawn(async move {
             let claimed = ownership.claim(service, epoch.0, over.0).await;
@@ -118,17 +88,15 @@ impl Thread {
                 tracing::warn!(cause = ?error, %service, "a service could not be claimed");
                 false
             });
-            say.send(Word::Claimed { service, epoch, taken }).await.ok();
+            say.send(Said::Word(Word::Claimed { service, epoch, taken })).await.ok();
         }));
     }
 
-    pub(super) fn beat(&mut self) {
-        self.beat_at = Instant::now() + self.terms.renew_every();
+    pub(super) fn beat(&self, leaving: bool) {
         let (nodes, say) = (self.nodes.clone(), self.say.clone());
-        let leaving = self.leaving || self.unanswered > 0;
         drop(tokio::spawn(async move {
             match nodes.heartbeat(leaving).await {
-                Ok(live) => drop(say.send(Word::Live(live)).await),
+                Ok(live) => drop(say.send(Said::Word(Word::Live(live))).await),
                 Err(error) => tracing::warn!(%error, "Redis is not to be asked"),
             }
         }));
@@ -136,12 +104,13 @@ impl Thread {
     }
 
     fn ask_the_database(&self) {
-        let Some(service) = self.kept.keys().next().copied() else { return };
+        let Some(service) = self.orders.keys().next().copied() else { return };
         let (ownership, say, patience) =
             (self.ownership.clone(), self.say.clone(), self.terms.patience());
         drop(tokio::spawn(async move {
             let asked = timeout(patience, ownership.standing(service)).await;
-            say.send(Word::Answered(asked.is_ok_and(|standing| standing.is_ok()))).await.ok();
+            let answered = asked.is_ok_and(|standing| standing.is_ok());
+            say.send(Said::Word(Word::Answered(answered))).await.ok();
         }));
     }
 }

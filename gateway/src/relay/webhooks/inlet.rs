@@ -15,7 +15,7 @@ use super::{BYTES_MAX, ITEMS_MAX, PATH};
 use crate::http::{Door, Gate, Hook, Kept, Outcome, Problem, Webhooks, Whole};
 
 /// Whoever passed them on then puts them into the inbox; less than it waits for us.
-const DURABLE_WITHIN: Duration = Duration::from_millis(200);
+const DURABLE_WITHIN: Duration = Duration::from_millis(150);
 
 /// The owner's side; cheap to clone.
 #[derive(Clone)]

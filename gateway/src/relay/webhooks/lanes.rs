@@ -26,7 +26,7 @@ use crate::relay::Owner;
 /// Requests to the owner under way.
 const LANES: usize = 4;
 /// From when a webhook is whole to the owner's answer.
-const ANSWER_WITHIN: Duration = Duration::from_millis(250);
+const ANSWER_WITHIN: Duration = Duration::from_millis(200);
 /// Also where it has waited for its turn until then.
 const ANSWER_LEAST: Duration = Duration::from_millis(50);
 /// Webhooks that go into the inbox by one statement, …
@@ -183,6 +183,7 @@ impl Courier {
                 Kept::NotNow | Kept::Nowhere => late.push(item),
             }
         }
+        self.way.doubt(late.iter().map(|item| item.service));
         self.put_aside(late, "late");
     }
 
@@ -247,12 +248,14 @@ impl Courier {
     /// By webhooks of which there are none.
     async fn finds(&self, owner: Owner) -> (NodeId, bool) {
         let services = self.way.services_of(&owner);
-        let asked = timeout(ANSWER_WITHIN, self.ask(&owner, services, Vec::new())).await;
+        let asked =
+            timeout(ANSWER_WITHIN, self.ask(&owner, services.iter().copied(), Vec::new())).await;
         let answers = asked.is_ok_and(|heard| heard.is_ok());
         if answers {
             self.way.is_open_to(&owner);
         } else {
             self.way.shut(&owner);
+            self.way.doubt(services);
         }
         (owner.node, answers)
     }

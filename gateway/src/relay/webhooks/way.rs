@@ -43,7 +43,10 @@ impl Way {
 
     /// The owner, if it is another node and can be expected to answer.
     pub(super) fn open(&self, service: ServiceId) -> Option<Owner> {
-        let Home::There(owner) = self.homes.of(service) else { return None };
+        let Some(owner) = self.homes.elsewhere(service) else {
+            self.homes.doubt(service);
+            return None;
+        };
         let shut = self.shut.read().unwrap_or_else(PoisonError::into_inner);
         (!shut.contains(&owner.node)).then_some(owner)
     }
@@ -61,6 +64,11 @@ impl Way {
         if shut.remove(&owner.node) {
             tracing::info!(node = %owner.node, "the owner takes webhooks");
         }
+    }
+
+    /// They may be another's by now.
+    pub(super) fn doubt(&self, services: impl IntoIterator<Item = ServiceId>) {
+        services.into_iter().for_each(|service| self.homes.doubt(service));
     }
 
     pub(super) async fn ask(&self, owner: &Owner, body: Vec<u8>) -> anyhow::Result<Bytes> {

@@ -12,8 +12,11 @@ pub struct Ask(pub u64);
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Command {
-    /// This node should own the service; it asks after `patience`, so that of several one comes first.
-    Want { patience: Duration },
+    /// This node would own the service if those before it in the draw did not: so many are there, beside the
+    /// owner. They are let come first, and the more there are, the more seldom it looks.
+    Want { rank: usize },
+    /// Who was believed to own it does not answer, or says that it is not the owner.
+    Doubt,
     /// It should not: what runs is stopped in order, and the lease released.
     GiveUp,
     /// What came of a question.

@@ -1,5 +1,7 @@
 //! The lease of one service as one node sees it.
 
+use std::time::Duration;
+
 use super::{Answer, Ask, Command, Effect, Refusal, Terms, Why};
 use crate::ownership::Epoch;
 use crate::time::Timestamp;
@@ -9,6 +11,8 @@ use crate::time::Timestamp;
 pub struct Lease {
     terms: Terms,
     wanted: bool,
+    /// So many others come before this node.
+    rank: usize,
     /// The last question put.
     asked: Ask,
     state: State,
@@ -16,8 +20,15 @@ pub struct Lease {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum State {
-    StandingBy { ask_at: Timestamp },
-    Acquiring { ask: Ask, sent: Timestamp },
+    /// Asks at the latest at `ask_at`, and whatever happens no sooner than that.
+    StandingBy {
+        ask_at: Timestamp,
+        no_sooner: Timestamp,
+    },
+    Acquiring {
+        ask: Ask,
+        sent: Timestamp,
+    },
     Claiming(Tenure),
     Owning(Tenure),
     HandingOver(Tenure),
@@ -83,8 +94,8 @@ pub enum Stage {
 impl Lease {
     /// Stands by, and asks for nothing before it is told to.
     pub fn new(now: Timestamp, terms: Terms) -> Self {
-        let state = State::StandingBy { ask_at: now };
-        Self { terms, wanted: false, asked: Ask(0), state }
+        let state = State::StandingBy { ask_at: now, no_sooner: now };
+        Self { terms, wanted: false, rank: 0, asked: Ask(0), state }
     }
 
     pub const fn stage(&self) -> Stage {
@@ -123,7 +134,7 @@ impl Lease {
     /// When [`expire`](Self::expire) next has work to do.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         match self.state {
-            State::StandingBy { ask_at } => self.wanted.then_some(ask_at),
+            State::StandingBy { ask_at, .. } => self.wanted.then_some(ask_at),
             State::Acquiring { sent, .. } => Some(sent + self.terms.patience()),
             // Not renewed before it is claimed: a claim that is never answered ends with the lease.
             State::Claiming(tenure) => Some(tenure.until),
@@ -155,9 +166,8 @@ impl Lease {
                     self.state = State::Acquiring { ask, sent: now };
                     effects.push(Effect::Acquire { ask });
                 }
-                State::Acquiring { .. } | State::Claiming(_) => {
-                    self.stand_by(now + self.terms.pause());
-                }
+                State::Acquiring { .. } => self.look_again(now, self.terms.pause(), self.rank == 0),
+                State::Claiming(_) => self.stand_by(now + self.terms.pause()),
                 State::Owning(tenure) | State::HandingOver(tenure) => {
                     if tenure.until <= now {
                         self.let_go(Why::Over, effects);
@@ -179,14 +189,11 @@ impl Lease {
     ) -> Result<(), Refusal> {
         self.expire(now, effects);
         match (self.state, command) {
-            (_, Command::Want { patience }) => {
-                if let State::StandingBy { ask_at } = self.state
-                    && !self.wanted
-                {
-                    self.state = State::StandingBy { ask_at: ask_at.max(now + patience) };
-                }
-                self.wanted = true;
+            (_, Command::Want { rank }) => self.want(now, rank),
+            (State::StandingBy { ask_at, no_sooner }, Command::Doubt) => {
+                self.state = State::StandingBy { ask_at: ask_at.min(no_sooner), no_sooner };
             }
+            (_, Command::Doubt) => {}
             (state, Command::GiveUp) => {
                 self.wanted = false;
                 self.give_up(now, state, effects);
@@ -235,6 +242,20 @@ impl Lease {
         Ok(())
     }
 
+    fn want(&mut self, now: Timestamp, rank: usize) {
+        let turn = now + self.terms.stagger(rank);
+        if let State::StandingBy { ask_at, no_sooner } = self.state {
+            if !self.wanted {
+                self.stand_by(ask_at.max(turn));
+            } else if rank < self.rank {
+                // Those before it have gone.
+                let ask_at = ask_at.min(turn.max(no_sooner));
+                self.state = State::StandingBy { ask_at, no_sooner };
+            }
+        }
+        (self.wanted, self.rank) = (true, rank);
+    }
+
     fn give_up(&mut self, now: Timestamp, state: State, effects: &mut Vec<Effect>) {
         match state {
             State::StandingBy { .. } | State::HandingOver(_) | State::Stopping => {}
@@ -261,13 +282,24 @@ impl Lease {
                 self.state = State::Claiming(Tenure { epoch, until, by: By::Redis, renewal });
                 effects.push(Effect::Claim { epoch, over });
             }
-            Answer::Held { left } => self.stand_by(now + left.min(self.terms.ask_every())),
+            Answer::Held { left } => {
+                let closely = self.rank == 0 || left < self.terms.seems_left();
+                self.look_again(now, self.terms.soon(self.rank, left), closely);
+            }
             Answer::Renewed
             | Answer::Missing
             | Answer::Holding
             | Answer::Superseded
-            | Answer::Failed => self.stand_by(now + self.terms.pause()),
+            | Answer::Failed => self.look_again(now, self.terms.pause(), self.rank == 0),
         }
+    }
+
+    /// After it was asked for in vain: `soon`, or only as often as is this node's to look.
+    fn look_again(&mut self, now: Timestamp, soon: Duration, closely: bool) {
+        let no_sooner = now + soon;
+        let seldom = now + self.terms.look_every(self.rank);
+        let ask_at = if closely { no_sooner } else { no_sooner.max(seldom) };
+        self.state = State::StandingBy { ask_at, no_sooner };
     }
 
     fn hear_renewed(
@@ -351,7 +383,7 @@ impl Lease {
     }
 
     const fn stand_by(&mut self, ask_at: Timestamp) {
-        self.state = State::StandingBy { ask_at };
+        self.state = State::StandingBy { ask_at, no_sooner: ask_at };
     }
 
     const fn next_ask(&mut self) -> Ask {

@@ -24,7 +24,8 @@ fn commands() -> impl Strategy<Value = Command> {
     // Questions count from one; the script turns this into one of the last three.
     let hear = (0_u64..3, answer).prop_map(|(ask, answer)| Command::Hear { ask: Ask(ask), answer });
     prop_oneof![
-        2 => (0_u64..2_000).prop_map(|ms| Command::Want { patience: Duration::from_millis(ms) }),
+        2 => (0_usize..5).prop_map(|rank| Command::Want { rank }),
+        1 => Just(Command::Doubt),
         1 => Just(Command::GiveUp),
         10 => hear,
         4 => epoch.clone().prop_map(|epoch| Command::Claimed { epoch }),

@@ -9,7 +9,7 @@ use crate::time::Timestamp;
 /// hold 4,250 ms, renewed every 1,666, patience 1,000, pause 250, asked every 500.
 const TERMS: Terms = Terms::new(Duration::from_secs(5));
 
-/// `want`, `want 300` (after so many ms), `give up`, `acquired 1`, `held 400`, `renewed`,
+/// `want` (as the first), `want 2` (after two others), `doubt`, `give up`, `acquired 1`, `held 400`, `renewed`,
 /// `missing`, `holding`, `passed`, `failed`, `claimed 1`, `not claimed 1`, `superseded 1`, `stopped`, `tick`;
 /// an answer is to the last question, `late renewed` to the one before.
 fn command(text: &str, asked: u64) -> Option<Command> {
@@ -19,7 +19,8 @@ fn command(text: &str, asked: u64) -> Option<Command> {
     let (epoch, millis) = (Epoch(number), Duration::from_millis(number));
     let hear = |answer| Command::Hear { ask: Ask(ask), answer };
     Some(match verb {
-        "want" => Command::Want { patience: millis },
+        "want" => Command::Want { rank: usize::try_from(number).unwrap() },
+        "doubt" => Command::Doubt,
         "give up" => Command::GiveUp,
         "acquired" => hear(Answer::Acquired { epoch, over: Epoch(0) }),
         "held" => hear(Answer::Held { left: millis }),
@@ -107,9 +108,9 @@ fn who_is_not_wanted_asks_for_nothing() {
     check(
         "wanted and given up",
         &[
-            (0, "want 300", "", false),
-            (299, "tick", "", false),
-            (300, "tick", "acquire", false),
+            (0, "want 1", "", false),
+            (249, "tick", "", false),
+            (250, "tick", "acquire", false),
             (310, "give up", "", false),
             (320, "acquired 1", "Stale", false),
             (90_000, "tick", "", false),
@@ -195,6 +196,106 @@ fn who_finds_it_held_asks_again_when_it_may_be_free() {
             (1_790, "tick", "acquire", false),
             (1_800, "failed", "", false),
             (2_050, "tick", "acquire", false),
+        ],
+    );
+}
+
+#[test]
+fn who_comes_later_in_the_draw_looks_more_seldom() {
+    for (rank, patience, every) in
+        [(1, 250, 2_000), (2, 500, 8_000), (3, 750, 32_000), (9, 1_000, 32_000)]
+    {
+        check(
+            "all is well",
+            &[
+                (0, &*format!("want {rank}"), "", false),
+                (patience, "tick", "acquire", false),
+                (patience + 10, "held 4000", "", false),
+                (patience + 9 + every, "tick", "", false),
+                (patience + 10 + every, "tick", "acquire", false),
+                (patience + 20 + every, "held 2500", "", false),
+                (patience + 19 + 2 * every, "tick", "", false),
+                (patience + 20 + 2 * every, "tick", "acquire", false),
+                (patience + 30 + 2 * every, "failed", "", false),
+                (patience + 29 + 3 * every, "tick", "", false),
+                (patience + 30 + 3 * every, "tick", "acquire", false),
+            ],
+        );
+    }
+}
+
+/// After two others, told at 510 that it is held for four seconds: it would look at 8,510.
+const LOOKS: [(u64, &str, &str, bool); 3] =
+    [(0, "want 2", "", false), (500, "tick", "acquire", false), (510, "held 4000", "", false)];
+
+#[track_caller]
+fn check_third(what: &str, script: &[(u64, &str, &str, bool)]) {
+    check(what, &[&LOOKS, script].concat());
+}
+
+#[test]
+fn where_something_is_wrong_everybody_asks_often() {
+    check_third(
+        "in doubt, and not more often than the first",
+        &[
+            (600, "doubt", "", false),
+            (1_009, "doubt", "", false),
+            (1_010, "tick", "acquire", false),
+            (1_020, "held 3500", "", false),
+            (3_000, "tick", "", false),
+            (3_000, "doubt", "acquire", false),
+            (3_001, "doubt", "", false),
+            (3_010, "held 3000", "", false),
+            (11_009, "tick", "", false),
+            (11_010, "tick", "acquire", false),
+        ],
+    );
+    check_third(
+        "of a lease that is not renewed, and after those before it",
+        &[
+            (8_510, "tick", "acquire", false),
+            (8_520, "held 2499", "", false),
+            (9_020, "tick", "acquire", false),
+            (9_030, "held 100", "", false),
+            (9_629, "tick", "", false),
+            (9_630, "tick", "acquire", false),
+            (9_640, "acquired 1", "claim 1", false),
+        ],
+    );
+    check(
+        "the second after the first",
+        &[
+            (0, "want 1", "", false),
+            (250, "tick", "acquire", false),
+            (260, "held 100", "", false),
+            (609, "tick", "", false),
+            (610, "tick", "acquire", false),
+        ],
+    );
+    check_third(
+        "once it is the first",
+        &[
+            (700, "want 3", "", false),
+            (800, "want", "", false),
+            (1_010, "tick", "acquire", false),
+            (1_020, "held 4000", "", false),
+            (1_520, "tick", "acquire", false),
+        ],
+    );
+}
+
+#[test]
+fn what_was_handed_on_is_left_to_the_next_one() {
+    check_owner(
+        "whoever doubts",
+        &[
+            (300, "give up", "drain", true),
+            (400, "stopped", "release 1", false),
+            (500, "want 1", "", false),
+            (600, "doubt", "", false),
+            (700, "want", "", false),
+            (5_399, "doubt", "", false),
+            (5_400, "tick", "acquire", false),
         ],
     );
 }

@@ -74,7 +74,10 @@ proptest! {
         let mut nodes: Vec<Node> = (0..count).map(|n| node(n, SETTLED)).collect();
         for next in 0..count {
             let owner = owner(service, &nodes, None, SETTLED).unwrap().clone();
-            prop_assert_eq!(rank(service, &nodes, &owner), 0, "the {}th", next);
+            prop_assert_eq!(rank(service, &nodes, &owner, None), 0, "the {}th", next);
+            let others = nodes.iter().filter(|node| node.id != owner);
+            let first = others.filter(|node| rank(service, &nodes, &node.id, Some(&owner)) == 0);
+            prop_assert_eq!(first.count(), nodes.len().saturating_sub(1).min(1), "beside the owner");
             nodes.retain(|node| node.id != owner);
         }
     }
