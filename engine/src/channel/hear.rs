@@ -6,7 +6,7 @@ use actix::prelude::*;
 use usher_domain::floor::event::{Closer, FloorEvent};
 use usher_domain::message::{Content, Counts};
 use usher_domain::outbox;
-use usher_domain::record::{Event, MessageReceived, Record};
+use usher_domain::record::{After, Event, MessageReceived, Record};
 use usher_domain::settings::ChannelState;
 use usher_domain::time::Timestamp;
 use usher_domain::trace::Step;
@@ -83,7 +83,12 @@ impl Channel {
                 owner: None,
             }),
         ];
-        let records = events.into_iter().map(|event| Record::new(now, event));
+        let mut records: Vec<Record> =
+            events.into_iter().map(|event| Record::new(now, event)).collect();
+        if let Some(last) = records.last_mut() {
+            // Nobody goes on from it.
+            last.after.push(After::Enquiry { enquiry, kept: None });
+        }
         self.peers.ledger.append(records, [Release::Ack(ack)]);
     }
 

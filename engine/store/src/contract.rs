@@ -231,7 +231,7 @@ macro_rules! store_contract {
                 let opened = open();
                 tell(&opened.store, SERVICE, &CAST.opening()).await;
                 let reader = opened.store.archive().reader().unwrap();
-                assert_eq!(count_live(&reader), ["draws", "enquiry", "place", "seat"]);
+                assert_eq!(count_live(&reader), ["enquiry", "draws", "place", "seat"]);
                 let mut unsent = Vec::new();
                 reader.unsent(SERVICE, |message| unsent.push(message)).unwrap();
                 let [message] = &unsent[..] else { panic!("{unsent:?}") };

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
+use std::time::Duration;
 
-use usher_domain::ids::ServiceId;
+use usher_domain::ids::{MessageId, ServiceId};
+use usher_domain::record::{After, Event, Record};
+use usher_domain::time::Timestamp;
 
 use crate::contract::{commit, entries, reopen, submit, tell};
-use crate::script::{Cast, SERVICE};
+use crate::script::{Cast, NOON, SERVICE};
 use crate::{
     ArchiveOptions, Commit, CommitFailed, DataDir, Entry, Full, JournalOptions, Store, StoreError,
     StoreOptions, rebuild,
@@ -67,6 +70,74 @@ async fn an_archive_thrown_away_or_rebuilt_is_the_same_archive() {
     }
     let store = open(dir.path());
     assert_eq!(store.archive().reader().unwrap().dump().unwrap(), before);
+}
+
+fn after_hours(hours: u64) -> Timestamp {
+    NOON + Duration::from_hours(hours)
+}
+
+/// The first message of the opening once more, which leaves the window so long.
+fn said(opening: &[Record], number: u64, hours: u64) -> Record {
+    let heard = opening.iter().find(|told| matches!(told.event, Event::MessageReceived(_)));
+    let mut record = heard.unwrap().clone();
+    if let Event::MessageReceived(received) = &mut record.event {
+        received.message = MessageId::from_number(70_000 + u128::from(number));
+        received.provider_id = format!("wamid.again.{number}");
+    }
+    record.after.retain(|after| matches!(after, After::Enquiry { .. }));
+    for after in &mut record.after {
+        let After::Enquiry { kept: Some(kept), .. } = after else { continue };
+        kept.window_until = after_hours(hours);
+    }
+    record
+}
+
+/// The floor's word on the enquiry, with the window as it knows it.
+fn stood(opening: &[Record], hours: u64) -> Record {
+    let mut left = opening.iter().flat_map(|told| &told.after);
+    let place = left.find_map(|after| match after {
+        After::Place { enquiry, place } => Some((*enquiry, place.clone().unwrap())),
+        _ => None,
+    });
+    let (enquiry, mut place) = place.unwrap();
+    place.window_until = after_hours(hours);
+    Record::new(NOON, Event::FloorKept {}).leaving(After::Place { enquiry, place: Some(place) })
+}
+
+#[tokio::test]
+async fn what_many_records_say_of_an_enquiry_is_the_same_in_one_transaction_or_in_many() {
+    let opening = Cast(9).opening();
+    let end = After::Enquiry { enquiry: Cast(9).enquiry(), kept: None };
+    let ended = Record::new(NOON, Event::FloorKept {}).leaving(end);
+    let more = [
+        (vec![said(&opening, 1, 30), stood(&opening, 26)], 26, true),
+        (vec![said(&opening, 1, 30), stood(&opening, 26), said(&opening, 2, 31)], 31, true),
+        (vec![said(&opening, 1, 30), said(&opening, 2, 31), ended], 31, false),
+    ];
+    for (more, window, live) in more {
+        let tale = [&opening[..], &more].concat();
+        let (one_by_one, together) = (shown(&tale, 1).await, shown(&tale, 4_096).await);
+        assert_eq!((one_by_one.1, one_by_one.2), (Some(after_hours(window)), usize::from(live)));
+        assert_eq!(one_by_one, together);
+    }
+}
+
+/// What the archive then holds, the window of the one enquiry, and how many are kept.
+async fn shown(tale: &[Record], batch_max: usize) -> (String, Option<Timestamp>, usize) {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = ArchiveOptions { batch_max, ..ArchiveOptions::default() };
+    let options = StoreOptions { archive, ..StoreOptions::default() };
+    let store = Store::open(dir.path(), options).unwrap();
+    commit(&store, SERVICE, entries(1, tale)).unwrap();
+    store.archive().wait(SERVICE, tale.len() as u64).await.unwrap();
+    let reader = store.archive().reader().unwrap();
+    let row = reader.enquiry(SERVICE, Cast(9).enquiry()).unwrap().unwrap();
+    let mut kept = 0;
+    let count = |found: crate::LiveState| {
+        kept += usize::from(matches!(found.state, After::Enquiry { .. }));
+    };
+    reader.live(SERVICE, count).unwrap();
+    (reader.dump().unwrap(), row.window_until, kept)
 }
 
 #[test]
@@ -202,7 +273,7 @@ fn everybody_hears_an_outcome_while_the_journal_closes() {
 #[tokio::test]
 async fn the_projector_does_not_gather_while_somebody_waits() {
     let dir = tempfile::tempdir().unwrap();
-    let gather = std::time::Duration::from_hours(1);
+    let gather = Duration::from_hours(1);
     let archive = ArchiveOptions { gather, ..ArchiveOptions::default() };
     let options = StoreOptions { archive, ..StoreOptions::default() };
     let store = Store::open(dir.path(), options).unwrap();

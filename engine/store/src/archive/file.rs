@@ -17,7 +17,7 @@ use crate::journal::JournalReader;
 use crate::sql;
 
 /// Rises with every change of `schema.sql` or of what is projected: an older archive is made anew.
-pub(super) const VERSION: i64 = 4;
+pub(super) const VERSION: i64 = 5;
 
 pub(super) const SCHEMA: &str = include_str!("schema.sql");
 

@@ -3,6 +3,7 @@
 use usher_domain::ids::{EnquiryId, MediaId, ServiceId};
 use usher_domain::message::Content;
 
+use super::project::is_live_no_more;
 use super::read::OldMedia;
 use crate::db::{Db, Result};
 use crate::prune::WHY;
@@ -25,6 +26,7 @@ pub(crate) fn forget(tx: &Db, service: ServiceId, gone: &Gone) -> Result<Vec<Str
             let sql = format!("DELETE FROM {table} WHERE service = ?1 AND enquiry = ?2");
             tx.run(&sql, (service.blob(), enquiry.blob()))?;
         }
+        is_live_no_more(tx, service.blob(), enquiry.blob())?;
     }
     for row in &gone.rows {
         tx.run("DELETE FROM other_ids WHERE id = ?1", [int(*row)])?;

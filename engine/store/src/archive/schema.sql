@@ -31,13 +31,15 @@ CREATE TABLE bindings (
   expires_at INTEGER, PRIMARY KEY (service, visitor, kind, channel, staff)) WITHOUT ROWID;
 CREATE INDEX bindings_staff ON bindings (service, staff);
 
+-- `kept`: what a live one goes on from besides its place, and the record it is from. It changes with
+-- every message, and so it stands in the row that does.
 CREATE TABLE enquiries (
   service BLOB, enquiry BLOB, channel BLOB NOT NULL, visitor BLOB NOT NULL, state TEXT NOT NULL,
   owner BLOB, bot BLOB, epoch INTEGER NOT NULL DEFAULT 0, opened_at INTEGER NOT NULL,
   opened_seq INTEGER NOT NULL, picked_up_at INTEGER, missed_at INTEGER, hold_until INTEGER,
   window_until INTEGER, bucket TEXT, closed_at INTEGER, closed_seq INTEGER, closer TEXT,
   silent INTEGER, reason TEXT, first_message BLOB, last_message BLOB, last_message_at INTEGER,
-  messages INTEGER NOT NULL DEFAULT 0,
+  messages INTEGER NOT NULL DEFAULT 0, kept TEXT, kept_seq INTEGER,
   PRIMARY KEY (service, enquiry)) WITHOUT ROWID;
 CREATE INDEX enquiries_closed ON enquiries (service, closed_at) WHERE closed_at IS NOT NULL;
 CREATE INDEX enquiries_opened ON enquiries (service, opened_seq);
@@ -106,8 +108,8 @@ CREATE TABLE media (
 CREATE INDEX media_file ON media (sha256);
 CREATE INDEX media_at ON media (service, at);
 
--- The newest state of what is live: places and kept parts of enquiries, seats,
--- attendances, draws.
+-- The newest state of what is live: places of enquiries, talks, seats, attendances, draws. Of kind
+-- `enquiry`: it is live, and its state stands in its row.
 CREATE TABLE live (
   service BLOB, kind TEXT, key BLOB, seq INTEGER NOT NULL, state TEXT NOT NULL,
   PRIMARY KEY (service, kind, key)) WITHOUT ROWID;

@@ -1,9 +1,8 @@
 //! Enquiries: from opening to close, as the floor's events tell.
 
 use usher_domain::floor::event::FloorEvent;
-use usher_domain::ids::{BotId, ChannelId, EnquiryId, MessageId, StaffId, VisitorId};
+use usher_domain::ids::{BotId, ChannelId, EnquiryId, StaffId, VisitorId};
 use usher_domain::record::Event;
-use usher_domain::time::Timestamp;
 use usher_domain::trace::Step;
 
 use super::{Target, room};
@@ -20,6 +19,11 @@ pub(super) fn opened(
         "INSERT INTO enquiries (service, enquiry, channel, visitor, state, opened_at, opened_seq)
          VALUES (?1, ?2, ?3, ?4, 'open', ?5, ?6) ON CONFLICT DO NOTHING",
         (t.service, enquiry.blob(), channel.blob(), visitor.blob(), t.at, t.seq),
+    )?;
+    t.run(
+        "INSERT INTO live (service, kind, key, seq, state) VALUES (?1, 'enquiry', ?2, ?3, '')
+         ON CONFLICT DO NOTHING",
+        (t.service, enquiry.blob(), t.seq),
     )?;
     adopt(t, enquiry, channel, visitor)
 }
@@ -42,23 +46,6 @@ fn adopt(t: &Target<'_>, enquiry: EnquiryId, channel: ChannelId, visitor: Visito
              WHERE service = ?1 AND enquiry = ?2 AND inbound = 1 ORDER BY seq LIMIT 1)
          WHERE service = ?1 AND enquiry = ?2",
         (t.service, enquiry.blob(), int(adopted as u64)),
-    )?;
-    Ok(())
-}
-
-/// A message stands in the enquiry's room; `window`: the enquiry's, where it has changed.
-pub(super) fn spoken_in(
-    t: &Target<'_>,
-    enquiry: EnquiryId,
-    message: MessageId,
-    window: Option<Timestamp>,
-) -> Result<()> {
-    t.run(
-        "UPDATE enquiries SET first_message = coalesce(first_message, ?3), last_message = ?3,
-           last_message_at = ?4, messages = messages + 1,
-           window_until = coalesce(?5, window_until)
-         WHERE service = ?1 AND enquiry = ?2",
-        (t.service, enquiry.blob(), message.blob(), t.at, window.map(millis)),
     )?;
     Ok(())
 }

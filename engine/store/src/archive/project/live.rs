@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 
+use usher_domain::enquiry::EnquiryKept;
 use usher_domain::floor::place::{Place, Stage};
-use usher_domain::ids::EnquiryId;
+use usher_domain::ids::{EnquiryId, MessageId};
 use usher_domain::record::After;
+use usher_domain::time::Timestamp;
 
 use super::Target;
 use crate::db::{Db, Result};
@@ -15,22 +17,82 @@ use crate::sql::{Blob, Id, blob, json, millis};
 #[derive(Debug, Default)]
 pub(crate) struct Live {
     left: HashMap<Key, (i64, After)>,
+    /// By service and enquiry.
+    rows: HashMap<(Blob, Blob), Row>,
 }
 
 type Key = (Blob, &'static str, Vec<u8>);
 
+/// What is said in an enquiry, and what it goes on from, change one row of it, and that row once.
+///
+/// Of very many enquiries each one's row is on a page of its own, and a page is what a message costs.
+#[derive(Debug, Default)]
+struct Row {
+    first: Option<Blob>,
+    last: Option<(Blob, i64)>,
+    messages: u32,
+    window: Option<i64>,
+    kept: Option<(i64, Option<Box<EnquiryKept>>)>,
+}
+
 impl Live {
-    pub(super) fn keep(&mut self, t: &Target<'_>, after: After) -> Result<()> {
-        if let After::Place { enquiry, place: Some(place) } = &after {
-            stands(t, *enquiry, place)?;
-        }
-        let (kind, key) = key(&after);
-        self.left.insert((t.service, kind, key), (t.seq, after));
+    pub(super) fn keep(&mut self, t: &Target<'_>, after: &After) -> Result<()> {
+        let (kind, key) = match after {
+            After::Enquiry { enquiry, kept } => {
+                self.row(t, *enquiry).kept = Some((t.seq, kept.clone()));
+                return Ok(());
+            }
+            After::Place { enquiry, place } => {
+                if let Some(place) = place {
+                    self.stands(t, *enquiry, place)?;
+                }
+                ("place", enquiry.blob().to_vec())
+            }
+            After::Talk { enquiry, .. } => ("talk", enquiry.blob().to_vec()),
+            After::Seat { staff, .. } => ("seat", staff.blob().to_vec()),
+            After::Attendance { staff, .. } => ("attendance", staff.blob().to_vec()),
+            After::Draws { channel, rule, node, .. } => {
+                let ids = [&channel.blob()[..], &rule.blob()[..], &node.to_be_bytes()[..]];
+                ("draws", ids.concat())
+            }
+        };
+        self.left.insert((t.service, kind, key), (t.seq, after.clone()));
         Ok(())
+    }
+
+    /// A live enquiry's row says what its place says.
+    fn stands(&mut self, t: &Target<'_>, enquiry: EnquiryId, place: &Place) -> Result<()> {
+        stands(t, enquiry, place)?;
+        // The place is newer than what was said before.
+        if let Some(row) = self.rows.get_mut(&(t.service, enquiry.blob())) {
+            row.window = None;
+        }
+        Ok(())
+    }
+
+    /// A message stands in the enquiry's room; `window`: the enquiry's, where it has changed.
+    pub(super) fn spoken_in(
+        &mut self,
+        t: &Target<'_>,
+        enquiry: EnquiryId,
+        (message, window): (MessageId, Option<Timestamp>),
+    ) {
+        let row = self.row(t, enquiry);
+        row.first.get_or_insert(message.blob());
+        row.last = Some((message.blob(), t.at));
+        row.messages += 1;
+        row.window = window.map(millis).or(row.window);
+    }
+
+    fn row(&mut self, t: &Target<'_>, enquiry: EnquiryId) -> &mut Row {
+        self.rows.entry((t.service, enquiry.blob())).or_default()
     }
 
     /// Writes them.
     pub(crate) fn write(self, tx: &Db) -> Result<()> {
+        for (whose, row) in self.rows {
+            row.write(tx, whose)?;
+        }
         for ((service, kind, key), (seq, after)) in self.left {
             if is_gone(&after) {
                 tx.run(
@@ -50,30 +112,54 @@ impl Live {
     }
 }
 
-fn key(after: &After) -> (&'static str, Vec<u8>) {
-    match after {
-        After::Place { enquiry, .. } => ("place", enquiry.blob().to_vec()),
-        After::Enquiry { enquiry, .. } => ("enquiry", enquiry.blob().to_vec()),
-        After::Talk { enquiry, .. } => ("talk", enquiry.blob().to_vec()),
-        After::Seat { staff, .. } => ("seat", staff.blob().to_vec()),
-        After::Attendance { staff, .. } => ("attendance", staff.blob().to_vec()),
-        After::Draws { channel, rule, node, .. } => {
-            let ids = [&channel.blob()[..], &rule.blob()[..], &node.to_be_bytes()[..]];
-            ("draws", ids.concat())
-        }
-    }
+const fn is_gone(after: &After) -> bool {
+    matches!(after, After::Place { place: None, .. } | After::Talk { talk: None, .. })
 }
 
-const fn is_gone(after: &After) -> bool {
-    matches!(
-        after,
-        After::Place { place: None, .. }
-            | After::Enquiry { kept: None, .. }
-            | After::Talk { talk: None, .. }
+/// Nothing goes on from this enquiry.
+pub(crate) fn is_live_no_more(tx: &Db, service: Blob, enquiry: Blob) -> Result<()> {
+    tx.run(
+        "DELETE FROM live WHERE service = ?1 AND kind = 'enquiry' AND key = ?2",
+        (service, enquiry),
     )
 }
 
-/// A live enquiry's row says what its place says.
+impl Row {
+    fn write(self, tx: &Db, (service, enquiry): (Blob, Blob)) -> Result<()> {
+        let (last, last_at) = self.last.unzip();
+        let ended = matches!(self.kept, Some((_, None)));
+        let (seq, kept) = self.kept.and_then(|(seq, kept)| Some((seq, kept?))).unzip();
+        tx.run(
+            "UPDATE enquiries SET first_message = coalesce(first_message, ?3),
+               last_message = coalesce(?4, last_message),
+               last_message_at = coalesce(?5, last_message_at), messages = messages + ?6,
+               window_until = coalesce(?7, window_until), kept = coalesce(?8, kept),
+               kept_seq = coalesce(?9, kept_seq)
+             WHERE service = ?1 AND enquiry = ?2",
+            (
+                service,
+                enquiry,
+                self.first,
+                last,
+                last_at,
+                self.messages,
+                self.window,
+                kept.as_ref().map(json),
+                seq,
+            ),
+        )?;
+        if ended {
+            tx.run(
+                "UPDATE enquiries SET kept = NULL, kept_seq = NULL
+                 WHERE service = ?1 AND enquiry = ?2",
+                (service, enquiry),
+            )?;
+            is_live_no_more(tx, service, enquiry)?;
+        }
+        Ok(())
+    }
+}
+
 fn stands(t: &Target<'_>, enquiry: EnquiryId, place: &Place) -> Result<()> {
     let bot = match place.stage {
         Stage::WithBot { bot } => Some(bot),

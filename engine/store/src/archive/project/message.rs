@@ -5,15 +5,15 @@ use usher_domain::message::{Author, Content, Counts};
 use usher_domain::record::MessageReceived;
 use usher_domain::time::Timestamp;
 
-use super::{Target, enquiry};
+use super::{Live, Target};
 use crate::db::{Result, params};
 use crate::sql::{Id, blob, int, json, millis, parse, word};
 
 /// `window`: of its enquiry, from now on.
 pub(super) fn received(
     t: &Target<'_>,
-    received: &MessageReceived,
-    window: Option<Timestamp>,
+    live: &mut Live,
+    (received, window): (&MessageReceived, Option<Timestamp>),
 ) -> Result<()> {
     // An echo was written by the business on its own phone: it went out.
     let author = matches!(received.counts, Counts::Echo).then(|| json(&Author::Phone));
@@ -44,8 +44,10 @@ pub(super) fn received(
         return Ok(());
     }
     index(t, &received.content);
-    let message = received.message;
-    received.enquiry.map_or(Ok(()), |id| enquiry::spoken_in(t, id, message, window))
+    if let Some(enquiry) = received.enquiry {
+        live.spoken_in(t, enquiry, (received.message, window));
+    }
+    Ok(())
 }
 
 const INSERT: &str = "

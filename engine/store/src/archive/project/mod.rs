@@ -18,7 +18,7 @@ use usher_domain::time::Timestamp;
 use crate::db::{Db, Params, Result};
 use crate::sql::{Blob, json};
 
-pub(crate) use live::Live;
+pub(crate) use live::{Live, is_live_no_more};
 pub(crate) use texts::Texts;
 
 /// The place in the archive that one record is projected to.
@@ -59,8 +59,8 @@ impl Target<'_> {
 
 /// Projects one record: what happened, then the states it left, which wait in `live`.
 pub(crate) fn project(target: &Target<'_>, live: &mut Live, record: &Record) -> Result<()> {
-    event(target, record)?;
-    record.after.iter().try_for_each(|after| live.keep(target, after.clone()))
+    event(target, live, record)?;
+    record.after.iter().try_for_each(|after| live.keep(target, after))
 }
 
 /// The window that a record leaves its enquiry.
@@ -72,7 +72,7 @@ fn window(record: &Record) -> Option<Timestamp> {
 }
 
 #[expect(clippy::too_many_lines, reason = "one arm per event, each a call")]
-fn event(t: &Target<'_>, record: &Record) -> Result<()> {
+fn event(t: &Target<'_>, live: &mut Live, record: &Record) -> Result<()> {
     let event = &record.event;
     match event {
         Event::SettingsApplied { settings, .. } => service::settings(t, settings),
@@ -112,7 +112,7 @@ fn event(t: &Target<'_>, record: &Record) -> Result<()> {
             room::event(t, *enquiry, event)
         }
 
-        Event::MessageReceived(received) => message::received(t, received, window(record)),
+        Event::MessageReceived(received) => message::received(t, live, (received, window(record))),
         Event::MessageEdited { provider_id, of, content, .. } => {
             message::edited(t, provider_id, of, content)
         }
@@ -132,7 +132,7 @@ fn event(t: &Target<'_>, record: &Record) -> Result<()> {
         }
         Event::MediaUnavailable { message, why } => message::media_unavailable(t, *message, why),
 
-        Event::MessageQueued(queued) => outbox::queued(t, queued),
+        Event::MessageQueued(queued) => outbox::queued(t, live, queued),
         Event::MessageSending { message, attempt } => outbox::sending(t, *message, *attempt),
         Event::MessagePutBack { message, code } => outbox::put_back(t, *message, *code),
         Event::MessageAccepted { message, provider_id } => {

@@ -5,12 +5,12 @@ use usher_domain::message::Delivery;
 use usher_domain::record::MessageQueued;
 use usher_domain::time::Timestamp;
 
-use super::{Target, enquiry, message};
+use super::{Live, Target, message};
 use crate::archive::read::rank;
 use crate::db::{Result, params};
 use crate::sql::{Id, blob, json, millis};
 
-pub(super) fn queued(t: &Target<'_>, queued: &MessageQueued) -> Result<()> {
+pub(super) fn queued(t: &Target<'_>, live: &mut Live, queued: &MessageQueued) -> Result<()> {
     let added = t.add(
         INSERT,
         params![
@@ -40,7 +40,10 @@ pub(super) fn queued(t: &Target<'_>, queued: &MessageQueued) -> Result<()> {
         return Ok(());
     }
     message::index(t, &queued.content);
-    queued.enquiry.map_or(Ok(()), |id| enquiry::spoken_in(t, id, queued.message, None))
+    if let Some(enquiry) = queued.enquiry {
+        live.spoken_in(t, enquiry, (queued.message, None));
+    }
+    Ok(())
 }
 
 const INSERT: &str = "

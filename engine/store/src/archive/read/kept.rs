@@ -46,9 +46,9 @@ impl ArchiveReader {
     ) -> Result<Vec<ClosedEnquiry>, StoreError> {
         self.all(
             "SELECT enquiry, opened_seq FROM enquiries AS e
-             WHERE service = ?1 AND closed_at < ?2
+             WHERE service = ?1 AND closed_at < ?2 AND kept IS NULL
                AND NOT EXISTS (SELECT 1 FROM live WHERE live.service = e.service
-                 AND kind IN ('enquiry', 'place') AND key = e.enquiry)
+                 AND kind = 'place' AND key = e.enquiry)
              ORDER BY closed_at LIMIT ?3",
             (service.blob(), millis(before), int(limit as u64)),
             |row| {
@@ -157,10 +157,14 @@ impl ArchiveReader {
 
     /// Sequences of the records on which the live states stand.
     pub(crate) fn live_seqs(&self, service: ServiceId) -> Result<HashSet<u64>, StoreError> {
-        let found =
-            self.all("SELECT seq FROM live WHERE service = ?1", [service.blob()], |row| {
-                row.number("seq")
-            })?;
+        let found = self.all(
+            "SELECT coalesce(e.kept_seq, live.seq) AS seq FROM live
+             LEFT JOIN enquiries AS e ON live.kind = 'enquiry'
+               AND e.service = live.service AND e.enquiry = live.key
+             WHERE live.service = ?1",
+            [service.blob()],
+            |row| row.number("seq"),
+        )?;
         Ok(found.into_iter().collect())
     }
 

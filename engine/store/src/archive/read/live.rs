@@ -41,15 +41,28 @@ pub struct LiveRoom {
 pub type LiveMembers = BTreeMap<EnquiryId, BTreeMap<StaffId, bool>>;
 
 impl ArchiveReader {
-    /// Hands every live state of a service to `take`: attendances, draws, kept
-    /// enquiries, places, seats, talks.
+    /// Hands every live state of a service to `take`: kept enquiries, attendances, draws, places,
+    /// seats, talks.
     pub fn live(
         &self,
         service: ServiceId,
         mut take: impl FnMut(LiveState),
     ) -> Result<(), StoreError> {
         self.each(
-            "SELECT seq, state FROM live WHERE service = ?1 ORDER BY kind, key",
+            "SELECT e.enquiry, e.kept_seq, e.kept FROM live
+             JOIN enquiries AS e ON e.service = live.service AND e.enquiry = live.key
+             WHERE live.service = ?1 AND live.kind = 'enquiry' AND e.kept IS NOT NULL
+             ORDER BY live.key",
+            [service.blob()],
+            |row| {
+                let (enquiry, kept) = (row.id("enquiry")?, Some(row.json("kept")?));
+                let state = After::Enquiry { enquiry, kept };
+                take(LiveState { seq: row.number("kept_seq")?, state });
+                Ok(())
+            },
+        )?;
+        self.each(
+            "SELECT seq, state FROM live WHERE service = ?1 AND kind <> 'enquiry' ORDER BY kind, key",
             [service.blob()],
             |row| {
                 take(LiveState { seq: row.number("seq")?, state: row.json("state")? });
@@ -73,7 +86,7 @@ impl ArchiveReader {
              JOIN visitors AS kept ON kept.service = e.service
                AND kept.visitor = coalesce(asked.merged_into, asked.visitor)
              LEFT JOIN messages AS m ON m.service = e.service AND m.message = e.first_message
-             WHERE live.service = ?1 AND live.kind = 'enquiry'",
+             WHERE live.service = ?1 AND live.kind = 'enquiry' AND e.kept IS NOT NULL",
             [service.blob()],
             |row| {
                 take(LiveRoom {
