@@ -96,6 +96,8 @@ pub enum Which {
     /// P13: what a message costs where several nodes take them.
     #[value(alias = "p13")]
     Nodes,
+    /// How many webhooks a second one service takes over PostgreSQL.
+    Largest,
     /// Some benches with very little of everything: that they run, not how fast.
     Smoke,
     /// Every bench, one after the other.
@@ -184,6 +186,7 @@ async fn one(which: Which, options: &Options) -> anyhow::Result<()> {
         Which::Outbound => outbound::run(options).await,
         Which::Growth => growth::run(options).await,
         Which::Nodes => crate::faults::cost::run(options).await,
+        Which::Largest => crate::faults::largest::run(options).await,
         Which::All | Which::Smoke => Ok(()),
     }
 }

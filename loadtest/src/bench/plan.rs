@@ -26,7 +26,8 @@ const fn takes(which: Which) -> (u64, u64) {
         Which::Outbound => (150, 360),
         Which::Idle | Which::Recovery => (90, 420),
         Which::Growth => (120, 900),
-        Which::Nodes => (90, 240),
+        Which::Nodes => (120, 1_800),
+        Which::Largest => (150, 600),
         Which::Smoke | Which::All => (0, 0),
     }
 }

@@ -27,6 +27,8 @@ const LIVEZ: &[u8] = b"GET /livez HTTP/1.1\r\nHost: nodes\r\n\r\n";
 pub(super) struct Balancer {
     doors: Vec<Rc<Door>>,
     next: Cell<usize>,
+    /// Nobody is sent to any other.
+    only: Cell<Option<usize>>,
 }
 
 /// One node's address.
@@ -54,7 +56,7 @@ impl Balancer {
         for door in &doors {
             tokio::task::spawn_local(look_at(Rc::downgrade(door)));
         }
-        Rc::new(Self { doors, next: Cell::new(0) })
+        Rc::new(Self { doors, next: Cell::new(0), only: Cell::new(None) })
     }
 
     /// The next that is ready.
@@ -62,8 +64,22 @@ impl Balancer {
         let from = self.next.get();
         self.next.set(from.wrapping_add(1));
         let count = self.doors.len();
-        let round = (0..count).map(|step| &self.doors[from.wrapping_add(step) % count]);
-        round.into_iter().find(|door| door.up.get()).map(Rc::clone)
+        let mut round = (0..count).map(|step| from.wrapping_add(step) % count);
+        let may = |place: &usize| self.only.get().is_none_or(|only| only == *place);
+        let found = round.find(|place| may(place) && self.doors[*place].up.get())?;
+        Some(Rc::clone(&self.doors[found]))
+    }
+
+    /// Sends everybody to this node, or to all again.
+    pub(super) fn only(&self, door: Option<usize>) {
+        self.only.set(door);
+    }
+
+    /// Shuts all sockets, whose clients then come by whichever node is their turn.
+    pub(super) fn let_go(&self) {
+        for door in &self.doors {
+            door.silent.send_replace(true);
+        }
     }
 
     pub(super) fn ready(&self) -> usize {

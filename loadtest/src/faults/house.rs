@@ -183,11 +183,15 @@ impl House {
         place.with_context(|| format!("{who} is none of the nodes"))
     }
 
+    /// What a node says of itself.
+    pub(super) async fn metrics(&self, node: &Node) -> anyhow::Result<String> {
+        quick_get(&format!("http://{}/metrics", node.metrics())).await
+    }
+
     /// Counts what nodes have refused as too late since this was last asked.
     pub(super) async fn count_refused(&mut self) {
         for at in 0..NODES {
-            let address = format!("http://{}/metrics", self.nodes[at].metrics());
-            let Ok(text) = quick_get(&address).await else { continue };
+            let Ok(text) = self.metrics(&self.nodes[at]).await else { continue };
             let now: f64 = REFUSED.iter().map(|name| answers::metric(&text, name)).sum();
             let before = std::mem::replace(&mut self.refused.last[at], now);
             self.refused.sum += if now < before { now } else { now - before };

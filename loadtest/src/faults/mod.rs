@@ -7,6 +7,7 @@ mod book;
 pub mod cost;
 mod ground;
 mod house;
+pub mod largest;
 mod nodes;
 mod postgres;
 mod records;
@@ -17,6 +18,7 @@ mod round;
 mod rows;
 mod table;
 mod visitors;
+mod window;
 
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;

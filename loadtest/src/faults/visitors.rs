@@ -14,6 +14,7 @@ use super::balancer::Balancer;
 use super::book::Fact;
 use crate::drive::wire::{self, Status};
 use crate::house::Sent;
+use crate::measure::Latencies;
 use crate::measure::Schedule;
 
 /// Of a hundred webhooks.
@@ -44,6 +45,8 @@ pub(super) struct Visitors {
     /// Who wrote first when.
     opened: RefCell<Vec<(u64, Instant)>>,
     running: Cell<bool>,
+    /// From when a webhook is sent first to its 200.
+    latencies: RefCell<Latencies>,
 }
 
 /// One webhook, and what its 200 promises.
@@ -68,6 +71,7 @@ impl Visitors {
             facts,
             opened: RefCell::default(),
             running: Cell::new(false),
+            latencies: RefCell::default(),
         })
     }
 
@@ -79,6 +83,11 @@ impl Visitors {
 
     pub(super) fn stop(&self) {
         self.running.set(false);
+    }
+
+    /// Of what was answered since this was last asked.
+    pub(super) fn take_latencies(&self) -> Latencies {
+        self.latencies.take()
     }
 
     /// Webhooks that have no 200 yet.
@@ -113,7 +122,7 @@ impl Visitors {
     }
 
     async fn deliver(self: Rc<Self>, webhook: Webhook) {
-        let mut pause = AGAIN_AFTER;
+        let (mut pause, began) = (AGAIN_AFTER, Instant::now());
         loop {
             // Where no node is ready, a balancer answers in their place.
             let door = self.balancer.pick();
@@ -127,6 +136,7 @@ impl Visitors {
             tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
             pause = (pause * 2).min(AGAIN_AT_MOST);
         }
+        self.latencies.borrow_mut().add(began.elapsed());
         self.under_way.set(self.under_way.get() - 1);
         // Whoever does not listen any more has all it wanted.
         self.facts.send((Instant::now(), webhook.fact)).ok();
