@@ -230,6 +230,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn who_is_asked_for_what_is_about_to_run_waits_until_it_does_or_does_not() {
+        let homes = homes();
+        assert!(!homes.comes_here(SERVICE, soon()).await, "it is not about to");
+        homes.tell(SERVICE, Home::Coming);
+        assert!(!homes.comes_here(SERVICE, soon()).await, "nor has it come in time");
+        for (home, here) in [(Home::Here, true), (Home::Unknown, false)] {
+            homes.tell(SERVICE, Home::Coming);
+            let (began, waits) = (Instant::now(), homes.comes_here(SERVICE, soon()));
+            let tells = async {
+                tokio::task::yield_now().await;
+                homes.tell(SERVICE, home);
+            };
+            let (came, ()) = tokio::join!(waits, tells);
+            assert_eq!((came, began.elapsed()), (here, Duration::ZERO));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn an_owner_is_replaced_by_another_and_not_by_nobody() {
         let homes = homes();
         homes.tell_of_another(SERVICE, Some(node("other")));

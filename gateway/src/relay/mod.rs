@@ -12,6 +12,7 @@ mod homes;
 mod others;
 mod request;
 mod socket;
+mod wanted;
 pub(crate) mod webhooks;
 
 use std::sync::Arc;
@@ -19,22 +20,17 @@ use std::time::Duration;
 
 use actix_http::RequestHead;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
 use usher_config::Config;
-use usher_domain::ids::ServiceId;
 
 pub(crate) use addressed::Addressed;
 pub(crate) use homes::{Home, Homes, Owner};
 pub(crate) use others::Others;
+use wanted::Wanted;
 
 use crate::http::{Problem, Proxies};
 
 /// A request waits so long for an owner: what is handed over in order is not felt.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Between two attempts at that, at first and at most: an owner that has just begun takes a question and
-/// answers it when it can, so that only who asks the wrong node has to ask often.
-const AGAIN_AFTER: Duration = Duration::from_millis(50);
-const AGAIN_AFTER_MAX: Duration = Duration::from_millis(800);
 /// For a connection to another node.
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
 /// Whom a question is for.
@@ -83,43 +79,6 @@ impl Relay {
             asked = asked.header("x-forwarded-for", client.to_string());
         }
         asked
-    }
-}
-
-/// A service somebody asks for, and how long they wait for whoever has it.
-struct Wanted<'a> {
-    homes: &'a Homes,
-    service: ServiceId,
-    until: Instant,
-    pause: Duration,
-}
-
-impl<'a> Wanted<'a> {
-    fn new(homes: &'a Homes, service: ServiceId, patience: Duration) -> Self {
-        Self { homes, service, until: Instant::now() + patience, pause: AGAIN_AFTER }
-    }
-
-    /// Once there is one.
-    async fn owner(&self) -> Result<Owner, Problem> {
-        if self.homes.of(self.service) == Home::Unknown {
-            self.homes.doubt(self.service);
-        }
-        self.homes.owner(self.service, self.until).await.ok_or_else(nobody)
-    }
-
-    /// Before somebody who did not take a question is asked again, unless there is another meanwhile.
-    async fn breathe(&mut self, asked: &Owner) -> Result<(), Problem> {
-        let again = Instant::now() + self.pause;
-        if again > self.until {
-            return Err(nobody());
-        }
-        self.pause = (self.pause * 2).min(AGAIN_AFTER_MAX);
-        self.homes.doubt(self.service);
-        tokio::select! {
-            () = sleep_until(again) => {}
-            () = self.homes.replaced(self.service, asked) => {}
-        }
-        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use reqwest::{Body, RequestBuilder};
 use tokio::sync::mpsc;
 use usher_domain::ids::ServiceId;
 
-use super::{NODE, Owner, PATIENCE, Relay, SECRET, Wanted, nobody};
+use super::{NODE, Owner, PATIENCE, Relay, SECRET, Wanted};
 use crate::http::Problem;
 
 /// A body no longer than this is read first, and may then be sent to another node too.
@@ -42,46 +42,12 @@ pub(super) async fn pass_on(
     request: &HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    let mut wanted = Wanted::new(&relay.homes, service, PATIENCE);
+    let wanted = Wanted::new(&relay.homes, service, PATIENCE);
     let mut body = Sent::of(request, payload).await?;
-    loop {
-        let owner = wanted.owner().await?;
-        let asked = relay.ask(&owner, request.head());
-        let Some(asked) = body.put_into(asked) else { return Err(nobody()) };
-        match put(&wanted, &owner, asked).await {
-            Asked::Answered(answer) => return Ok(give(answer)),
-            Asked::NotTaken => wanted.breathe(&owner).await?,
-            // It may have been done; only what changes nothing is asked again.
-            Asked::Unknown if request.method().is_safe() => wanted.breathe(&owner).await?,
-            Asked::Unknown => return Err(nobody()),
-        }
-    }
-}
-
-/// What came of asking a node.
-pub(super) enum Asked {
-    Answered(reqwest::Response),
-    /// It was not reached, or does not run the service.
-    NotTaken,
-    Unknown,
-}
-
-pub(super) async fn put(wanted: &Wanted<'_>, owner: &Owner, asked: RequestBuilder) -> Asked {
-    let answer = tokio::select! {
-        answer = asked.send() => answer,
-        () = wanted.homes.replaced(wanted.service, owner) => return Asked::Unknown,
-    };
-    match answer {
-        Ok(answer) if answer.status() == reqwest::StatusCode::MISDIRECTED_REQUEST => {
-            Asked::NotTaken
-        }
-        Ok(answer) => Asked::Answered(answer),
-        Err(error) if error.is_connect() => Asked::NotTaken,
-        Err(error) => {
-            tracing::debug!(%error, node = %owner.node, "a node did not answer");
-            Asked::Unknown
-        }
-    }
+    let question = |owner: &Owner| body.put_into(relay.ask(owner, request.head()));
+    // It may have been done; only what changes nothing is asked again.
+    let (_, answer) = wanted.asked(request.method().is_safe(), question).await?;
+    Ok(give(answer))
 }
 
 fn give(answer: reqwest::Response) -> HttpResponse {
@@ -100,12 +66,17 @@ fn give(answer: reqwest::Response) -> HttpResponse {
 pub(super) fn head(answer: &reqwest::Response) -> actix_web::HttpResponseBuilder {
     let status = StatusCode::from_u16(answer.status().as_u16());
     let mut response = HttpResponse::build(status.unwrap_or(StatusCode::BAD_GATEWAY));
-    for (name, value) in answer.headers() {
-        if passes(name.as_str()) && name != reqwest::header::CONTENT_LENGTH {
-            response.append_header((name.as_str(), value.as_bytes()));
-        }
+    for header in passed(answer).filter(|(name, _)| *name != header::CONTENT_LENGTH.as_str()) {
+        response.append_header(header);
     }
     response
+}
+
+/// What of an answer's headers is the client's.
+pub(super) fn passed(answer: &reqwest::Response) -> impl Iterator<Item = (&str, &[u8])> {
+    let headers = answer.headers().iter();
+    let headers = headers.map(|(name, value)| (name.as_str(), value.as_bytes()));
+    headers.filter(|(name, _)| passes(name))
 }
 
 /// A request's body on its way.

@@ -23,7 +23,7 @@ use usher_domain::ids::ServiceId;
 use usher_protocol::close::Close;
 
 use super::frames::Frames;
-use super::request::{Asked, head, put};
+use super::request::{head, passed};
 use super::{Owner, Relay, Wanted};
 use crate::http::Problem;
 use crate::metrics::RELAYED;
@@ -110,16 +110,14 @@ impl Relay {
 
     /// Asks the owner for a session.
     async fn open(&self, service: ServiceId, request: &Request) -> Result<There, Problem> {
-        let mut wanted = Wanted::new(&self.homes, service, PATIENCE);
-        loop {
-            let owner = wanted.owner().await?;
-            let asked = self.ask(&owner, request.head()).header(CONNECTION, "upgrade");
-            match put(&wanted, &owner, asked.header(UPGRADE, "websocket")).await {
-                Asked::Answered(answer) => return Ok(There { owner, answer }),
-                // A socket that was opened for nobody is closed there.
-                Asked::NotTaken | Asked::Unknown => wanted.breathe(&owner).await?,
-            }
-        }
+        let wanted = Wanted::new(&self.homes, service, PATIENCE);
+        let question = |owner: &Owner| {
+            let asked = self.ask(owner, request.head()).header(CONNECTION, "upgrade");
+            Some(asked.header(UPGRADE, "websocket"))
+        };
+        // A socket that was opened for nobody is closed there.
+        let (owner, answer) = wanted.asked(true, question).await?;
+        Ok(There { owner, answer })
     }
 
     async fn pass(
@@ -217,10 +215,8 @@ fn goodbye() -> Vec<u8> {
 
 fn switching(answer: &reqwest::Response) -> Response<()> {
     let mut response = Response::build(StatusCode::SWITCHING_PROTOCOLS);
-    for (name, value) in answer.headers() {
-        if super::request::passes(name.as_str()) {
-            response.append_header((name.as_str(), value.as_bytes()));
-        }
+    for header in passed(answer) {
+        response.append_header(header);
     }
     response.upgrade("websocket").finish().drop_body()
 }
