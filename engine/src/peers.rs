@@ -19,6 +19,7 @@ use crate::channel::Channel;
 use crate::clock::{Clock, Wall};
 use crate::directory::Directory;
 use crate::enquiry::Enquiry;
+use crate::gauges::Own;
 use crate::inbound::InboundBody;
 use crate::ledger::{Ledger, Release};
 use crate::poison::Mark;
@@ -122,8 +123,7 @@ pub(crate) struct Known {
     pub(crate) closing: Rc<RefCell<BTreeSet<EnquiryId>>>,
     /// The update that is being taken now, to know it again should it break whoever takes it.
     pub(crate) in_hand: InHand,
-    /// Enquiries picked up in time, and all that count, since the start.
-    pub(crate) in_time: Rc<Cell<(u64, u64)>>,
+    pub(crate) in_time: Rc<InTime>,
     /// Rooms that people were added to or joined, as the enquiries say.
     pub(crate) joined: Rc<RefCell<BTreeMap<StaffId, BTreeSet<EnquiryId>>>>,
     /// Heads of what nobody serves, written once for all who see them.
@@ -194,16 +194,34 @@ impl Peers {
     }
 
     /// One more enquiry was picked up, in time or not, or missed.
-    #[expect(clippy::cast_precision_loss, reason = "a metric")]
     pub(crate) fn service_level(&self, in_time: bool) {
-        let (good, all) = self.in_time.get();
-        let (good, all) = (good + u64::from(in_time), all + 1);
-        self.in_time.set((good, all));
-        metrics::gauge!(crate::metrics::SERVICE_LEVEL).set(good as f64 / all as f64);
+        self.in_time.count(in_time);
     }
 
     pub(crate) fn guard(&self, actor: &'static str) -> Guard {
         Guard { actor, peers: self.clone() }
+    }
+}
+
+/// Enquiries picked up in time, and all that count, since the start.
+#[derive(Debug)]
+pub(crate) struct InTime {
+    counts: Cell<(u64, u64)>,
+    ratio: Own,
+}
+
+impl InTime {
+    pub(crate) fn of(service: ServiceId) -> Self {
+        let ratio = Own::of(crate::metrics::SERVICE_LEVEL, "service", service.to_string());
+        Self { counts: Cell::default(), ratio }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a metric")]
+    fn count(&self, in_time: bool) {
+        let (good, all) = self.counts.get();
+        let (good, all) = (good + u64::from(in_time), all + 1);
+        self.counts.set((good, all));
+        self.ratio.set(good as f64 / all as f64);
     }
 }
 

@@ -27,7 +27,7 @@ use crate::clock::{Clock, Wall};
 use crate::directory::Directory;
 use crate::enquiry::{Enquiry, Kept, Opened, Told, outgoing};
 use crate::ledger::Ledger;
-use crate::peers::{InHand, Known, Peers};
+use crate::peers::{InHand, InTime, Known, Peers};
 use crate::router::{Board, Present, Router};
 use crate::service::{Service, Start, StartError};
 use crate::staff::Staff;
@@ -108,7 +108,7 @@ pub(crate) fn build(
         ),
         staff: Rc::new(addresses),
         staffed: Rc::default(),
-        in_time: Rc::default(),
+        in_time: Rc::new(InTime::of(id)),
         starting: Rc::default(),
         connected: Rc::default(),
         closing: Rc::default(),

@@ -27,7 +27,7 @@ use usher_store::HeldReceipt;
 
 use crate::directory::Pin;
 use crate::enquiry::Told;
-use crate::gauges::Part;
+use crate::gauges::{Own, Part};
 use crate::inbound::{Inbound, InboundReceipt};
 use crate::ledger::Ack;
 use crate::metrics as names;
@@ -168,8 +168,8 @@ struct Leaving {
 
 /// Found once: every message sets them.
 struct Gauges {
-    up: metrics::Gauge,
-    last_inbound: metrics::Gauge,
+    up: Own,
+    last_inbound: Own,
     pending: Part,
 }
 
@@ -177,8 +177,8 @@ impl Gauges {
     fn of(channel: ChannelId) -> Self {
         let channel = channel.to_string();
         Self {
-            up: metrics::gauge!(names::CHANNEL_UP, "channel" => channel.clone()),
-            last_inbound: metrics::gauge!(names::LAST_INBOUND, "channel" => channel.clone()),
+            up: Own::of(names::CHANNEL_UP, "channel", channel.clone()),
+            last_inbound: Own::of(names::LAST_INBOUND, "channel", channel.clone()),
             pending: Part::of(metrics::gauge!(names::OUTBOUND_PENDING, "channel" => channel)),
         }
     }

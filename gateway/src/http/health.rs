@@ -129,11 +129,28 @@ async fn readyz(health: Data<Health>) -> Result<HttpResponse, Problem> {
     Ok(HttpResponseBuilder::new(status).json(told))
 }
 
+/// Without gauges of what is not on this node any more, which are not a number.
+fn known(shown: &str) -> String {
+    let known = |line: &&str| line.starts_with('#') || !line.ends_with(" NaN");
+    shown.split_inclusive('\n').filter(|line| known(&line.trim_end())).collect()
+}
+
 pub(crate) async fn metrics(handle: Data<PrometheusHandle>) -> Result<HttpResponse, Problem> {
     let shown = web::block(move || {
         look();
-        handle.render()
+        known(&handle.render())
     });
     let text = shown.await?;
     Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_on_this_node_is_left_out() {
+        let shown = "# TYPE up gauge\nup{channel=\"a\"} 1\nup{channel=\"b\"} NaN\n\nn 2\n";
+        assert_eq!(known(shown), "# TYPE up gauge\nup{channel=\"a\"} 1\n\nn 2\n");
+    }
 }
