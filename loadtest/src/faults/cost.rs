@@ -21,6 +21,7 @@ use crate::bench::Options;
 use crate::measure::show::{Goal, Report};
 
 const SETTLED_WITHIN: Duration = Duration::from_mins(1);
+const WARM: Duration = Duration::from_secs(40);
 
 /// Which nodes run, and which of them are asked.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -71,7 +72,7 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
         lease: Duration::from_secs(5),
         around: Duration::from_secs(options.either(4, 20)),
         dir: options.binary.dir(),
-        rounds: options.either(1, 3),
+        rounds: options.either(2, 3),
         keep: false,
     };
     let rates: &[u32] = options.either(&[500], &[500, 2_000]);
@@ -102,7 +103,7 @@ async fn measured(
     for rate in rates {
         house.visitors.start(*rate);
         // What is new in the first seconds is no part of what a message costs.
-        house.pass(terms.around * 2).await;
+        house.pass(WARM).await;
         let mut windows = Vec::new();
         for _ in 0..terms.rounds {
             for doors in TURNS {
