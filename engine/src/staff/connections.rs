@@ -100,14 +100,16 @@ impl Staff {
         for connection in self.connections.values_mut() {
             if connection.outlet.is_idle(&self.feed) {
                 connection.patience.is_level();
-            } else if connection.gives.is_asked() {
+            } else if !connection.gives.is_asked() {
+                ends_sooner |= connection.patience.falls_behind(now);
+            }
+            // Until nothing is left, or what is left is owed: who asks then has this person look again.
+            while !connection.outlet.is_idle(&self.feed) && connection.gives.is_asked() {
                 let pulled = connection.outlet.pull(&self.feed, BATCH_BYTES_MAX);
                 let ask = connection.patience.gave(now, bytes_of(&pulled));
                 ends_sooner |= ask;
                 // The door may be gone; then the connection is found dead.
                 connection.gives.give(Given { pulled, ask });
-            } else {
-                ends_sooner |= connection.patience.falls_behind(now);
             }
         }
         if ends_sooner {
