@@ -88,6 +88,18 @@ async fn everybody_who_comes_back_sees_the_newest_and_each_head_is_written_once(
     }
 }
 
+/// What is longer than one batch comes whole, though nothing else happens that would have it looked for.
+#[actix::test]
+async fn a_greeting_of_many_batches_is_given_whole_and_at_once() {
+    tokio::time::pause();
+    let shop = much_was_missed().await;
+    let asked = tokio::time::Instant::now();
+    let mut screen = shop.connect("Anna", 1).await;
+    assert_eq!(shown(&mut screen).await.1, SHOWN);
+    let took = asked.elapsed();
+    assert!(took < Duration::from_millis(100), "{took:?}");
+}
+
 #[actix::test]
 async fn what_a_snapshot_leaves_out_is_there_page_by_page() {
     tokio::time::pause();

@@ -163,11 +163,18 @@ impl Projector {
             if rows.is_empty() || at.stuck {
                 return Ok(at);
             }
+            let whole = rows.len() < batch;
             let told: Vec<Told> = rows.into_iter().map(Told::read).collect();
             match self.absorb(&told) {
                 // Somebody else is at it, too; how far it has come is known now.
                 Err(StoreError::Database(DbError::Moved)) => {}
-                absorbed => absorbed?,
+                absorbed => {
+                    absorbed?;
+                    // What has come meanwhile is read with the rest: under live traffic there is no end.
+                    if whole {
+                        return Ok(self.positions.get(&service).copied().unwrap_or_default());
+                    }
+                }
             }
         }
     }
