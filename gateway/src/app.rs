@@ -45,6 +45,7 @@ use crate::http::{self, Doors, Health, Hooks, Proxies, Public, Together, Webhook
 use crate::metrics;
 use crate::provider::Provider;
 use crate::relay::between::Gate;
+use crate::relay::webhooks::Inlet;
 use crate::relay::{Addressed, Homes, Relay};
 use crate::socket::Sockets;
 use crate::upgrade::Upgrade;
@@ -127,7 +128,7 @@ impl App {
                 let (reach, leaving) = (opened.reach.clone(), joined.leaving());
                 let together = Together { homes: homes.clone(), reach, leaving };
                 let addressed = Addressed::new(people.clone(), bots.clone());
-                let beside = Beside::new(&config, homes, addressed)?;
+                let beside = Beside::new(&config, homes, addressed, &opened.inlet)?;
                 let joined = (joined, beside.relay.clone());
                 (Some(joined), Some(beside), Hooks::Shared(opened), Some(together))
             }
@@ -342,9 +343,14 @@ struct Beside {
 }
 
 impl Beside {
-    fn new(config: &Config, homes: Homes, addressed: Addressed) -> anyhow::Result<Self> {
-        let gate = config.cluster.between.as_ref();
-        let gate = gate.map(|between| Gate::new(between, homes.clone(), addressed.clone()));
+    fn new(
+        config: &Config,
+        homes: Homes,
+        addressed: Addressed,
+        inlet: &Inlet,
+    ) -> anyhow::Result<Self> {
+        let (inlet, gate) = (inlet.clone(), config.cluster.between.as_ref());
+        let gate = gate.map(|between| Gate::new(between, homes.clone(), addressed.clone(), inlet));
         Ok(Self { relay: Relay::new(config, cluster::others(config)?, homes, addressed), gate })
     }
 }

@@ -21,6 +21,7 @@ pub const RELAYED: &str = "usher_relayed_total";
 pub const RELAY_STALE: &str = "usher_relay_stale_total";
 pub const RELAY_REFUSED: &str = "usher_relay_refused_total";
 pub const RELAY_SECONDS: &str = "usher_relay_seconds";
+pub const RELAY_LINKS: &str = "usher_relay_links";
 pub const INBOX_ROWS: &str = "usher_inbox_rows";
 pub const INBOX_TAKEN: &str = "usher_inbox_taken_total";
 pub const LEASE_HOLDS: &str = "usher_lease_holds_total";
@@ -63,6 +64,7 @@ fn describe() {
     describe_counter!(RELAY_STALE, "Questions of nodes that took this one for the owner.");
     describe_counter!(RELAY_REFUSED, "Webhooks that the owner did not take, by why.");
     describe_histogram!(RELAY_SECONDS, Unit::Seconds, "Webhooks to the owner and its answer.");
+    describe_gauge!(RELAY_LINKS, "Standing connections that webhooks go to owners by.");
     describe_gauge!(INBOX_ROWS, "Webhooks that wait in the database for the owner.");
     describe_counter!(INBOX_TAKEN, "Webhooks that the owner has taken in from the database.");
     describe_counter!(

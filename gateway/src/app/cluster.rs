@@ -29,7 +29,7 @@ use super::{Listeners, postgres};
 use crate::accounts::People;
 use crate::http::Webhooks;
 use crate::provider::Provider;
-use crate::relay::webhooks::{Opened, Outer};
+use crate::relay::webhooks::{Inlet, Opened};
 use crate::relay::{Homes, Others, Owner};
 
 /// Longest wait for Redis to take the leases back.
@@ -58,6 +58,7 @@ pub(super) struct Joined {
     keeper: Keeper,
     leaving: watch::Sender<bool>,
     services: Vec<JoinHandle<()>>,
+    inlet: Inlet,
     draining: JoinHandle<()>,
 }
 
@@ -104,7 +105,7 @@ impl Joining {
     ) -> anyhow::Result<(Joined, Opened)> {
         let homes = self.parts.homes.clone();
         let others = others(config)?;
-        let opened = Outer::open(others, &homes, hands.webhooks.clone(), self.inbox)?;
+        let opened = Opened::open(others, &homes, hands.webhooks.clone(), self.inbox)?;
         let Keeping { keeper, orders } = Keeper::start(self.parts)?;
         self.keeper.set(keeper.clone()).ok();
         let (leaving, left) = watch::channel(false);
@@ -120,7 +121,8 @@ impl Joining {
             Some(tokio::spawn(Arc::clone(&runner).run(settings, orders)))
         };
         let services = orders.into_iter().filter_map(run).collect();
-        Ok((Joined { keeper, leaving, services, draining }, opened))
+        let inlet = opened.inlet.clone();
+        Ok((Joined { keeper, leaving, services, inlet, draining }, opened))
     }
 }
 
@@ -139,6 +141,7 @@ impl Joined {
             tracing::warn!("not all services have ended in time");
         }
         self.draining.abort();
+        self.inlet.close();
         self.keeper.leave(RELEASED_WITHIN).await;
     }
 }

@@ -62,7 +62,7 @@ impl Hooks {
     fn routes(&self, config: &mut ServiceConfig) {
         match self {
             Self::Alone(webhooks) => webhook::routes(webhooks, config),
-            Self::Shared(opened) => webhook::routes(&opened.door, config),
+            Self::Shared(opened) => webhook::routes(&opened.door(), config),
         }
     }
 }

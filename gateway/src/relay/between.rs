@@ -1,5 +1,6 @@
 //! The listener that other nodes come in by: it takes whom it knows, and only what is meant for this node.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use actix_web::body::MessageBody;
@@ -15,6 +16,7 @@ use tokio::time::Instant;
 use usher_config::Between;
 use usher_domain::ids::ServiceId;
 
+use super::webhooks::Inlet;
 use super::{Addressed, Homes, NODE, PATIENCE, SECRET};
 use crate::http::Problem;
 use crate::metrics::{AUTH_FAILURES, RELAY_STALE};
@@ -31,11 +33,12 @@ pub(crate) struct Gate {
     secret: Arc<Expected>,
     homes: Homes,
     addressed: Addressed,
+    inlet: Inlet,
 }
 
 impl Gate {
-    pub(crate) fn new(between: &Between, homes: Homes, addressed: Addressed) -> Self {
-        Self { secret: Arc::new(Expected::value(&between.secret)), homes, addressed }
+    pub(crate) fn new(between: &Between, homes: Homes, addressed: Addressed, inlet: Inlet) -> Self {
+        Self { secret: Arc::new(Expected::value(&between.secret)), homes, addressed, inlet }
     }
 
     /// `inner` for those who may.
@@ -44,9 +47,9 @@ impl Gate {
         config: &mut ServiceConfig,
         inner: impl FnOnce(&mut ServiceConfig),
     ) {
-        let gate = self.clone();
+        let gate = Rc::new(self.clone());
         let judge = move |request: ServiceRequest, next: Next<_>| {
-            let gate = gate.clone();
+            let gate = Rc::clone(&gate);
             async move { gate.judged(request, next).await }
         };
         config.service(web::scope("").wrap(from_fn(judge)).configure(inner));
@@ -64,9 +67,10 @@ impl Gate {
         next.call(request).await
     }
 
-    /// An agent's socket. Whose greeting alone says whose it is, the session judges.
+    /// What webhooks come by, or an agent's socket. Whose greeting alone says whose it is, the session judges.
     pub(crate) async fn upgraded(self, sockets: Sockets, upgrade: Upgrade) {
         match self.judged_upgrade(upgrade.head().headers()).await {
+            Ok(()) if Inlet::is_for(upgrade.head()) => self.inlet.upgraded(upgrade).await,
             Ok(()) => sockets.upgraded(upgrade).await,
             Err(problem) => upgrade.refuse(problem.error_response()).await,
         }

@@ -1,5 +1,7 @@
 //! Which node answers a request: this one, if the service it is for runs here or it is for none.
 
+use std::rc::Rc;
+
 use actix_web::Error;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -18,9 +20,10 @@ impl Relay {
         config: &mut ServiceConfig,
         inner: impl FnOnce(&mut ServiceConfig),
     ) {
-        let relay = self.clone();
+        // Every request has a share in it.
+        let relay = Rc::new(self.clone());
         let pass = move |request: ServiceRequest, next: Next<_>| {
-            let relay = relay.clone();
+            let relay = Rc::clone(&relay);
             async move { relay.dispatched(request, next).await }
         };
         config.service(web::scope("").wrap(from_fn(pass)).configure(inner));

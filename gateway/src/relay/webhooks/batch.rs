@@ -5,6 +5,7 @@ use usher_domain::ids::ChannelId;
 use usher_domain::time::Timestamp;
 use uuid::Uuid;
 
+use super::ITEMS_MAX;
 use crate::http::{Kept, Whole};
 
 /// The first byte; another form would have another.
@@ -12,6 +13,9 @@ const FORM: u8 = 1;
 const HEAD: usize = 2;
 /// Channel, time and length.
 const ITEM_HEAD: usize = 16 + 8 + 4;
+
+/// Bytes of the longest answer.
+pub(super) const ANSWER_MAX: usize = 1 + ITEMS_MAX;
 
 /// Webhooks on their way to the owner.
 #[derive(Clone, Debug, Eq, PartialEq)]

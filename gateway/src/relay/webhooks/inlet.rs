@@ -3,16 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_http::{RequestHead, ws};
 use actix_web::HttpResponse;
 use actix_web::web::{self, Bytes, Data, Payload, ServiceConfig};
+use tokio::io::AsyncWriteExt as _;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::batch::{self, Batch, Heard};
 use super::drain::Drain;
 use super::shelf::{Marks, Shelf, Stood};
-use super::{BYTES_MAX, ITEMS_MAX, PATH};
+use super::{BYTES_MAX, ITEMS_MAX, PATH, link};
 use crate::http::{Door, Gate, Hook, Kept, Outcome, Problem, Webhooks, Whole};
+use crate::upgrade::{Opened, Upgrade};
 
 /// Whoever passed them on then puts them into the inbox; less than it waits for us.
 const DURABLE_WITHIN: Duration = Duration::from_millis(150);
@@ -24,12 +28,14 @@ pub(crate) struct Inlet {
     drain: Arc<Drain>,
     /// What this node has put into the inbox while others were to have it.
     marks: Arc<Marks>,
+    /// Nothing more is taken in by standing connections.
+    closing: Arc<watch::Sender<bool>>,
 }
 
 impl Inlet {
     pub(super) fn new(webhooks: Data<Webhooks>, shelf: Shelf, marks: Arc<Marks>) -> Self {
         let drain = Drain::new(webhooks.clone(), shelf);
-        Self { webhooks, drain, marks }
+        Self { webhooks, drain, marks, closing: Arc::default() }
     }
 
     /// To be awaited before a service that has begun is served: what has waited goes before what comes.
@@ -46,6 +52,40 @@ impl Inlet {
         let inlet = self.clone();
         let take = move |payload: Payload| take(inlet.clone(), payload);
         config.route(PATH, web::post().to(take));
+    }
+
+    /// Whether a connection that leaves HTTP is for this.
+    pub(crate) fn is_for(head: &RequestHead) -> bool {
+        head.uri.path() == PATH
+    }
+
+    /// A standing connection of another node: batches come by it for as long as it lasts.
+    pub(crate) async fn upgraded(self, upgrade: Upgrade) {
+        let mut answer = match ws::handshake(upgrade.head()) {
+            Ok(answer) => answer,
+            Err(error) => return upgrade.refuse(error).await,
+        };
+        let Ok((_, opened)) = upgrade.accept(answer.finish().drop_body()) else { return };
+        let Opened { mut pipe, read, unwritten } = opened;
+        // Whoever asked may have gone before.
+        if pipe.write_all(&unwritten).await.is_err() {
+            return;
+        }
+        let (most, closing) = (self.most(), self.closing.subscribe());
+        let served = link::serve((pipe, read.to_vec()), most, |batch| self.heard(batch), closing);
+        if let Err(cause) = served.await {
+            tracing::debug!(?cause, "a connection for webhooks broke");
+        }
+    }
+
+    /// Ends what others pass on by: they find who has the services now.
+    pub(crate) fn close(&self) {
+        self.closing.send_replace(true);
+    }
+
+    /// Bytes of the longest batch.
+    fn most(&self) -> usize {
+        batch::most(ITEMS_MAX, BYTES_MAX, self.webhooks.gate().body_max())
     }
 
     async fn heard(&self, Batch { after_inbox, all }: Batch) -> Heard {
@@ -76,7 +116,7 @@ impl Inlet {
 }
 
 async fn take(inlet: Inlet, payload: Payload) -> Result<HttpResponse, Problem> {
-    let most = batch::most(ITEMS_MAX, BYTES_MAX, inlet.webhooks.gate().body_max());
+    let most = inlet.most();
     let body = payload.to_bytes_limited(most).await;
     let body = body.map_err(|_| Problem::too_large(most as u64))?;
     let body = body.map_err(|_| Problem::cut_off())?;

@@ -26,7 +26,7 @@ use crate::relay::Owner;
 /// Requests to the owner under way.
 const LANES: usize = 4;
 /// From when a webhook is whole to the owner's answer.
-const ANSWER_WITHIN: Duration = Duration::from_millis(200);
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_millis(200);
 /// Also where it has waited for its turn until then.
 const ANSWER_LEAST: Duration = Duration::from_millis(50);
 /// Webhooks that go into the inbox by one statement, …

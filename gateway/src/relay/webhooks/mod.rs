@@ -9,6 +9,8 @@ mod batch;
 mod drain;
 mod inlet;
 mod lanes;
+mod link;
+mod links;
 mod shelf;
 mod way;
 
@@ -19,16 +21,19 @@ use actix_web::web::{Bytes, Data};
 use anyhow::Context as _;
 use metrics::counter;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
+use usher_domain::ids::ServiceId;
 use usher_domain::ownership::placement::NodeId;
 use usher_engine::Clock;
 use usher_store::Inbox;
 
-use super::{Homes, Others};
-use crate::http::{Door, Gate, Hook, Outcome, Webhooks, Whole};
+use super::{Homes, Others, Owner};
+use crate::http::{Door, Gate, Hook, Kept, Outcome, Webhooks, Whole};
 use crate::metrics::RELAY_REFUSED;
 pub(crate) use inlet::Inlet;
-use lanes::{Item, Parts};
+use lanes::{ANSWER_WITHIN, Item, Parts};
+use link::Link;
+use links::Links;
 use shelf::{Marks, Shelf};
 use way::Way;
 
@@ -54,33 +59,43 @@ pub(crate) struct Reach {
     pub(crate) inbox: bool,
 }
 
-/// The door of a node that has others beside it.
-pub(crate) struct Outer {
+/// What the doors of all workers share.
+struct Hall {
     homes: Homes,
     inlet: Inlet,
     clock: Clock,
     room: Arc<Semaphore>,
+    /// To the owner by requests, …
     on: mpsc::Sender<Item>,
+    /// … and into the inbox.
     aside: mpsc::Sender<Item>,
     way: Way,
+    marks: Arc<Marks>,
 }
 
-/// A door, and what it can reach.
+/// What doors are made of, and what they can reach.
 #[derive(Clone)]
 pub(crate) struct Opened {
-    pub(crate) door: Data<Outer>,
+    hall: Arc<Hall>,
     pub(crate) inlet: Inlet,
     pub(crate) reach: watch::Receiver<Reach>,
 }
 
-impl Outer {
-    /// What is passed on is passed on by a thread of its own, as long as there is a door.
+/// The door of a node that has others beside it, on one worker.
+pub(crate) struct Outer {
+    hall: Arc<Hall>,
+    links: Links,
+}
+
+impl Opened {
+    /// What does not go by a standing connection is passed on by a thread of its own, as long as there are
+    /// doors.
     pub(crate) fn open(
         others: Others,
         homes: &Homes,
         webhooks: Data<Webhooks>,
         inbox: Inbox,
-    ) -> anyhow::Result<Opened> {
+    ) -> anyhow::Result<Self> {
         let way = Way::new(others, homes.clone());
         let marks = Arc::new(Marks::new(homes.all().map(|(service, _)| service)));
         // Each with a connection of its own: what is taken out holds up nobody who puts.
@@ -95,7 +110,7 @@ impl Outer {
             then: aside.clone(),
             way: way.clone(),
             shelf: puts,
-            marks,
+            marks: Arc::clone(&marks),
             reach: say,
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -104,45 +119,87 @@ impl Outer {
             .spawn(move || runtime.block_on(lanes::run(parts)))
             .context("no thread for webhooks")?;
         let (clock, room) = (Clock::system(), Arc::new(Semaphore::new(ROOM)));
-        let (homes, door) = (homes.clone(), inlet.clone());
-        let door = Data::new(Self { homes, inlet: door, clock, room, on, aside, way });
-        Ok(Opened { door, inlet, reach })
+        let (homes, behind) = (homes.clone(), inlet.clone());
+        let hall = Hall { homes, inlet: behind, clock, room, on, aside, way, marks };
+        Ok(Self { hall: Arc::new(hall), inlet, reach })
+    }
+
+    /// The door of the worker that calls this.
+    pub(crate) fn door(&self) -> Data<Outer> {
+        let hall = Arc::clone(&self.hall);
+        let links = Links::new(hall.way.clone());
+        Data::new(Outer { hall, links })
+    }
+}
+
+impl Outer {
+    async fn pass_on(&self, hook: &Hook, body: Bytes) -> Outcome {
+        let outcome = self.passed_on(hook, body).await;
+        outcome.unwrap_or_else(|| {
+            counter!(RELAY_REFUSED, "why" => "full").increment(1);
+            Outcome::Unavailable
+        })
     }
 
     /// `None`: too much waits already.
-    fn hand_over(&self, hook: &Hook, body: Bytes) -> Option<oneshot::Receiver<Outcome>> {
+    async fn passed_on(&self, hook: &Hook, body: Bytes) -> Option<Outcome> {
+        let Hall { clock, room, on, aside, way, marks, .. } = &*self.hall;
         let units = u32::try_from(body.len() / UNIT + 1).ok()?;
-        let room = Arc::clone(&self.room).try_acquire_many_owned(units).ok()?;
-        let (told, hears) = oneshot::channel();
-        let whole = Whole { channel: hook.channel, received_at: self.clock.now(), body };
+        let room = Arc::clone(room).try_acquire_many_owned(units).ok()?;
         let since = Instant::now();
+        let whole = Whole { channel: hook.channel, received_at: clock.now(), body };
+        let owner = way.open(hook.service);
+        let mut lane = if owner.is_some() { on } else { aside };
+        // What stands in the inbox goes before it, of which links know nothing.
+        let by_link = owner.filter(|_| marks.stand([hook.service]).is_empty());
+        if let Some((link, owner)) = by_link.and_then(|owner| Some((self.links.to(&owner)?, owner)))
+        {
+            if self.by(&link, &owner, hook.service, whole.clone()).await {
+                return Some(Outcome::Relayed);
+            }
+            lane = aside;
+        }
+        let (told, hears) = oneshot::channel();
         let item = Item { whole, service: hook.service, since, told, _room: room };
-        let lane = if self.way.open(hook.service).is_some() { &self.on } else { &self.aside };
         lane.try_send(item).ok()?;
-        Some(hears)
+        Some(hears.await.unwrap_or(Outcome::Unavailable))
     }
 
-    async fn pass_on(&self, hook: &Hook, body: Bytes) -> Outcome {
-        let Some(hears) = self.hand_over(hook, body) else {
-            counter!(RELAY_REFUSED, "why" => "full").increment(1);
-            return Outcome::Unavailable;
+    /// Whether the owner has kept it.
+    async fn by(&self, link: &Link, owner: &Owner, service: ServiceId, whole: Whole) -> bool {
+        let why = match timeout(ANSWER_WITHIN, link.keep(whole)).await {
+            Ok(Some(Kept::Durably)) => return true,
+            // Where the owner does not know the channel, another owner may.
+            Ok(Some(Kept::NotNow | Kept::Nowhere)) => {
+                self.hall.way.doubt([service]);
+                "late"
+            }
+            Ok(None) => {
+                self.hall.way.shut(owner);
+                "refused"
+            }
+            Err(_) => {
+                self.hall.way.shut(owner);
+                "silent"
+            }
         };
-        hears.await.unwrap_or(Outcome::Unavailable)
+        counter!(RELAY_REFUSED, "why" => why).increment(1);
+        false
     }
 }
 
 impl Door for Outer {
     fn gate(&self) -> &Gate {
-        self.inlet.gate()
+        self.hall.inlet.gate()
     }
 
     async fn keep(&self, hook: &Hook, body: Bytes) -> Outcome {
-        if !self.homes.is_here(hook.service) {
+        if !self.hall.homes.is_here(hook.service) {
             return self.pass_on(hook, body).await;
         }
-        let outcome = self.inlet.keep(hook, body.clone()).await;
+        let outcome = self.hall.inlet.keep(hook, body.clone()).await;
         // Handed over meanwhile: whoever has it now may take it, and takes it once.
-        if outcome == Outcome::Unavailable && !self.homes.is_here(hook.service) {
+        if outcome == Outcome::Unavailable && !self.hall.homes.is_here(hook.service) {
             return self.pass_on(hook, body).await;
         }
         outcome

@@ -2,11 +2,14 @@
 //! asked.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use actix_web::web::Bytes;
 use anyhow::{Context as _, bail};
-use reqwest::Method;
+use reqwest::header::{CONNECTION, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
+use reqwest::{Method, StatusCode, Upgraded};
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use usher_domain::ids::ServiceId;
 use usher_domain::ownership::placement::NodeId;
 
@@ -20,11 +23,13 @@ pub(super) struct Way {
     homes: Homes,
     /// Owners that did not answer when they were last asked.
     shut: Arc<RwLock<BTreeSet<NodeId>>>,
+    /// How often one was found not to answer.
+    silences: Arc<AtomicU64>,
 }
 
 impl Way {
     pub(super) fn new(others: Others, homes: Homes) -> Self {
-        Self { others, homes, shut: Arc::default() }
+        Self { others, homes, shut: Arc::default(), silences: Arc::default() }
     }
 
     /// All other nodes that have a service; of those that had one it is forgotten that they were silent.
@@ -55,6 +60,7 @@ impl Way {
     pub(super) fn shut(&self, owner: &Owner) {
         let mut shut = self.shut.write().unwrap_or_else(PoisonError::into_inner);
         if shut.insert(owner.node.clone()) {
+            self.silences.fetch_add(1, Ordering::AcqRel);
             tracing::warn!(node = %owner.node, "the owner does not take webhooks; they go into the inbox");
         }
     }
@@ -66,6 +72,11 @@ impl Way {
         }
     }
 
+    /// Changes when an owner is found not to answer: connections from before may lead nowhere.
+    pub(super) fn silences(&self) -> u64 {
+        self.silences.load(Ordering::Acquire)
+    }
+
     /// They may be another's by now.
     pub(super) fn doubt(&self, services: impl IntoIterator<Item = ServiceId>) {
         services.into_iter().for_each(|service| self.homes.doubt(service));
@@ -73,9 +84,22 @@ impl Way {
 
     pub(super) async fn ask(&self, owner: &Owner, body: Vec<u8>) -> anyhow::Result<Bytes> {
         let answer = self.others.ask(owner, Method::POST, PATH).body(body).send().await?;
-        if answer.status() != reqwest::StatusCode::OK {
+        if answer.status() != StatusCode::OK {
             bail!("it answered {}", answer.status());
         }
         answer.bytes().await.context("its answer did not come whole")
+    }
+
+    /// A connection that batches pass by. `None`: that node has none, and is asked by requests.
+    pub(super) async fn link(&self, owner: &Owner) -> anyhow::Result<Option<Upgraded>> {
+        let asked = self.others.ask(owner, Method::GET, PATH);
+        let asked = asked.header(CONNECTION, "upgrade").header(UPGRADE, "websocket");
+        let asked = asked.header(SEC_WEBSOCKET_VERSION, "13");
+        let answer = asked.header(SEC_WEBSOCKET_KEY, generate_key()).send().await?;
+        match answer.status() {
+            StatusCode::SWITCHING_PROTOCOLS => Ok(Some(answer.upgrade().await?)),
+            StatusCode::NOT_FOUND => Ok(None),
+            refused => bail!("it answered {refused}"),
+        }
     }
 }

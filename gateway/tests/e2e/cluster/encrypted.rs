@@ -46,6 +46,7 @@ async fn all_that_nodes_say_to_each_other_is_under_their_certificates() {
     let mut anna = Agent::arrives(&nodes.house, "anna").await;
     assert!(nodes.takes(1, "wamid.through-the-door").await);
     assert_eq!(nodes.kept("wamid.through-the-door"), 1);
+    nodes.has_a_link().await;
     let enquiry = anna.picks_up().await;
     anna.says(enquiry, "nobody listens").await.unwrap();
     // Who speaks plainly is not even asked for the secret.

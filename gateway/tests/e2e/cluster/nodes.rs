@@ -110,9 +110,11 @@ impl Nodes {
         assert!(node.child.is_none(), "it runs already");
         let log = fs::File::options().create(true).append(true).open(house.path(&node.name));
         let log = log.unwrap();
+        // The second shows what the house looks at.
+        let metrics = if at == 1 { format!("127.0.0.1:{}", house.metrics) } else { String::new() };
         let set = [
             format!("http.bind=127.0.0.1:{}", node.port),
-            "metrics.bind=".to_owned(),
+            format!("metrics.bind={metrics}"),
             format!("data_dir={}", house.path(&format!("data-{}", node.name)).display()),
             format!("store.url={}", self.database),
             format!("cluster.redis=redis+unix://{}", house.path("redis.sock").display()),
@@ -216,6 +218,26 @@ impl Nodes {
 
     pub(super) async fn takes(&self, at: usize, wamid: &str) -> bool {
         self.deliver(at, wamid).await.is_ok_and(|answer| answer.status() == StatusCode::OK)
+    }
+
+    /// Webhooks that come to the second node go to the owner by a standing connection.
+    pub(super) async fn has_a_link(&self) {
+        let mut tries = 0;
+        until("standing connection to the owner", async || {
+            tries += 1;
+            assert!(self.takes(1, &format!("wamid.link-{tries}")).await);
+            let links = self.house.metric("usher_relay_links").await;
+            if links > 0.0 { Ok(()) } else { Err(self.log(1)) }
+        })
+        .await;
+        let (mut posts, before) = (0, self.house.metric("usher_relay_seconds_count").await);
+        while posts < 8 {
+            posts += 1;
+            assert!(self.takes(1, &format!("wamid.by-link-{posts}")).await);
+            assert_eq!(self.kept(&format!("wamid.by-link-{posts}")), 1);
+        }
+        assert!(self.house.metric("usher_relay_seconds_count").await >= before + 8.0);
+        assert!(self.house.metric("usher_relay_refused_total").await < 1.0);
     }
 
     /// How often a message stands in the journal.

@@ -139,6 +139,7 @@ async fn what_comes_to_another_node_is_the_owners_at_once() {
         nodes.takes(0, "wamid.by-the-other").await && nodes.takes(1, "wamid.by-the-other").await
     );
     assert_eq!(nodes.kept("wamid.by-the-other"), 1);
+    nodes.has_a_link().await;
     // Who may deliver is judged by whichever node they come to.
     let hook = nodes.url(1, &format!("/hooks/360dialog/{}", nodes.house.shop.channel()));
     let stranger = nodes.house.http.post(hook).body("{}").send().await.unwrap();
