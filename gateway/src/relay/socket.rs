@@ -6,6 +6,7 @@
 //! for: once there is another, the client is let go, comes back by any node and resumes, instead of asking
 //! again and again meanwhile.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use actix_http::{Request, Response};
@@ -153,12 +154,15 @@ impl Relay {
         tells: &mut (impl AsyncWrite + Unpin),
     ) {
         let (mut frames, mut buffer) = (Frames::default(), BytesMut::with_capacity(TOLD));
+        // Once for the socket, not for each of its frames.
+        let mut replaced = pin!(self.homes.replaced(service, owner));
+        let mut stopped = pin!(self.stopped());
         loop {
             buffer.clear();
             let read = tokio::select! {
                 read = told.read_buf(&mut buffer) => read,
-                () = self.homes.replaced(service, owner) => return,
-                () = self.stopped() => {
+                () = &mut replaced => return,
+                () = &mut stopped => {
                     if frames.are_whole() {
                         // The client may have gone before.
                         tells.write_all(&goodbye()).await.ok();
@@ -175,7 +179,7 @@ impl Relay {
             }
         }
         if !frames.have_closed() {
-            drop(timeout(PATIENCE, self.homes.replaced(service, owner)).await);
+            drop(timeout(PATIENCE, replaced).await);
         }
     }
 }

@@ -143,31 +143,36 @@ impl Outer {
 
     /// `None`: too much waits already.
     async fn passed_on(&self, hook: &Hook, body: Bytes) -> Option<Outcome> {
-        let Hall { clock, room, on, aside, way, marks, .. } = &*self.hall;
+        let Hall { clock, room, on, aside, way, .. } = &*self.hall;
         let units = u32::try_from(body.len() / UNIT + 1).ok()?;
         let room = Arc::clone(room).try_acquire_many_owned(units).ok()?;
         let since = Instant::now();
         let whole = Whole { channel: hook.channel, received_at: clock.now(), body };
-        let owner = way.open(hook.service);
-        let mut lane = if owner.is_some() { on } else { aside };
-        // What stands in the inbox goes before it, of which links know nothing.
-        let by_link = owner.filter(|_| marks.stand([hook.service]).is_empty());
-        if let Some((link, owner)) = by_link.and_then(|owner| Some((self.links.to(&owner)?, owner)))
-        {
-            if self.by(&link, &owner, hook.service, whole.clone()).await {
-                return Some(Outcome::Relayed);
-            }
-            lane = aside;
-        }
+        let lane = match way.open(hook.service) {
+            None => aside,
+            Some(owner) => match self.link(&owner, hook.service) {
+                None => on,
+                Some(link) if self.is_kept(&link, &owner, hook.service, &whole).await => {
+                    return Some(Outcome::Relayed);
+                }
+                Some(_) => aside,
+            },
+        };
         let (told, hears) = oneshot::channel();
         let item = Item { whole, service: hook.service, since, told, _room: room };
         lane.try_send(item).ok()?;
         Some(hears.await.unwrap_or(Outcome::Unavailable))
     }
 
-    /// Whether the owner has kept it.
-    async fn by(&self, link: &Link, owner: &Owner, service: ServiceId, whole: Whole) -> bool {
-        let why = match timeout(ANSWER_WITHIN, link.keep(whole)).await {
+    /// What stands in the inbox goes before all else, and links know nothing of it.
+    fn link(&self, owner: &Owner, service: ServiceId) -> Option<Link> {
+        let stands = !self.hall.marks.stand([service]).is_empty();
+        if stands { None } else { self.links.to(owner) }
+    }
+
+    /// By the owner, durably.
+    async fn is_kept(&self, link: &Link, owner: &Owner, service: ServiceId, whole: &Whole) -> bool {
+        let why = match timeout(ANSWER_WITHIN, link.keep(whole.clone())).await {
             Ok(Some(Kept::Durably)) => return true,
             // Where the owner does not know the channel, another owner may.
             Ok(Some(Kept::NotNow | Kept::Nowhere)) => {
