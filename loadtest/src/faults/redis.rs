@@ -142,6 +142,18 @@ impl Redis {
         bail!("no master has a lease")
     }
 
+    /// The one that had the leases is gone: whoever followed it has them then.
+    pub(super) async fn taken_over(&self) -> anyhow::Result<()> {
+        let began = Instant::now();
+        while began.elapsed() < ANSWERS_WITHIN {
+            if self.master().await.is_ok() {
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        bail!("no replica became the master")
+    }
+
     /// SIGKILL: what was not written to its file yet is gone.
     pub(super) fn kill(&mut self, which: usize) -> anyhow::Result<()> {
         let mut child = self.servers[which].child.take().context("Redis does not run")?;
@@ -155,9 +167,7 @@ impl Redis {
         for which in 0..self.servers.len() {
             if self.servers[which].child.is_none() {
                 self.again(which).await?;
-                let follows = "master_link_status:up";
-                self.until("it follows the new master", which, &["INFO", "replication"], follows)
-                    .await?;
+                self.follows(which).await?;
             }
         }
         Ok(())
@@ -210,8 +220,7 @@ impl Redis {
 
     /// One Sentinel, who asks nobody else.
     async fn watch(&mut self) -> anyhow::Result<()> {
-        self.until("the replica follows", 1, &["INFO", "replication"], "master_link_status:up")
-            .await?;
+        self.follows(1).await?;
         let (ip, master, port) = (self.place.ip, self.servers[0].port, self.place.free_port()?);
         let dir = self.servers[0].dir.path();
         let text = format!(
@@ -247,7 +256,16 @@ impl Redis {
             self.until("the Cluster is up", which, &["CLUSTER", "INFO"], "cluster_state:ok")
                 .await?;
         }
+        // A replica that never followed is not elected.
+        for which in MASTERS..self.servers.len() {
+            self.follows(which).await?;
+        }
         Ok(())
+    }
+
+    async fn follows(&self, which: usize) -> anyhow::Result<()> {
+        let up = "master_link_status:up";
+        self.until("the replica follows", which, &["INFO", "replication"], up).await
     }
 
     async fn until(

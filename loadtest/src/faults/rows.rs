@@ -124,6 +124,7 @@ impl Row {
             Self::Sentinel | Self::RedisCluster => {
                 let master = house.redis.master().await?;
                 house.redis.kill(master)?;
+                house.redis.taken_over().await?;
             }
             Self::PostgresRestarted => {
                 house.postgres.stop().await?;
