@@ -74,7 +74,8 @@ pub(super) async fn run(parts: Parts) {
     let Parts { on, aside, then, way, shelf, marks, reach } = parts;
     let putting = put(aside, shelf.clone(), Arc::clone(&marks));
     let passing = async move {
-        let courier = Courier { way, then, marks, seconds: histogram!(RELAY_SECONDS) };
+        let courier =
+            Courier { way, then, marks, seconds: histogram!(RELAY_SECONDS, "by" => "request") };
         let on = Mutex::new(on);
         let lanes = join_all((0..LANES).map(|_| lane(&on, &courier)));
         let probes = async {

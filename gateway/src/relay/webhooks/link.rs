@@ -322,6 +322,25 @@ mod tests {
     }
 
     #[actix::test]
+    async fn a_door_that_minds_no_limit_is_read_no_further() {
+        let (door, end) = duplex(64 * 1024);
+        let owner = Owner::on(end);
+        let limits = Some(limits(1024));
+        let mut wire = WebSocketStream::from_raw_socket(door, Role::Client, limits).await;
+        for number in (0_u32..).take(2 * AT_ONCE) {
+            let batch = Batch { after_inbox: false, all: vec![whole(number.into())] };
+            wire.send(message(number, &batch.written())).await.unwrap();
+        }
+        settled().await;
+        assert_eq!(owner.came.borrow().len(), AT_ONCE);
+        owner.permits.add_permits(2 * AT_ONCE);
+        for _ in 0..2 * AT_ONCE {
+            wire.next().await.unwrap().unwrap();
+        }
+        assert_eq!(owner.came.borrow().len(), 2 * AT_ONCE, "and all are answered");
+    }
+
+    #[actix::test]
     async fn an_owner_that_ends_answers_what_it_has_and_takes_no_more() {
         let (link, owner) = pair();
         let asked = asks(&link, 2);

@@ -71,7 +71,8 @@ impl Links {
         let opened = timeout(OPENED_WITHIN, self.way.link(&owner)).await;
         match opened.context("it did not answer in time").flatten() {
             Ok(Some(stream)) => {
-                let (link, run) = Link::open(stream, histogram!(RELAY_SECONDS));
+                let (link, run) =
+                    Link::open(stream, histogram!(RELAY_SECONDS, "by" => "connection"));
                 let (held, dropped) = oneshot::channel();
                 self.tell(&owner, State::Open(Open { link, silences, _held: held }));
                 let links = gauge!(RELAY_LINKS);
